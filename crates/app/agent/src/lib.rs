@@ -1,0 +1,1 @@
+//! mesos-agent: wires the agent machine to its edges.

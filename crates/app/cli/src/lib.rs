@@ -1,0 +1,1 @@
+//! mesos-execute, mesos-resolve and, later, the mesos command line.

@@ -1,0 +1,1 @@
+//! mesos-executor: runs and checks the task of a command executor.

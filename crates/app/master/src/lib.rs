@@ -1,0 +1,1 @@
+//! mesos-master: wires the master machine to its edges.

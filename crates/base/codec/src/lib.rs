@@ -1,0 +1,1 @@
+//! RecordIO, HTTP heads and libprocess message framing as parsers without I/O.

@@ -1,0 +1,1 @@
+//! Every flag of every program, defined once; parser, help, man page, completion.

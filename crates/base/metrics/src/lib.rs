@@ -1,0 +1,1 @@
+//! Counters, gauges and timers, and their snapshot; no I/O.

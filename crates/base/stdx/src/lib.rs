@@ -1,0 +1,12 @@
+//! Values the whole house shares: points in time, durations and sizes in the Mesos notation.
+//!
+//! Nothing here reads a clock: a `Time` is always handed in.
+
+mod memo;
+mod notation;
+mod time;
+
+pub use memo::Memo;
+pub use notation::{NotationError, format_duration, format_size, parse_duration, parse_size};
+pub use std::time::Duration;
+pub use time::Time;

@@ -1,0 +1,1 @@
+//! What is right and wrong in FrameworkInfo, TaskInfo, ExecutorInfo, offers and resources.

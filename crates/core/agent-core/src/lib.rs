@@ -1,0 +1,1 @@
+//! The agent as a deterministic machine: executors, tasks, updates.

@@ -1,0 +1,1 @@
+//! The hierarchical DRF allocator as a deterministic machine.

@@ -1,0 +1,1 @@
+//! The master as a deterministic machine: agents, frameworks, tasks, offers.

@@ -1,0 +1,1 @@
+//! Registry operations: the durable facts a master may act on.

@@ -1,0 +1,1 @@
+//! Status update streams: at least once, in order, acknowledged.

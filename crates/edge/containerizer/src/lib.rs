@@ -1,0 +1,1 @@
+//! Containers of the posix kind: sandbox, fetch, launch, usage, destroy.

@@ -1,0 +1,1 @@
+//! The fetcher: file, http, https, ftp; extraction of archives without escape.

@@ -1,0 +1,1 @@
+//! Mesos endpoints and v1 calls: names, codes, JSON of answers.

@@ -1,0 +1,1 @@
+//! glog-shaped log lines to standard error and rotated files.

@@ -1,0 +1,1 @@
+//! One port for libprocess messages and HTTP; links, reconnects, bounded queues.

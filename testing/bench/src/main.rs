@@ -1,0 +1,3 @@
+//! Measures Messor and Apache Mesos over the wire.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! End-to-end tests of the built binary against recorded and real Apache Mesos behaviour.

@@ -1,0 +1,1 @@
+//! The whole cluster on one thread from one seed, with faults and invariants.

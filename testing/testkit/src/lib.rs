@@ -1,0 +1,1 @@
+//! What tests share: ports, temporary clusters, a small HTTP client.
