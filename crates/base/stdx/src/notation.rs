@@ -58,7 +58,7 @@ pub fn format_duration(duration: Duration) -> String {
     let (name, unit) =
         TIME_UNITS.iter().rev().find(|(_, unit)| nanos >= *unit).copied().unwrap_or(TIME_UNITS[0]);
     // A whole number of a smaller unit reads better than a fraction that is not exact.
-    if nanos % unit == 0 {
+    if nanos.is_multiple_of(unit) {
         return format!("{}{name}", nanos / unit);
     }
     format!("{}{name}", nanos as f64 / unit as f64)
@@ -81,7 +81,7 @@ pub fn format_size(bytes: u64) -> String {
     let (name, unit) = SIZE_UNITS
         .iter()
         .rev()
-        .find(|(_, unit)| bytes >= *unit && bytes % *unit == 0)
+        .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit))
         .copied()
         .unwrap_or(SIZE_UNITS[0]);
     format!("{}{name}", bytes / unit)
