@@ -1,0 +1,82 @@
+//! What an agent wants done. The edge does it and, where an answer is due, brings it back as an `Event`.
+
+use std::sync::Arc;
+
+use messor_proto::mesos::{CommandInfo, ContainerInfo, ExecutorInfo, Resource, TaskInfo, executor, fetcher};
+use messor_stdx::Time;
+use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid};
+
+use crate::event::{ReplyId, StreamId, Timer};
+
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// A libprocess message from `slave(1)@…`.
+    Send { to: Pid, name: &'static str, body: Vec<u8> },
+    Link { pid: Pid },
+    Unlink { pid: Pid },
+    StreamOpened { stream: StreamId, reply: ReplyId },
+    Stream { stream: StreamId, event: Arc<executor::Event> },
+    CloseStream { stream: StreamId },
+    Reply { reply: ReplyId, outcome: Outcome },
+    Container(ContainerCommand),
+    /// Make a record durable in the meta directory; answered by `Event::Persisted`. What is said of it waits for that.
+    Persist { ticket: u64, record: crate::record::Record },
+    /// The sandbox of an executor (or of a framework) is to be removed when gc_delay is over.
+    ScheduleGc { path: String },
+    SetTimer { timer: Timer, at: Time },
+    CancelTimer { timer: Timer },
+    /// End the program (refused by the master, or told to shut down).
+    Abort { reason: String },
+    Log { level: Level, line: String },
+}
+
+/// What the containerizer is asked for. Paths are below the agent's work_dir.
+#[derive(Clone, Debug)]
+pub enum ContainerCommand {
+    /// Make the sandbox, fetch, launch the executor. Answered by `ContainerEvent::Launched` or `LaunchFailed`.
+    Launch(Box<Launch>),
+    /// New resources of a running container.
+    Update { container: ContainerId, resources: Vec<Resource> },
+    /// Kill everything in the container. Answered by `ContainerEvent::Exited` (or `LaunchFailed` when it never ran).
+    Destroy { container: ContainerId },
+}
+
+/// All that is needed to run one executor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    pub container: ContainerId,
+    pub framework: FrameworkId,
+    pub executor_id: ExecutorId,
+    pub executor: ExecutorInfo,
+    /// The task, where the executor is the command executor made for it.
+    pub task: Option<TaskInfo>,
+    pub command: CommandInfo,
+    pub container_info: Option<ContainerInfo>,
+    /// What is fetched into the sandbox first.
+    pub uris: Vec<fetcher::FetcherInfo>,
+    pub resources: Vec<Resource>,
+    /// The sandbox, relative to work_dir.
+    pub directory: String,
+    /// Whom the executor runs as; None: as the agent.
+    pub user: Option<String>,
+    /// The whole environment, in order.
+    pub environment: Vec<(String, String)>,
+    pub checkpoint: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+/// How a call ended, in words that http-api turns into codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    Invalid(String),
+    Forbidden(String),
+    Unavailable(String),
+    NotSupported(String),
+}

@@ -1,0 +1,64 @@
+//! What happens to an agent: everything it learns comes in as one of these.
+
+use messor_proto::mesos::{self, executor};
+use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid};
+
+/// An HTTP request that waits for one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// An open stream of events to an HTTP executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The detector's word on who leads: None while nobody does.
+    Detected { leader: Option<Box<mesos::MasterInfo>> },
+    /// A libprocess message for `slave(1)@…`; `name` is its full protobuf name (or "PING" and the like), `body` its bytes.
+    Message { from: Pid, name: String, body: Vec<u8> },
+    Exited { pid: Pid },
+    /// SUBSCRIBE of an HTTP executor, answered by `StreamOpened` or a refusing `Reply`.
+    Subscribe { stream: StreamId, reply: ReplyId, call: Box<executor::Call> },
+    ExecutorCall { reply: ReplyId, call: Box<executor::Call> },
+    StreamClosed { stream: StreamId },
+    Container(ContainerEvent),
+    /// What `Effect::Persist` asked for is on disk, or failed.
+    Persisted { ticket: u64, outcome: Result<(), String> },
+    Timer(Timer),
+}
+
+/// News of containers, from the containerizer.
+#[derive(Clone, Debug)]
+pub enum ContainerEvent {
+    /// The executor process runs.
+    Launched { container: ContainerId, pid: u32 },
+    /// It never ran: fetching or launching failed; the container is gone.
+    LaunchFailed { container: ContainerId, reason: LaunchFailure, message: String },
+    /// The executor process ended or was destroyed, and nothing of the container is left.
+    /// `status` is the wait status as waitpid gives it.
+    Exited { container: ContainerId, status: Option<i32>, limitation: Option<Box<mesos::slave::ContainerLimitation>> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaunchFailure {
+    Fetch,
+    Launch,
+}
+
+/// Timers that the agent sets. Setting one again moves it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Try to register, or to register again, with the master.
+    Register,
+    /// The master did not ping for too long.
+    Ping,
+    /// An executor did not register in time.
+    ExecutorRegister(FrameworkId, ExecutorId, ContainerId),
+    /// An executor asked to shut down did not end in time.
+    ExecutorShutdown(FrameworkId, ExecutorId, ContainerId),
+    /// Send the update at the head of a stream again.
+    UpdateRetry(FrameworkId, messor_types::TaskId),
+    /// Heartbeats on the streams of HTTP executors.
+    Heartbeat,
+}

@@ -1,0 +1,95 @@
+//! What readers see of a master: immutable, shared, cheap to take.
+//!
+//! A view is a list of `Arc`s to the objects as they stand: taking one costs a pointer an object. Objects that many
+//! readers print (tasks, agents) are `Memo`s: their JSON is made once a change.
+
+use std::sync::Arc;
+
+use messor_proto::mesos::{self, ExecutorInfo, FrameworkInfo, MasterInfo, Offer, AgentInfo, Task};
+use messor_stdx::{Memo, Time};
+use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources};
+
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub now: Time,
+    pub info: Arc<MasterInfo>,
+    /// The leading master, when one is known (this one or another).
+    pub leader: Option<Arc<MasterInfo>>,
+    pub start_time: Time,
+    pub elected_time: Option<Time>,
+    /// Registered agents, in order of registration.
+    pub agents: Vec<Arc<Memo<AgentView>>>,
+    /// Agents of the registry that did not come back yet.
+    pub recovered_agents: Vec<Arc<AgentInfo>>,
+    /// Agents that were marked unreachable, with the time.
+    pub unreachable_agents: Vec<(AgentId, Time)>,
+    /// Frameworks that are subscribed, disconnected or recovered, in order of registration.
+    pub frameworks: Vec<FrameworkView>,
+    pub completed_frameworks: Vec<FrameworkView>,
+    /// Weights that differ from 1, by role.
+    pub weights: Vec<(String, f64)>,
+    /// Metrics of the master machine, by their name in metrics.tsv.
+    pub metrics: Vec<(String, f64)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentView {
+    pub id: AgentId,
+    pub info: AgentInfo,
+    pub pid: Pid,
+    pub version: String,
+    pub capabilities: Vec<mesos::agent_info::Capability>,
+    pub registered_time: Time,
+    pub reregistered_time: Option<Time>,
+    pub connected: bool,
+    pub active: bool,
+    pub deactivated: bool,
+    pub drain_info: Option<mesos::DrainInfo>,
+    pub estimated_drain_start_time: Option<Time>,
+    pub total: Resources,
+    pub used: Resources,
+    pub offered: Resources,
+    pub resource_providers: Vec<mesos::ResourceProviderInfo>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FrameworkView {
+    pub framework: Arc<FrameworkRecord>,
+    /// Tasks accepted and not known to the agent yet.
+    pub pending_tasks: Vec<Arc<Memo<Task>>>,
+    pub tasks: Vec<Arc<Memo<Task>>>,
+    pub unreachable_tasks: Vec<Arc<Memo<Task>>>,
+    pub completed_tasks: Vec<Arc<Memo<Task>>>,
+    pub executors: Vec<(AgentId, Arc<ExecutorInfo>)>,
+    pub offers: Vec<Arc<Offer>>,
+    pub used: Resources,
+    pub offered: Resources,
+}
+
+/// A framework without its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameworkRecord {
+    pub id: FrameworkId,
+    pub info: FrameworkInfo,
+    /// Of a v0 driver; HTTP schedulers have none.
+    pub pid: Option<Pid>,
+    pub connected: bool,
+    pub active: bool,
+    /// Known from agents alone: it has not subscribed since this master leads.
+    pub recovered: bool,
+    pub registered_time: Time,
+    pub reregistered_time: Option<Time>,
+    pub unregistered_time: Option<Time>,
+    pub suppressed_roles: Vec<String>,
+    pub principal: Option<String>,
+}
+
+impl View {
+    pub fn framework(&self, id: &FrameworkId) -> Option<&FrameworkView> {
+        self.frameworks.iter().chain(&self.completed_frameworks).find(|f| &f.framework.id == id)
+    }
+
+    pub fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {
+        self.frameworks.iter().flat_map(|f| &f.offers).find(|o| o.id.value.as_str() == id.as_str())
+    }
+}
