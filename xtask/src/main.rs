@@ -1,6 +1,8 @@
-//! `cargo xtask codegen` makes the Rust code of `crates/base/proto` from its .proto files.
+//! `cargo xtask codegen` makes the Rust code of `crates/base/proto`; its tests keep the rules of the house.
 
 mod codegen;
+#[cfg(test)]
+mod tidy;
 
 use std::process::ExitCode;
 
