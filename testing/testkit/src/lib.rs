@@ -1,1 +1,57 @@
-//! What tests share: ports, temporary clusters, a small HTTP client.
+//! What end-to-end tests share: clusters of real processes on free ports, a plain HTTP client, skips that are told.
+
+mod cluster;
+mod http;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use cluster::{Cluster, Options, free_port};
+pub use http::{Answer, get, post, request};
+
+/// The root of the work tree.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("testing/testkit has two parents")
+        .to_path_buf()
+}
+
+/// The binary under test: what MESSOR_BIN names, or the dev build.
+pub fn binary() -> PathBuf {
+    let path =
+        std::env::var_os("MESSOR_BIN").map_or_else(|| root().join("target/debug/messor"), PathBuf::from);
+    assert!(path.exists(), "{} is not there: run `cargo build -p messor` first", path.display());
+    path
+}
+
+/// The folder with the oracle, where there is one: MESSOR_SHARED, or ../shared beside the work tree.
+pub fn oracle() -> Option<PathBuf> {
+    let shared = std::env::var_os("MESSOR_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let oracle = shared.join("oracle");
+    oracle.is_dir().then_some(oracle)
+}
+
+/// Says that a test could not run and why; `./test` prints all of these in its last line.
+pub fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
+    {
+        let _ = writeln!(file, "{why}");
+    }
+}
+
+/// Asks again and again until `ask` has an answer; panics with `what` when it takes longer than `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,158 @@
+//! Frameworks that nobody here wrote run their tasks on Messor, and Messor's agent works under the real master.
+//!
+//! Rows: U048, U093, U100, U103, U104, U111, U113 (an agent under an Apache Mesos master), U114 (v0 driver).
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use messor_testkit::{Cluster, oracle, skip};
+
+fn run(program: PathBuf, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().expect("a program of the oracle runs")
+}
+
+/// The oracle says with exit status 3 that something it needs is not there.
+fn ran(what: &str, output: &Output) -> bool {
+    if output.status.code() == Some(3) {
+        skip(&format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+        return false;
+    }
+    true
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn finished(output: &Output) -> usize {
+    text(output).lines().filter(|l| l.ends_with("TASK_FINISHED")).count()
+}
+
+#[test]
+fn the_real_driver_runs_tasks_on_messor() {
+    let Some(oracle) = oracle() else { return skip("the real 1.11.0 driver: ../shared is not there") };
+    let cluster = Cluster::start();
+    let output = run(oracle.join("apache-mesos-local"), &["driver", &cluster.master.to_string(), "6"]);
+    if ran("the real 1.11.0 driver", &output) {
+        assert!(output.status.success() && finished(&output) > 0, "{}", text(&output));
+    }
+}
+
+#[test]
+fn messors_agent_works_under_the_real_master() {
+    let Some(oracle) = oracle() else { return skip("the real 1.11.0 master: ../shared is not there") };
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let real = RealMaster::start(&oracle, home.path());
+    let Some(real) = real else { return };
+    let cluster = Cluster::agent_under(&real.address, &[]);
+    let output = run(oracle.join("apache-mesos-local"), &["driver", &real.address, "8"]);
+    if ran("the real 1.11.0 driver", &output) {
+        assert!(
+            output.status.success() && finished(&output) > 0,
+            "{}\n---- agent ----\n{}",
+            text(&output),
+            cluster.log("agent0")
+        );
+    }
+}
+
+/// A real 1.11.0 master without agents, stopped when this is dropped.
+struct RealMaster {
+    oracle: PathBuf,
+    pid_file: PathBuf,
+    address: String,
+}
+
+impl RealMaster {
+    fn start(oracle: &std::path::Path, home: &std::path::Path) -> Option<RealMaster> {
+        // The unpacked packages are shared with other runs; only the pid file must be this test's own.
+        let shared_home = std::env::temp_dir().join("apache-mesos-1.11.0");
+        let warm = run(
+            oracle.join("apache-mesos-local"),
+            &["--home", &shared_home.display().to_string(), "driver", "local", "1"],
+        );
+        if !ran("the real 1.11.0 master", &warm) {
+            return None;
+        }
+        for entry in std::fs::read_dir(&shared_home).expect("the oracle is unpacked").flatten() {
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with("work-") && name != "local.pid" {
+                let _ = std::os::unix::fs::symlink(entry.path(), home.join(name));
+            }
+        }
+        let port = messor_testkit::free_port().to_string();
+        let output = run(
+            oracle.join("apache-mesos-local"),
+            &["--home", &home.display().to_string(), "start", "--agents", "0", "--port", &port],
+        );
+        if !ran("the real 1.11.0 master", &output) {
+            return None;
+        }
+        assert!(output.status.success(), "{}", text(&output));
+        Some(RealMaster {
+            oracle: oracle.to_path_buf(),
+            pid_file: home.to_path_buf(),
+            address: format!("127.0.0.1:{port}"),
+        })
+    }
+}
+
+impl Drop for RealMaster {
+    fn drop(&mut self) {
+        run(
+            self.oracle.join("apache-mesos-local"),
+            &["--home", &self.pid_file.display().to_string(), "stop"],
+        );
+    }
+}
+
+fn client(name: &str, seconds: &str) {
+    let Some(oracle) = oracle() else { return skip(&format!("{name}: ../shared is not there")) };
+    let cluster = Cluster::start();
+    let output = run(oracle.join("clients"), &[name, &cluster.master.to_string(), seconds]);
+    if ran(name, &output) {
+        assert!(
+            output.status.success() && finished(&output) > 0,
+            "{}\n---- master ----\n{}",
+            text(&output),
+            cluster.log("master")
+        );
+    }
+}
+
+#[test]
+fn pymesos_runs_tasks_on_messor() {
+    client("pymesos", "8");
+}
+
+#[test]
+fn avmesos_runs_tasks_on_messor() {
+    client("avmesos", "40");
+}
+
+/// A pymesos framework whose tasks are run by a Python executor of its own.
+#[test]
+fn a_python_executor_runs_tasks_on_messor() {
+    let Some(oracle) = oracle() else { return skip("a pymesos executor: ../shared is not there") };
+    let cluster = Cluster::start();
+    // `clients` sets up the virtual environment that the framework below uses.
+    let prepared = run(oracle.join("clients"), &["pymesos", &cluster.master.to_string(), "1"]);
+    if !ran("a pymesos executor", &prepared) {
+        return;
+    }
+    let python = std::env::temp_dir().join("mesos-client-pymesos/bin/python");
+    let folder = messor_testkit::root().join("testing/conformance/tests/it");
+    let output = Command::new(&python)
+        .arg(folder.join("python_framework.py"))
+        .arg(cluster.master.to_string())
+        .arg(&python)
+        .arg(folder.join("python_executor.py"))
+        .output()
+        .expect("python runs");
+    assert!(
+        output.status.success() && finished(&output) >= 2,
+        "{}\n---- agent ----\n{}",
+        text(&output),
+        cluster.log("agent0")
+    );
+}

@@ -1,0 +1,37 @@
+//! `./run` as a new user meets it: it starts a cluster, runs a task, leaves it running; `./run stop` ends it.
+
+use std::process::{Command, Output};
+
+use messor_testkit::{free_port, get, root};
+
+fn run(folder: &std::path::Path, ports: (u16, u16), arguments: &[&str]) -> Output {
+    Command::new(root().join("run"))
+        .args(arguments)
+        .env("MESSOR_STATE", folder)
+        .env("MESSOR_PROFILE", "dev")
+        .env("MESSOR_MASTER_PORT", ports.0.to_string())
+        .env("MESSOR_AGENT_PORT", ports.1.to_string())
+        .output()
+        .expect("./run runs")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn run_starts_a_cluster_and_runs_a_task() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ports = (free_port(), free_port());
+    let first = run(folder.path(), ports, &[]);
+    assert!(first.status.success() && text(&first).contains("hello from"), "{}", text(&first));
+    let master = std::net::SocketAddr::from(([127, 0, 0, 1], ports.0));
+    assert_eq!(get(master, "/health").expect("the master runs on").status, 200);
+
+    let second = run(folder.path(), ports, &[]);
+    assert!(second.status.success() && text(&second).contains("runs already"), "{}", text(&second));
+
+    let stop = run(folder.path(), ports, &["stop"]);
+    assert!(stop.status.success(), "{}", text(&stop));
+    assert!(get(master, "/health").is_err(), "the master still answers after ./run stop");
+}

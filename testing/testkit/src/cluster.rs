@@ -1,0 +1,193 @@
+//! A master and agents as real processes, on free ports of the loopback, in a folder that goes away with them.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::http::{Answer, get};
+use crate::{binary, wait_for};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub agents: usize,
+    /// Further flags of the master, as `--flag=value`.
+    pub master_flags: Vec<String>,
+    pub agent_flags: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { agents: 1, master_flags: Vec::new(), agent_flags: Vec::new() }
+    }
+}
+
+/// Processes are killed, and the folder is removed, when this is dropped.
+pub struct Cluster {
+    pub master: SocketAddr,
+    pub agents: Vec<SocketAddr>,
+    folder: tempfile::TempDir,
+    processes: Vec<(String, Child)>,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback has a free port");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+impl Cluster {
+    /// A master and one agent that has registered.
+    pub fn start() -> Cluster {
+        Cluster::with(&Options::default())
+    }
+
+    pub fn with(options: &Options) -> Cluster {
+        let mut cluster = Cluster {
+            master: loopback(free_port()),
+            agents: Vec::new(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            processes: Vec::new(),
+        };
+        let port = cluster.master.port();
+        let mut arguments = vec![
+            "--ip=127.0.0.1".to_string(),
+            format!("--port={port}"),
+            "--hostname=localhost".to_string(),
+            format!("--work_dir={}", cluster.path("master").display()),
+        ];
+        arguments.extend(options.master_flags.iter().cloned());
+        cluster.spawn("mesos-master", "master", &arguments);
+        cluster.wait_until_healthy("mesos-master", cluster.master, "/health");
+        for number in 0..options.agents {
+            cluster.add_agent(number, &format!("127.0.0.1:{port}"), &options.agent_flags);
+        }
+        wait_for("the agents to register", Duration::from_secs(20), || {
+            let state = get(cluster.master, "/state-summary").ok()?.json();
+            (state["slaves"].as_array()?.len() == options.agents).then_some(())
+        });
+        cluster
+    }
+
+    /// An agent alone, under a master that somebody else started.
+    pub fn agent_under(master: &str, flags: &[String]) -> Cluster {
+        let mut cluster = Cluster {
+            master: master.parse().expect("ip:port"),
+            agents: Vec::new(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            processes: Vec::new(),
+        };
+        cluster.add_agent(0, master, flags);
+        cluster
+    }
+
+    fn add_agent(&mut self, number: usize, master: &str, flags: &[String]) {
+        let address = loopback(free_port());
+        let name = format!("agent{number}");
+        let mut arguments = vec![
+            format!("--master={master}"),
+            "--ip=127.0.0.1".to_string(),
+            format!("--port={}", address.port()),
+            "--hostname=localhost".to_string(),
+            format!("--work_dir={}", self.path(&name).display()),
+            format!("--runtime_dir={}", self.path(&format!("{name}-run")).display()),
+            format!("--launcher_dir={}", self.bin().display()),
+            "--launcher=posix".to_string(),
+            "--isolation=posix/cpu,posix/mem".to_string(),
+        ];
+        arguments.extend(flags.iter().cloned());
+        self.spawn("mesos-agent", &name, &arguments);
+        self.wait_until_healthy("mesos-agent", address, "/health");
+        self.agents.push(address);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A folder with the names of all programs, linked to the binary under test.
+    pub fn bin(&self) -> PathBuf {
+        let bin = self.path("bin");
+        if !bin.exists() {
+            std::fs::create_dir(&bin).expect("a folder in a temporary folder");
+            let done = Command::new(binary()).arg("install").arg(&bin).stdout(Stdio::null()).status();
+            assert!(done.expect("messor install runs").success());
+        }
+        bin
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn spawn(&mut self, program: &str, name: &str, arguments: &[String]) {
+        let log = File::create(self.path(&format!("{name}.log"))).expect("a log file");
+        let child = Command::new(self.bin().join(program))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{program} does not start: {e}"));
+        self.processes.push((name.to_string(), child));
+    }
+
+    fn wait_until_healthy(&mut self, program: &str, address: SocketAddr, path: &str) {
+        let folder = self.folder.path().to_path_buf();
+        let (name, child) = self.processes.last_mut().expect("something was started");
+        let log = folder.join(format!("{name}.log"));
+        wait_for(&format!("{program} at {address}"), Duration::from_secs(20), || {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!(
+                    "{program} ended with {status}:\n{}",
+                    std::fs::read_to_string(&log).unwrap_or_default()
+                );
+            }
+            matches!(get(address, path), Ok(Answer { status: 200, .. })).then_some(())
+        });
+    }
+
+    /// What a process of the cluster ("master", "agent0"…) wrote to its log.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The process id of a process of the cluster.
+    pub fn pid(&self, name: &str) -> u32 {
+        self.processes.iter().find(|(n, _)| n == name).map(|(_, c)| c.id()).expect("a process of that name")
+    }
+
+    pub fn kill(&mut self, name: &str) {
+        let (_, child) = self.processes.iter_mut().find(|(n, _)| n == name).expect("a process of that name");
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Agents first: they take their executors with them.
+        for (name, child) in self.processes.iter_mut().rev() {
+            let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+            let end = std::time::Instant::now() + Duration::from_secs(5);
+            while matches!(child.try_wait(), Ok(None)) && std::time::Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+            if std::thread::panicking() {
+                let path = self.folder.path().join(format!("{name}.log"));
+                eprintln!("---- {name} ----\n{}", std::fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+    }
+}
