@@ -1,5 +1,38 @@
-//! Ids, PIDs, roles, attributes and the algebra of Resources.
+//! Ids, PIDs, roles, attributes, capabilities and the algebra of Resources.
+//!
+//! What happens inside the cluster is said in these types; protobuf is met at the border alone. Resources are always
+//! in the post-reservation-refinement form here (U044): a stack of reservations, never a role beside a reservation.
 
+mod attributes;
+mod capabilities;
+mod conversion;
+mod ids;
 mod pid;
+mod quantities;
+mod ranges;
+mod resource;
+mod resources;
+mod roles;
+mod scalar;
+mod text;
+mod validation;
+mod value;
+mod wire;
 
+pub use attributes::{AttributeError, attributes_equal, parse_attributes};
+pub use capabilities::{AgentCapabilities, FrameworkCapabilities};
+pub use conversion::{ConversionError, ResourceConversion};
+pub use ids::{
+    AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,
+};
 pub use pid::{Pid, PidError};
+pub use quantities::{QuantitiesError, ResourceQuantities};
+pub use ranges::{Range, Ranges};
+pub use resource::{Metadata, Reservation, ReservationKind, Resource, ResourceName};
+pub use resources::Resources;
+pub use roles::{Role, RoleError, validate_role};
+pub use scalar::Scalar;
+pub use text::{ResourcesTextError, parse_resources};
+pub use validation::{ResourceError, ResourceProblem, validate_resource};
+pub use value::{Set, Value, ValueError, parse_value};
+pub use wire::{ResourceFormat, resource_to_post_refinement};
