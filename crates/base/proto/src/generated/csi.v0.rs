@@ -39,26 +39,6 @@ pub mod plugin_capability {
             Unknown = 0,
             ControllerService = 1,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::ControllerService => "CONTROLLER_SERVICE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "CONTROLLER_SERVICE" => Some(Self::ControllerService),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Type {
@@ -125,34 +105,6 @@ pub mod volume_capability {
             MultiNodeReaderOnly = 3,
             MultiNodeSingleWriter = 4,
             MultiNodeMultiWriter = 5,
-        }
-        impl Mode {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::SingleNodeWriter => "SINGLE_NODE_WRITER",
-                    Self::SingleNodeReaderOnly => "SINGLE_NODE_READER_ONLY",
-                    Self::MultiNodeReaderOnly => "MULTI_NODE_READER_ONLY",
-                    Self::MultiNodeSingleWriter => "MULTI_NODE_SINGLE_WRITER",
-                    Self::MultiNodeMultiWriter => "MULTI_NODE_MULTI_WRITER",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "SINGLE_NODE_WRITER" => Some(Self::SingleNodeWriter),
-                    "SINGLE_NODE_READER_ONLY" => Some(Self::SingleNodeReaderOnly),
-                    "MULTI_NODE_READER_ONLY" => Some(Self::MultiNodeReaderOnly),
-                    "MULTI_NODE_SINGLE_WRITER" => Some(Self::MultiNodeSingleWriter),
-                    "MULTI_NODE_MULTI_WRITER" => Some(Self::MultiNodeMultiWriter),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
@@ -302,32 +254,6 @@ pub mod controller_service_capability {
             ListVolumes = 3,
             GetCapacity = 4,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::CreateDeleteVolume => "CREATE_DELETE_VOLUME",
-                    Self::PublishUnpublishVolume => "PUBLISH_UNPUBLISH_VOLUME",
-                    Self::ListVolumes => "LIST_VOLUMES",
-                    Self::GetCapacity => "GET_CAPACITY",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "CREATE_DELETE_VOLUME" => Some(Self::CreateDeleteVolume),
-                    "PUBLISH_UNPUBLISH_VOLUME" => Some(Self::PublishUnpublishVolume),
-                    "LIST_VOLUMES" => Some(Self::ListVolumes),
-                    "GET_CAPACITY" => Some(Self::GetCapacity),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Type {
@@ -430,26 +356,6 @@ pub mod node_service_capability {
         pub enum Type {
             Unknown = 0,
             StageUnstageVolume = 1,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::StageUnstageVolume => "STAGE_UNSTAGE_VOLUME",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "STAGE_UNSTAGE_VOLUME" => Some(Self::StageUnstageVolume),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]

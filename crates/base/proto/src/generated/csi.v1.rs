@@ -40,28 +40,6 @@ pub mod plugin_capability {
             ControllerService = 1,
             VolumeAccessibilityConstraints = 2,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::ControllerService => "CONTROLLER_SERVICE",
-                    Self::VolumeAccessibilityConstraints => "VOLUME_ACCESSIBILITY_CONSTRAINTS",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "CONTROLLER_SERVICE" => Some(Self::ControllerService),
-                    "VOLUME_ACCESSIBILITY_CONSTRAINTS" => Some(Self::VolumeAccessibilityConstraints),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct VolumeExpansion {
@@ -76,28 +54,6 @@ pub mod plugin_capability {
             Unknown = 0,
             Online = 1,
             Offline = 2,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Online => "ONLINE",
-                    Self::Offline => "OFFLINE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "ONLINE" => Some(Self::Online),
-                    "OFFLINE" => Some(Self::Offline),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
@@ -198,34 +154,6 @@ pub mod volume_capability {
             MultiNodeReaderOnly = 3,
             MultiNodeSingleWriter = 4,
             MultiNodeMultiWriter = 5,
-        }
-        impl Mode {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::SingleNodeWriter => "SINGLE_NODE_WRITER",
-                    Self::SingleNodeReaderOnly => "SINGLE_NODE_READER_ONLY",
-                    Self::MultiNodeReaderOnly => "MULTI_NODE_READER_ONLY",
-                    Self::MultiNodeSingleWriter => "MULTI_NODE_SINGLE_WRITER",
-                    Self::MultiNodeMultiWriter => "MULTI_NODE_MULTI_WRITER",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "SINGLE_NODE_WRITER" => Some(Self::SingleNodeWriter),
-                    "SINGLE_NODE_READER_ONLY" => Some(Self::SingleNodeReaderOnly),
-                    "MULTI_NODE_READER_ONLY" => Some(Self::MultiNodeReaderOnly),
-                    "MULTI_NODE_SINGLE_WRITER" => Some(Self::MultiNodeSingleWriter),
-                    "MULTI_NODE_MULTI_WRITER" => Some(Self::MultiNodeMultiWriter),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
@@ -414,42 +342,6 @@ pub mod controller_service_capability {
             PublishReadonly = 8,
             ExpandVolume = 9,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::CreateDeleteVolume => "CREATE_DELETE_VOLUME",
-                    Self::PublishUnpublishVolume => "PUBLISH_UNPUBLISH_VOLUME",
-                    Self::ListVolumes => "LIST_VOLUMES",
-                    Self::GetCapacity => "GET_CAPACITY",
-                    Self::CreateDeleteSnapshot => "CREATE_DELETE_SNAPSHOT",
-                    Self::ListSnapshots => "LIST_SNAPSHOTS",
-                    Self::CloneVolume => "CLONE_VOLUME",
-                    Self::PublishReadonly => "PUBLISH_READONLY",
-                    Self::ExpandVolume => "EXPAND_VOLUME",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "CREATE_DELETE_VOLUME" => Some(Self::CreateDeleteVolume),
-                    "PUBLISH_UNPUBLISH_VOLUME" => Some(Self::PublishUnpublishVolume),
-                    "LIST_VOLUMES" => Some(Self::ListVolumes),
-                    "GET_CAPACITY" => Some(Self::GetCapacity),
-                    "CREATE_DELETE_SNAPSHOT" => Some(Self::CreateDeleteSnapshot),
-                    "LIST_SNAPSHOTS" => Some(Self::ListSnapshots),
-                    "CLONE_VOLUME" => Some(Self::CloneVolume),
-                    "PUBLISH_READONLY" => Some(Self::PublishReadonly),
-                    "EXPAND_VOLUME" => Some(Self::ExpandVolume),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Type {
@@ -630,28 +522,6 @@ pub mod volume_usage {
         Bytes = 1,
         Inodes = 2,
     }
-    impl Unit {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Bytes => "BYTES",
-                Self::Inodes => "INODES",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "BYTES" => Some(Self::Bytes),
-                "INODES" => Some(Self::Inodes),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeGetCapabilitiesRequest {
@@ -682,30 +552,6 @@ pub mod node_service_capability {
             StageUnstageVolume = 1,
             GetVolumeStats = 2,
             ExpandVolume = 3,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::StageUnstageVolume => "STAGE_UNSTAGE_VOLUME",
-                    Self::GetVolumeStats => "GET_VOLUME_STATS",
-                    Self::ExpandVolume => "EXPAND_VOLUME",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "STAGE_UNSTAGE_VOLUME" => Some(Self::StageUnstageVolume),
-                    "GET_VOLUME_STATS" => Some(Self::GetVolumeStats),
-                    "EXPAND_VOLUME" => Some(Self::ExpandVolume),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]

@@ -13,16 +13,12 @@ pub struct Call {
     pub read_file: ::core::option::Option<call::ReadFile>,
     #[prost(message, optional, tag = "20")]
     pub get_containers: ::core::option::Option<call::GetContainers>,
-    #[deprecated]
     #[prost(message, optional, tag = "6")]
     pub launch_nested_container: ::core::option::Option<call::LaunchNestedContainer>,
-    #[deprecated]
     #[prost(message, optional, tag = "7")]
     pub wait_nested_container: ::core::option::Option<call::WaitNestedContainer>,
-    #[deprecated]
     #[prost(message, optional, tag = "8")]
     pub kill_nested_container: ::core::option::Option<call::KillNestedContainer>,
-    #[deprecated]
     #[prost(message, optional, tag = "12")]
     pub remove_nested_container: ::core::option::Option<call::RemoveNestedContainer>,
     #[prost(message, optional, tag = "9")]
@@ -138,28 +134,6 @@ pub mod call {
             ContainerId = 1,
             ProcessIo = 2,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::ContainerId => "CONTAINER_ID",
-                    Self::ProcessIo => "PROCESS_IO",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "CONTAINER_ID" => Some(Self::ContainerId),
-                    "PROCESS_IO" => Some(Self::ProcessIo),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct AttachContainerOutput {
@@ -243,13 +217,9 @@ pub mod call {
         GetTasks = 13,
         GetAgent = 20,
         GetResourceProviders = 26,
-        #[deprecated]
         LaunchNestedContainer = 14,
-        #[deprecated]
         WaitNestedContainer = 15,
-        #[deprecated]
         KillNestedContainer = 16,
-        #[deprecated]
         RemoveNestedContainer = 21,
         LaunchNestedContainerSession = 17,
         AttachContainerInput = 18,
@@ -263,92 +233,6 @@ pub mod call {
         RemoveResourceProviderConfig = 29,
         MarkResourceProviderGone = 32,
         PruneImages = 30,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::GetHealth => "GET_HEALTH",
-                Self::GetFlags => "GET_FLAGS",
-                Self::GetVersion => "GET_VERSION",
-                Self::GetMetrics => "GET_METRICS",
-                Self::GetLoggingLevel => "GET_LOGGING_LEVEL",
-                Self::SetLoggingLevel => "SET_LOGGING_LEVEL",
-                Self::ListFiles => "LIST_FILES",
-                Self::ReadFile => "READ_FILE",
-                Self::GetState => "GET_STATE",
-                Self::GetContainers => "GET_CONTAINERS",
-                Self::GetFrameworks => "GET_FRAMEWORKS",
-                Self::GetExecutors => "GET_EXECUTORS",
-                Self::GetOperations => "GET_OPERATIONS",
-                Self::GetTasks => "GET_TASKS",
-                Self::GetAgent => "GET_AGENT",
-                Self::GetResourceProviders => "GET_RESOURCE_PROVIDERS",
-                #[allow(deprecated)]
-                Self::LaunchNestedContainer => "LAUNCH_NESTED_CONTAINER",
-                #[allow(deprecated)]
-                Self::WaitNestedContainer => "WAIT_NESTED_CONTAINER",
-                #[allow(deprecated)]
-                Self::KillNestedContainer => "KILL_NESTED_CONTAINER",
-                #[allow(deprecated)]
-                Self::RemoveNestedContainer => "REMOVE_NESTED_CONTAINER",
-                Self::LaunchNestedContainerSession => "LAUNCH_NESTED_CONTAINER_SESSION",
-                Self::AttachContainerInput => "ATTACH_CONTAINER_INPUT",
-                Self::AttachContainerOutput => "ATTACH_CONTAINER_OUTPUT",
-                Self::LaunchContainer => "LAUNCH_CONTAINER",
-                Self::WaitContainer => "WAIT_CONTAINER",
-                Self::KillContainer => "KILL_CONTAINER",
-                Self::RemoveContainer => "REMOVE_CONTAINER",
-                Self::AddResourceProviderConfig => "ADD_RESOURCE_PROVIDER_CONFIG",
-                Self::UpdateResourceProviderConfig => "UPDATE_RESOURCE_PROVIDER_CONFIG",
-                Self::RemoveResourceProviderConfig => "REMOVE_RESOURCE_PROVIDER_CONFIG",
-                Self::MarkResourceProviderGone => "MARK_RESOURCE_PROVIDER_GONE",
-                Self::PruneImages => "PRUNE_IMAGES",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "GET_HEALTH" => Some(Self::GetHealth),
-                "GET_FLAGS" => Some(Self::GetFlags),
-                "GET_VERSION" => Some(Self::GetVersion),
-                "GET_METRICS" => Some(Self::GetMetrics),
-                "GET_LOGGING_LEVEL" => Some(Self::GetLoggingLevel),
-                "SET_LOGGING_LEVEL" => Some(Self::SetLoggingLevel),
-                "LIST_FILES" => Some(Self::ListFiles),
-                "READ_FILE" => Some(Self::ReadFile),
-                "GET_STATE" => Some(Self::GetState),
-                "GET_CONTAINERS" => Some(Self::GetContainers),
-                "GET_FRAMEWORKS" => Some(Self::GetFrameworks),
-                "GET_EXECUTORS" => Some(Self::GetExecutors),
-                "GET_OPERATIONS" => Some(Self::GetOperations),
-                "GET_TASKS" => Some(Self::GetTasks),
-                "GET_AGENT" => Some(Self::GetAgent),
-                "GET_RESOURCE_PROVIDERS" => Some(Self::GetResourceProviders),
-                "LAUNCH_NESTED_CONTAINER" => Some(#[allow(deprecated)] Self::LaunchNestedContainer),
-                "WAIT_NESTED_CONTAINER" => Some(#[allow(deprecated)] Self::WaitNestedContainer),
-                "KILL_NESTED_CONTAINER" => Some(#[allow(deprecated)] Self::KillNestedContainer),
-                "REMOVE_NESTED_CONTAINER" => Some(#[allow(deprecated)] Self::RemoveNestedContainer),
-                "LAUNCH_NESTED_CONTAINER_SESSION" => Some(Self::LaunchNestedContainerSession),
-                "ATTACH_CONTAINER_INPUT" => Some(Self::AttachContainerInput),
-                "ATTACH_CONTAINER_OUTPUT" => Some(Self::AttachContainerOutput),
-                "LAUNCH_CONTAINER" => Some(Self::LaunchContainer),
-                "WAIT_CONTAINER" => Some(Self::WaitContainer),
-                "KILL_CONTAINER" => Some(Self::KillContainer),
-                "REMOVE_CONTAINER" => Some(Self::RemoveContainer),
-                "ADD_RESOURCE_PROVIDER_CONFIG" => Some(Self::AddResourceProviderConfig),
-                "UPDATE_RESOURCE_PROVIDER_CONFIG" => Some(Self::UpdateResourceProviderConfig),
-                "REMOVE_RESOURCE_PROVIDER_CONFIG" => Some(Self::RemoveResourceProviderConfig),
-                "MARK_RESOURCE_PROVIDER_GONE" => Some(Self::MarkResourceProviderGone),
-                "PRUNE_IMAGES" => Some(Self::PruneImages),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -578,62 +462,8 @@ pub mod response {
         GetTasks = 12,
         GetAgent = 14,
         GetResourceProviders = 16,
-        #[deprecated]
         WaitNestedContainer = 13,
         WaitContainer = 15,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::GetHealth => "GET_HEALTH",
-                Self::GetFlags => "GET_FLAGS",
-                Self::GetVersion => "GET_VERSION",
-                Self::GetMetrics => "GET_METRICS",
-                Self::GetLoggingLevel => "GET_LOGGING_LEVEL",
-                Self::ListFiles => "LIST_FILES",
-                Self::ReadFile => "READ_FILE",
-                Self::GetState => "GET_STATE",
-                Self::GetContainers => "GET_CONTAINERS",
-                Self::GetFrameworks => "GET_FRAMEWORKS",
-                Self::GetExecutors => "GET_EXECUTORS",
-                Self::GetOperations => "GET_OPERATIONS",
-                Self::GetTasks => "GET_TASKS",
-                Self::GetAgent => "GET_AGENT",
-                Self::GetResourceProviders => "GET_RESOURCE_PROVIDERS",
-                #[allow(deprecated)]
-                Self::WaitNestedContainer => "WAIT_NESTED_CONTAINER",
-                Self::WaitContainer => "WAIT_CONTAINER",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "GET_HEALTH" => Some(Self::GetHealth),
-                "GET_FLAGS" => Some(Self::GetFlags),
-                "GET_VERSION" => Some(Self::GetVersion),
-                "GET_METRICS" => Some(Self::GetMetrics),
-                "GET_LOGGING_LEVEL" => Some(Self::GetLoggingLevel),
-                "LIST_FILES" => Some(Self::ListFiles),
-                "READ_FILE" => Some(Self::ReadFile),
-                "GET_STATE" => Some(Self::GetState),
-                "GET_CONTAINERS" => Some(Self::GetContainers),
-                "GET_FRAMEWORKS" => Some(Self::GetFrameworks),
-                "GET_EXECUTORS" => Some(Self::GetExecutors),
-                "GET_OPERATIONS" => Some(Self::GetOperations),
-                "GET_TASKS" => Some(Self::GetTasks),
-                "GET_AGENT" => Some(Self::GetAgent),
-                "GET_RESOURCE_PROVIDERS" => Some(Self::GetResourceProviders),
-                "WAIT_NESTED_CONTAINER" => Some(#[allow(deprecated)] Self::WaitNestedContainer),
-                "WAIT_CONTAINER" => Some(Self::WaitContainer),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -664,30 +494,6 @@ pub mod process_io {
             Stdout = 2,
             Stderr = 3,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Stdin => "STDIN",
-                    Self::Stdout => "STDOUT",
-                    Self::Stderr => "STDERR",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "STDIN" => Some(Self::Stdin),
-                    "STDOUT" => Some(Self::Stdout),
-                    "STDERR" => Some(Self::Stderr),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Control {
@@ -712,28 +518,6 @@ pub mod process_io {
             TtyInfo = 1,
             Heartbeat = 2,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::TtyInfo => "TTY_INFO",
-                    Self::Heartbeat => "HEARTBEAT",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "TTY_INFO" => Some(Self::TtyInfo),
-                    "HEARTBEAT" => Some(Self::Heartbeat),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
@@ -741,27 +525,5 @@ pub mod process_io {
         Unknown = 0,
         Data = 1,
         Control = 2,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Data => "DATA",
-                Self::Control => "CONTROL",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "DATA" => Some(Self::Data),
-                "CONTROL" => Some(Self::Control),
-                _ => None,
-            }
-        }
     }
 }

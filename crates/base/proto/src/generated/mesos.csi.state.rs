@@ -41,42 +41,4 @@ pub mod volume_state {
         NodePublish = 6,
         NodeUnpublish = 7,
     }
-    impl State {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Created => "CREATED",
-                Self::NodeReady => "NODE_READY",
-                Self::VolReady => "VOL_READY",
-                Self::Published => "PUBLISHED",
-                Self::ControllerPublish => "CONTROLLER_PUBLISH",
-                Self::ControllerUnpublish => "CONTROLLER_UNPUBLISH",
-                Self::NodeStage => "NODE_STAGE",
-                Self::NodeUnstage => "NODE_UNSTAGE",
-                Self::NodePublish => "NODE_PUBLISH",
-                Self::NodeUnpublish => "NODE_UNPUBLISH",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "CREATED" => Some(Self::Created),
-                "NODE_READY" => Some(Self::NodeReady),
-                "VOL_READY" => Some(Self::VolReady),
-                "PUBLISHED" => Some(Self::Published),
-                "CONTROLLER_PUBLISH" => Some(Self::ControllerPublish),
-                "CONTROLLER_UNPUBLISH" => Some(Self::ControllerUnpublish),
-                "NODE_STAGE" => Some(Self::NodeStage),
-                "NODE_UNSTAGE" => Some(Self::NodeUnstage),
-                "NODE_PUBLISH" => Some(Self::NodePublish),
-                "NODE_UNPUBLISH" => Some(Self::NodeUnpublish),
-                _ => None,
-            }
-        }
-    }
 }

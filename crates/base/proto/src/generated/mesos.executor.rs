@@ -79,42 +79,6 @@ pub mod event {
         Shutdown = 7,
         Heartbeat = 9,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribed => "SUBSCRIBED",
-                Self::Launch => "LAUNCH",
-                Self::LaunchGroup => "LAUNCH_GROUP",
-                Self::Kill => "KILL",
-                Self::Acknowledged => "ACKNOWLEDGED",
-                Self::Message => "MESSAGE",
-                Self::Error => "ERROR",
-                Self::Shutdown => "SHUTDOWN",
-                Self::Heartbeat => "HEARTBEAT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBED" => Some(Self::Subscribed),
-                "LAUNCH" => Some(Self::Launch),
-                "LAUNCH_GROUP" => Some(Self::LaunchGroup),
-                "KILL" => Some(Self::Kill),
-                "ACKNOWLEDGED" => Some(Self::Acknowledged),
-                "MESSAGE" => Some(Self::Message),
-                "ERROR" => Some(Self::Error),
-                "SHUTDOWN" => Some(Self::Shutdown),
-                "HEARTBEAT" => Some(Self::Heartbeat),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Call {
@@ -158,31 +122,5 @@ pub mod call {
         Update = 2,
         Message = 3,
         Heartbeat = 4,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribe => "SUBSCRIBE",
-                Self::Update => "UPDATE",
-                Self::Message => "MESSAGE",
-                Self::Heartbeat => "HEARTBEAT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBE" => Some(Self::Subscribe),
-                "UPDATE" => Some(Self::Update),
-                "MESSAGE" => Some(Self::Message),
-                "HEARTBEAT" => Some(Self::Heartbeat),
-                _ => None,
-            }
-        }
     }
 }

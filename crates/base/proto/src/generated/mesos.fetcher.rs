@@ -34,27 +34,5 @@ pub mod fetcher_info {
             DownloadAndCache = 1,
             RetrieveFromCache = 2,
         }
-        impl Action {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::BypassCache => "BYPASS_CACHE",
-                    Self::DownloadAndCache => "DOWNLOAD_AND_CACHE",
-                    Self::RetrieveFromCache => "RETRIEVE_FROM_CACHE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "BYPASS_CACHE" => Some(Self::BypassCache),
-                    "DOWNLOAD_AND_CACHE" => Some(Self::DownloadAndCache),
-                    "RETRIEVE_FROM_CACHE" => Some(Self::RetrieveFromCache),
-                    _ => None,
-                }
-            }
-        }
     }
 }

@@ -49,28 +49,6 @@ pub mod action {
         Append = 2,
         Truncate = 3,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Nop => "NOP",
-                Self::Append => "APPEND",
-                Self::Truncate => "TRUNCATE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "NOP" => Some(Self::Nop),
-                "APPEND" => Some(Self::Append),
-                "TRUNCATE" => Some(Self::Truncate),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Metadata {
@@ -88,30 +66,6 @@ pub mod metadata {
         Recovering = 2,
         Starting = 3,
         Empty = 4,
-    }
-    impl Status {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Voting => "VOTING",
-                Self::Recovering => "RECOVERING",
-                Self::Starting => "STARTING",
-                Self::Empty => "EMPTY",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "VOTING" => Some(Self::Voting),
-                "RECOVERING" => Some(Self::Recovering),
-                "STARTING" => Some(Self::Starting),
-                "EMPTY" => Some(Self::Empty),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -133,28 +87,6 @@ pub mod record {
         Promise = 1,
         Action = 2,
         Metadata = 3,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Promise => "PROMISE",
-                Self::Action => "ACTION",
-                Self::Metadata => "METADATA",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "PROMISE" => Some(Self::Promise),
-                "ACTION" => Some(Self::Action),
-                "METADATA" => Some(Self::Metadata),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -185,28 +117,6 @@ pub mod promise_response {
         Accept = 1,
         Reject = 2,
         Ignored = 3,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Accept => "ACCEPT",
-                Self::Reject => "REJECT",
-                Self::Ignored => "IGNORED",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "ACCEPT" => Some(Self::Accept),
-                "REJECT" => Some(Self::Reject),
-                "IGNORED" => Some(Self::Ignored),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -245,28 +155,6 @@ pub mod write_response {
         Accept = 1,
         Reject = 2,
         Ignored = 3,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Accept => "ACCEPT",
-                Self::Reject => "REJECT",
-                Self::Ignored => "IGNORED",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "ACCEPT" => Some(Self::Accept),
-                "REJECT" => Some(Self::Reject),
-                "IGNORED" => Some(Self::Ignored),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -13,7 +13,6 @@ pub struct Registry {
     pub machines: ::core::option::Option<registry::Machines>,
     #[prost(message, repeated, tag = "4")]
     pub schedules: ::prost::alloc::vec::Vec<super::maintenance::Schedule>,
-    #[deprecated]
     #[prost(message, repeated, tag = "5")]
     pub quotas: ::prost::alloc::vec::Vec<registry::Quota>,
     #[prost(message, repeated, tag = "11")]
@@ -173,28 +172,6 @@ pub mod container_dns_info {
             Host = 1,
             Cni = 2,
         }
-        impl NetworkMode {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Host => "HOST",
-                    Self::Cni => "CNI",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "HOST" => Some(Self::Host),
-                    "CNI" => Some(Self::Cni),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct DockerInfo {
@@ -223,30 +200,6 @@ pub mod container_dns_info {
             Host = 1,
             Bridge = 2,
             User = 3,
-        }
-        impl NetworkMode {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Host => "HOST",
-                    Self::Bridge => "BRIDGE",
-                    Self::User => "USER",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "HOST" => Some(Self::Host),
-                    "BRIDGE" => Some(Self::Bridge),
-                    "USER" => Some(Self::User),
-                    _ => None,
-                }
-            }
         }
     }
 }
@@ -297,26 +250,6 @@ pub mod status_update_record {
     pub enum Type {
         Update = 0,
         Ack = 1,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Update => "UPDATE",
-                Self::Ack => "ACK",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UPDATE" => Some(Self::Update),
-                "ACK" => Some(Self::Ack),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -438,7 +371,6 @@ pub struct ReviveOffersMessage {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunTaskMessage {
-    #[deprecated]
     #[prost(message, optional, tag = "1")]
     pub framework_id: ::core::option::Option<super::FrameworkId>,
     #[prost(message, required, tag = "2")]
@@ -708,26 +640,6 @@ pub mod update_operation_status_record {
     pub enum Type {
         Update = 0,
         Ack = 1,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Update => "UPDATE",
-                Self::Ack => "ACK",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UPDATE" => Some(Self::Update),
-                "ACK" => Some(Self::Ack),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

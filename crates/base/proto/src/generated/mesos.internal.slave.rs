@@ -60,28 +60,6 @@ pub mod volume_gid_info {
         Persistent = 1,
         SandboxPath = 2,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Persistent => "PERSISTENT",
-                Self::SandboxPath => "SANDBOX_PATH",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "PERSISTENT" => Some(Self::Persistent),
-                "SANDBOX_PATH" => Some(Self::SandboxPath),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VolumeGidInfos {

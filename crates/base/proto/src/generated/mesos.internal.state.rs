@@ -43,26 +43,4 @@ pub mod operation {
         Diff = 3,
         Expunge = 2,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Snapshot => "SNAPSHOT",
-                Self::Diff => "DIFF",
-                Self::Expunge => "EXPUNGE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "SNAPSHOT" => Some(Self::Snapshot),
-                "DIFF" => Some(Self::Diff),
-                "EXPUNGE" => Some(Self::Expunge),
-                _ => None,
-            }
-        }
-    }
 }

@@ -43,10 +43,8 @@ pub struct Call {
     pub teardown: ::core::option::Option<call::Teardown>,
     #[prost(message, optional, tag = "17")]
     pub mark_agent_gone: ::core::option::Option<call::MarkAgentGone>,
-    #[deprecated]
     #[prost(message, optional, tag = "14")]
     pub set_quota: ::core::option::Option<call::SetQuota>,
-    #[deprecated]
     #[prost(message, optional, tag = "15")]
     pub remove_quota: ::core::option::Option<call::RemoveQuota>,
 }
@@ -231,110 +229,10 @@ pub mod call {
         ReactivateAgent = 39,
         GetQuota = 28,
         UpdateQuota = 36,
-        #[deprecated]
         SetQuota = 29,
-        #[deprecated]
         RemoveQuota = 30,
         Teardown = 31,
         MarkAgentGone = 32,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::GetHealth => "GET_HEALTH",
-                Self::GetFlags => "GET_FLAGS",
-                Self::GetVersion => "GET_VERSION",
-                Self::GetMetrics => "GET_METRICS",
-                Self::GetLoggingLevel => "GET_LOGGING_LEVEL",
-                Self::SetLoggingLevel => "SET_LOGGING_LEVEL",
-                Self::ListFiles => "LIST_FILES",
-                Self::ReadFile => "READ_FILE",
-                Self::GetState => "GET_STATE",
-                Self::GetAgents => "GET_AGENTS",
-                Self::GetFrameworks => "GET_FRAMEWORKS",
-                Self::GetExecutors => "GET_EXECUTORS",
-                Self::GetOperations => "GET_OPERATIONS",
-                Self::GetTasks => "GET_TASKS",
-                Self::GetRoles => "GET_ROLES",
-                Self::GetWeights => "GET_WEIGHTS",
-                Self::UpdateWeights => "UPDATE_WEIGHTS",
-                Self::GetMaster => "GET_MASTER",
-                Self::Subscribe => "SUBSCRIBE",
-                Self::ReserveResources => "RESERVE_RESOURCES",
-                Self::UnreserveResources => "UNRESERVE_RESOURCES",
-                Self::CreateVolumes => "CREATE_VOLUMES",
-                Self::DestroyVolumes => "DESTROY_VOLUMES",
-                Self::GrowVolume => "GROW_VOLUME",
-                Self::ShrinkVolume => "SHRINK_VOLUME",
-                Self::GetMaintenanceStatus => "GET_MAINTENANCE_STATUS",
-                Self::GetMaintenanceSchedule => "GET_MAINTENANCE_SCHEDULE",
-                Self::UpdateMaintenanceSchedule => "UPDATE_MAINTENANCE_SCHEDULE",
-                Self::StartMaintenance => "START_MAINTENANCE",
-                Self::StopMaintenance => "STOP_MAINTENANCE",
-                Self::DrainAgent => "DRAIN_AGENT",
-                Self::DeactivateAgent => "DEACTIVATE_AGENT",
-                Self::ReactivateAgent => "REACTIVATE_AGENT",
-                Self::GetQuota => "GET_QUOTA",
-                Self::UpdateQuota => "UPDATE_QUOTA",
-                #[allow(deprecated)]
-                Self::SetQuota => "SET_QUOTA",
-                #[allow(deprecated)]
-                Self::RemoveQuota => "REMOVE_QUOTA",
-                Self::Teardown => "TEARDOWN",
-                Self::MarkAgentGone => "MARK_AGENT_GONE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "GET_HEALTH" => Some(Self::GetHealth),
-                "GET_FLAGS" => Some(Self::GetFlags),
-                "GET_VERSION" => Some(Self::GetVersion),
-                "GET_METRICS" => Some(Self::GetMetrics),
-                "GET_LOGGING_LEVEL" => Some(Self::GetLoggingLevel),
-                "SET_LOGGING_LEVEL" => Some(Self::SetLoggingLevel),
-                "LIST_FILES" => Some(Self::ListFiles),
-                "READ_FILE" => Some(Self::ReadFile),
-                "GET_STATE" => Some(Self::GetState),
-                "GET_AGENTS" => Some(Self::GetAgents),
-                "GET_FRAMEWORKS" => Some(Self::GetFrameworks),
-                "GET_EXECUTORS" => Some(Self::GetExecutors),
-                "GET_OPERATIONS" => Some(Self::GetOperations),
-                "GET_TASKS" => Some(Self::GetTasks),
-                "GET_ROLES" => Some(Self::GetRoles),
-                "GET_WEIGHTS" => Some(Self::GetWeights),
-                "UPDATE_WEIGHTS" => Some(Self::UpdateWeights),
-                "GET_MASTER" => Some(Self::GetMaster),
-                "SUBSCRIBE" => Some(Self::Subscribe),
-                "RESERVE_RESOURCES" => Some(Self::ReserveResources),
-                "UNRESERVE_RESOURCES" => Some(Self::UnreserveResources),
-                "CREATE_VOLUMES" => Some(Self::CreateVolumes),
-                "DESTROY_VOLUMES" => Some(Self::DestroyVolumes),
-                "GROW_VOLUME" => Some(Self::GrowVolume),
-                "SHRINK_VOLUME" => Some(Self::ShrinkVolume),
-                "GET_MAINTENANCE_STATUS" => Some(Self::GetMaintenanceStatus),
-                "GET_MAINTENANCE_SCHEDULE" => Some(Self::GetMaintenanceSchedule),
-                "UPDATE_MAINTENANCE_SCHEDULE" => Some(Self::UpdateMaintenanceSchedule),
-                "START_MAINTENANCE" => Some(Self::StartMaintenance),
-                "STOP_MAINTENANCE" => Some(Self::StopMaintenance),
-                "DRAIN_AGENT" => Some(Self::DrainAgent),
-                "DEACTIVATE_AGENT" => Some(Self::DeactivateAgent),
-                "REACTIVATE_AGENT" => Some(Self::ReactivateAgent),
-                "GET_QUOTA" => Some(Self::GetQuota),
-                "UPDATE_QUOTA" => Some(Self::UpdateQuota),
-                "SET_QUOTA" => Some(#[allow(deprecated)] Self::SetQuota),
-                "REMOVE_QUOTA" => Some(#[allow(deprecated)] Self::RemoveQuota),
-                "TEARDOWN" => Some(Self::Teardown),
-                "MARK_AGENT_GONE" => Some(Self::MarkAgentGone),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -487,7 +385,6 @@ pub mod response {
         pub frameworks: ::prost::alloc::vec::Vec<get_frameworks::Framework>,
         #[prost(message, repeated, tag = "2")]
         pub completed_frameworks: ::prost::alloc::vec::Vec<get_frameworks::Framework>,
-        #[deprecated]
         #[prost(message, repeated, tag = "3")]
         pub recovered_frameworks: ::prost::alloc::vec::Vec<super::super::FrameworkInfo>,
     }
@@ -525,7 +422,6 @@ pub mod response {
     pub struct GetExecutors {
         #[prost(message, repeated, tag = "1")]
         pub executors: ::prost::alloc::vec::Vec<get_executors::Executor>,
-        #[deprecated]
         #[prost(message, repeated, tag = "2")]
         pub orphan_executors: ::prost::alloc::vec::Vec<get_executors::Executor>,
     }
@@ -546,7 +442,6 @@ pub mod response {
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct GetTasks {
-        #[deprecated]
         #[prost(message, repeated, tag = "1")]
         pub pending_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
         #[prost(message, repeated, tag = "2")]
@@ -555,7 +450,6 @@ pub mod response {
         pub unreachable_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
         #[prost(message, repeated, tag = "3")]
         pub completed_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
-        #[deprecated]
         #[prost(message, repeated, tag = "4")]
         pub orphan_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
     }
@@ -616,62 +510,6 @@ pub mod response {
         GetMaintenanceStatus = 16,
         GetMaintenanceSchedule = 17,
         GetQuota = 18,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::GetHealth => "GET_HEALTH",
-                Self::GetFlags => "GET_FLAGS",
-                Self::GetVersion => "GET_VERSION",
-                Self::GetMetrics => "GET_METRICS",
-                Self::GetLoggingLevel => "GET_LOGGING_LEVEL",
-                Self::ListFiles => "LIST_FILES",
-                Self::ReadFile => "READ_FILE",
-                Self::GetState => "GET_STATE",
-                Self::GetAgents => "GET_AGENTS",
-                Self::GetFrameworks => "GET_FRAMEWORKS",
-                Self::GetExecutors => "GET_EXECUTORS",
-                Self::GetOperations => "GET_OPERATIONS",
-                Self::GetTasks => "GET_TASKS",
-                Self::GetRoles => "GET_ROLES",
-                Self::GetWeights => "GET_WEIGHTS",
-                Self::GetMaster => "GET_MASTER",
-                Self::GetMaintenanceStatus => "GET_MAINTENANCE_STATUS",
-                Self::GetMaintenanceSchedule => "GET_MAINTENANCE_SCHEDULE",
-                Self::GetQuota => "GET_QUOTA",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "GET_HEALTH" => Some(Self::GetHealth),
-                "GET_FLAGS" => Some(Self::GetFlags),
-                "GET_VERSION" => Some(Self::GetVersion),
-                "GET_METRICS" => Some(Self::GetMetrics),
-                "GET_LOGGING_LEVEL" => Some(Self::GetLoggingLevel),
-                "LIST_FILES" => Some(Self::ListFiles),
-                "READ_FILE" => Some(Self::ReadFile),
-                "GET_STATE" => Some(Self::GetState),
-                "GET_AGENTS" => Some(Self::GetAgents),
-                "GET_FRAMEWORKS" => Some(Self::GetFrameworks),
-                "GET_EXECUTORS" => Some(Self::GetExecutors),
-                "GET_OPERATIONS" => Some(Self::GetOperations),
-                "GET_TASKS" => Some(Self::GetTasks),
-                "GET_ROLES" => Some(Self::GetRoles),
-                "GET_WEIGHTS" => Some(Self::GetWeights),
-                "GET_MASTER" => Some(Self::GetMaster),
-                "GET_MAINTENANCE_STATUS" => Some(Self::GetMaintenanceStatus),
-                "GET_MAINTENANCE_SCHEDULE" => Some(Self::GetMaintenanceSchedule),
-                "GET_QUOTA" => Some(Self::GetQuota),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -756,41 +594,5 @@ pub mod event {
         FrameworkUpdated = 7,
         FrameworkRemoved = 8,
         Heartbeat = 9,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribed => "SUBSCRIBED",
-                Self::TaskAdded => "TASK_ADDED",
-                Self::TaskUpdated => "TASK_UPDATED",
-                Self::AgentAdded => "AGENT_ADDED",
-                Self::AgentRemoved => "AGENT_REMOVED",
-                Self::FrameworkAdded => "FRAMEWORK_ADDED",
-                Self::FrameworkUpdated => "FRAMEWORK_UPDATED",
-                Self::FrameworkRemoved => "FRAMEWORK_REMOVED",
-                Self::Heartbeat => "HEARTBEAT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBED" => Some(Self::Subscribed),
-                "TASK_ADDED" => Some(Self::TaskAdded),
-                "TASK_UPDATED" => Some(Self::TaskUpdated),
-                "AGENT_ADDED" => Some(Self::AgentAdded),
-                "AGENT_REMOVED" => Some(Self::AgentRemoved),
-                "FRAMEWORK_ADDED" => Some(Self::FrameworkAdded),
-                "FRAMEWORK_UPDATED" => Some(Self::FrameworkUpdated),
-                "FRAMEWORK_REMOVED" => Some(Self::FrameworkRemoved),
-                "HEARTBEAT" => Some(Self::Heartbeat),
-                _ => None,
-            }
-        }
     }
 }

@@ -28,7 +28,6 @@ pub struct QuotaConfig {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QuotaStatus {
-    #[deprecated]
     #[prost(message, repeated, tag = "1")]
     pub infos: ::prost::alloc::vec::Vec<QuotaInfo>,
     #[prost(message, repeated, tag = "2")]

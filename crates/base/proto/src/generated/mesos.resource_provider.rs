@@ -62,36 +62,6 @@ pub mod event {
         ReconcileOperations = 5,
         Teardown = 6,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribed => "SUBSCRIBED",
-                Self::ApplyOperation => "APPLY_OPERATION",
-                Self::PublishResources => "PUBLISH_RESOURCES",
-                Self::AcknowledgeOperationStatus => "ACKNOWLEDGE_OPERATION_STATUS",
-                Self::ReconcileOperations => "RECONCILE_OPERATIONS",
-                Self::Teardown => "TEARDOWN",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBED" => Some(Self::Subscribed),
-                "APPLY_OPERATION" => Some(Self::ApplyOperation),
-                "PUBLISH_RESOURCES" => Some(Self::PublishResources),
-                "ACKNOWLEDGE_OPERATION_STATUS" => Some(Self::AcknowledgeOperationStatus),
-                "RECONCILE_OPERATIONS" => Some(Self::ReconcileOperations),
-                "TEARDOWN" => Some(Self::Teardown),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Call {
@@ -151,28 +121,6 @@ pub mod call {
             Ok = 1,
             Failed = 2,
         }
-        impl Status {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Ok => "OK",
-                    Self::Failed => "FAILED",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "OK" => Some(Self::Ok),
-                    "FAILED" => Some(Self::Failed),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
@@ -182,32 +130,6 @@ pub mod call {
         UpdateOperationStatus = 2,
         UpdateState = 3,
         UpdatePublishResourcesStatus = 4,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribe => "SUBSCRIBE",
-                Self::UpdateOperationStatus => "UPDATE_OPERATION_STATUS",
-                Self::UpdateState => "UPDATE_STATE",
-                Self::UpdatePublishResourcesStatus => "UPDATE_PUBLISH_RESOURCES_STATUS",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBE" => Some(Self::Subscribe),
-                "UPDATE_OPERATION_STATUS" => Some(Self::UpdateOperationStatus),
-                "UPDATE_STATE" => Some(Self::UpdateState),
-                "UPDATE_PUBLISH_RESOURCES_STATUS" => Some(Self::UpdatePublishResourcesStatus),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -105,28 +105,6 @@ pub mod machine_info {
         Draining = 2,
         Down = 3,
     }
-    impl Mode {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Up => "UP",
-                Self::Draining => "DRAINING",
-                Self::Down => "DOWN",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UP" => Some(Self::Up),
-                "DRAINING" => Some(Self::Draining),
-                "DOWN" => Some(Self::Down),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FrameworkInfo {
@@ -140,7 +118,6 @@ pub struct FrameworkInfo {
     pub failover_timeout: ::core::option::Option<f64>,
     #[prost(bool, optional, tag = "5", default = "false")]
     pub checkpoint: ::core::option::Option<bool>,
-    #[deprecated]
     #[prost(string, optional, tag = "6", default = "*")]
     pub role: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "12")]
@@ -179,40 +156,6 @@ pub mod framework_info {
             MultiRole = 6,
             ReservationRefinement = 7,
             RegionAware = 8,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::RevocableResources => "REVOCABLE_RESOURCES",
-                    Self::TaskKillingState => "TASK_KILLING_STATE",
-                    Self::GpuResources => "GPU_RESOURCES",
-                    Self::SharedResources => "SHARED_RESOURCES",
-                    Self::PartitionAware => "PARTITION_AWARE",
-                    Self::MultiRole => "MULTI_ROLE",
-                    Self::ReservationRefinement => "RESERVATION_REFINEMENT",
-                    Self::RegionAware => "REGION_AWARE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "REVOCABLE_RESOURCES" => Some(Self::RevocableResources),
-                    "TASK_KILLING_STATE" => Some(Self::TaskKillingState),
-                    "GPU_RESOURCES" => Some(Self::GpuResources),
-                    "SHARED_RESOURCES" => Some(Self::SharedResources),
-                    "PARTITION_AWARE" => Some(Self::PartitionAware),
-                    "MULTI_ROLE" => Some(Self::MultiRole),
-                    "RESERVATION_REFINEMENT" => Some(Self::ReservationRefinement),
-                    "REGION_AWARE" => Some(Self::RegionAware),
-                    _ => None,
-                }
-            }
         }
     }
 }
@@ -259,30 +202,6 @@ pub mod check_info {
         Command = 1,
         Http = 2,
         Tcp = 3,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Command => "COMMAND",
-                Self::Http => "HTTP",
-                Self::Tcp => "TCP",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "COMMAND" => Some(Self::Command),
-                "HTTP" => Some(Self::Http),
-                "TCP" => Some(Self::Tcp),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -335,30 +254,6 @@ pub mod health_check {
         Command = 1,
         Http = 2,
         Tcp = 3,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Command => "COMMAND",
-                Self::Http => "HTTP",
-                Self::Tcp => "TCP",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "COMMAND" => Some(Self::Command),
-                "HTTP" => Some(Self::Http),
-                "TCP" => Some(Self::Tcp),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -413,7 +308,6 @@ pub struct ExecutorInfo {
     pub resources: ::prost::alloc::vec::Vec<Resource>,
     #[prost(string, optional, tag = "9")]
     pub name: ::core::option::Option<::prost::alloc::string::String>,
-    #[deprecated]
     #[prost(string, optional, tag = "10")]
     pub source: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(bytes = "vec", optional, tag = "4")]
@@ -433,28 +327,6 @@ pub mod executor_info {
         Unknown = 0,
         Default = 1,
         Custom = 2,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Default => "DEFAULT",
-                Self::Custom => "CUSTOM",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "DEFAULT" => Some(Self::Default),
-                "CUSTOM" => Some(Self::Custom),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -523,30 +395,6 @@ pub mod master_info {
             AgentDraining = 2,
             QuotaV2 = 3,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::AgentUpdate => "AGENT_UPDATE",
-                    Self::AgentDraining => "AGENT_DRAINING",
-                    Self::QuotaV2 => "QUOTA_V2",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "AGENT_UPDATE" => Some(Self::AgentUpdate),
-                    "AGENT_DRAINING" => Some(Self::AgentDraining),
-                    "QUOTA_V2" => Some(Self::QuotaV2),
-                    _ => None,
-                }
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -588,40 +436,6 @@ pub mod agent_info {
             AgentDraining = 7,
             TaskResourceLimits = 8,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::MultiRole => "MULTI_ROLE",
-                    Self::HierarchicalRole => "HIERARCHICAL_ROLE",
-                    Self::ReservationRefinement => "RESERVATION_REFINEMENT",
-                    Self::ResourceProvider => "RESOURCE_PROVIDER",
-                    Self::ResizeVolume => "RESIZE_VOLUME",
-                    Self::AgentOperationFeedback => "AGENT_OPERATION_FEEDBACK",
-                    Self::AgentDraining => "AGENT_DRAINING",
-                    Self::TaskResourceLimits => "TASK_RESOURCE_LIMITS",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "MULTI_ROLE" => Some(Self::MultiRole),
-                    "HIERARCHICAL_ROLE" => Some(Self::HierarchicalRole),
-                    "RESERVATION_REFINEMENT" => Some(Self::ReservationRefinement),
-                    "RESOURCE_PROVIDER" => Some(Self::ResourceProvider),
-                    "RESIZE_VOLUME" => Some(Self::ResizeVolume),
-                    "AGENT_OPERATION_FEEDBACK" => Some(Self::AgentOperationFeedback),
-                    "AGENT_DRAINING" => Some(Self::AgentDraining),
-                    "TASK_RESOURCE_LIMITS" => Some(Self::TaskResourceLimits),
-                    _ => None,
-                }
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -643,28 +457,6 @@ pub mod csi_plugin_container_info {
         Unknown = 0,
         ControllerService = 1,
         NodeService = 2,
-    }
-    impl Service {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::ControllerService => "CONTROLLER_SERVICE",
-                Self::NodeService => "NODE_SERVICE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "CONTROLLER_SERVICE" => Some(Self::ControllerService),
-                "NODE_SERVICE" => Some(Self::NodeService),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -764,30 +556,6 @@ pub mod value {
         Set = 2,
         Text = 3,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Scalar => "SCALAR",
-                Self::Ranges => "RANGES",
-                Self::Set => "SET",
-                Self::Text => "TEXT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "SCALAR" => Some(Self::Scalar),
-                "RANGES" => Some(Self::Ranges),
-                "SET" => Some(Self::Set),
-                "TEXT" => Some(Self::Text),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Attribute {
@@ -818,7 +586,6 @@ pub struct Resource {
     pub ranges: ::core::option::Option<value::Ranges>,
     #[prost(message, optional, tag = "5")]
     pub set: ::core::option::Option<value::Set>,
-    #[deprecated]
     #[prost(string, optional, tag = "6", default = "*")]
     pub role: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "11")]
@@ -860,28 +627,6 @@ pub mod resource {
             Unknown = 0,
             Static = 1,
             Dynamic = 2,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Static => "STATIC",
-                    Self::Dynamic => "DYNAMIC",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "STATIC" => Some(Self::Static),
-                    "DYNAMIC" => Some(Self::Dynamic),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
@@ -939,32 +684,6 @@ pub mod resource {
                 Mount = 2,
                 Block = 3,
                 Raw = 4,
-            }
-            impl Type {
-                /// String value of the enum field names used in the ProtoBuf definition.
-                ///
-                /// The values are not transformed in any way and thus are considered stable
-                /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-                pub fn as_str_name(&self) -> &'static str {
-                    match self {
-                        Self::Unknown => "UNKNOWN",
-                        Self::Path => "PATH",
-                        Self::Mount => "MOUNT",
-                        Self::Block => "BLOCK",
-                        Self::Raw => "RAW",
-                    }
-                }
-                /// Creates an enum from field names used in the ProtoBuf definition.
-                pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                    match value {
-                        "UNKNOWN" => Some(Self::Unknown),
-                        "PATH" => Some(Self::Path),
-                        "MOUNT" => Some(Self::Mount),
-                        "BLOCK" => Some(Self::Block),
-                        "RAW" => Some(Self::Raw),
-                        _ => None,
-                    }
-                }
             }
         }
     }
@@ -1634,44 +1353,6 @@ pub mod offer {
             CreateDisk = 13,
             DestroyDisk = 14,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Launch => "LAUNCH",
-                    Self::LaunchGroup => "LAUNCH_GROUP",
-                    Self::Reserve => "RESERVE",
-                    Self::Unreserve => "UNRESERVE",
-                    Self::Create => "CREATE",
-                    Self::Destroy => "DESTROY",
-                    Self::GrowVolume => "GROW_VOLUME",
-                    Self::ShrinkVolume => "SHRINK_VOLUME",
-                    Self::CreateDisk => "CREATE_DISK",
-                    Self::DestroyDisk => "DESTROY_DISK",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "LAUNCH" => Some(Self::Launch),
-                    "LAUNCH_GROUP" => Some(Self::LaunchGroup),
-                    "RESERVE" => Some(Self::Reserve),
-                    "UNRESERVE" => Some(Self::Unreserve),
-                    "CREATE" => Some(Self::Create),
-                    "DESTROY" => Some(Self::Destroy),
-                    "GROW_VOLUME" => Some(Self::GrowVolume),
-                    "SHRINK_VOLUME" => Some(Self::ShrinkVolume),
-                    "CREATE_DISK" => Some(Self::CreateDisk),
-                    "DESTROY_DISK" => Some(Self::DestroyDisk),
-                    _ => None,
-                }
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1879,28 +1560,6 @@ pub mod task_status {
         Agent = 1,
         Executor = 2,
     }
-    impl Source {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Master => "SOURCE_MASTER",
-                Self::Agent => "SOURCE_AGENT",
-                Self::Executor => "SOURCE_EXECUTOR",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "SOURCE_MASTER" => Some(Self::Master),
-                "SOURCE_AGENT" => Some(Self::Agent),
-                "SOURCE_EXECUTOR" => Some(Self::Executor),
-                _ => None,
-            }
-        }
-    }
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Reason {
@@ -1940,92 +1599,6 @@ pub mod task_status {
         TaskUnauthorized = 15,
         TaskUnknown = 16,
     }
-    impl Reason {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::CommandExecutorFailed => "REASON_COMMAND_EXECUTOR_FAILED",
-                Self::ContainerLaunchFailed => "REASON_CONTAINER_LAUNCH_FAILED",
-                Self::ContainerLimitation => "REASON_CONTAINER_LIMITATION",
-                Self::ContainerLimitationDisk => "REASON_CONTAINER_LIMITATION_DISK",
-                Self::ContainerLimitationMemory => "REASON_CONTAINER_LIMITATION_MEMORY",
-                Self::ContainerPreempted => "REASON_CONTAINER_PREEMPTED",
-                Self::ContainerUpdateFailed => "REASON_CONTAINER_UPDATE_FAILED",
-                Self::MaxCompletionTimeReached => "REASON_MAX_COMPLETION_TIME_REACHED",
-                Self::ExecutorRegistrationTimeout => "REASON_EXECUTOR_REGISTRATION_TIMEOUT",
-                Self::ExecutorReregistrationTimeout => "REASON_EXECUTOR_REREGISTRATION_TIMEOUT",
-                Self::ExecutorTerminated => "REASON_EXECUTOR_TERMINATED",
-                Self::ExecutorUnregistered => "REASON_EXECUTOR_UNREGISTERED",
-                Self::FrameworkRemoved => "REASON_FRAMEWORK_REMOVED",
-                Self::GcError => "REASON_GC_ERROR",
-                Self::InvalidFrameworkid => "REASON_INVALID_FRAMEWORKID",
-                Self::InvalidOffers => "REASON_INVALID_OFFERS",
-                Self::IoSwitchboardExited => "REASON_IO_SWITCHBOARD_EXITED",
-                Self::MasterDisconnected => "REASON_MASTER_DISCONNECTED",
-                Self::Reconciliation => "REASON_RECONCILIATION",
-                Self::ResourcesUnknown => "REASON_RESOURCES_UNKNOWN",
-                Self::AgentDisconnected => "REASON_AGENT_DISCONNECTED",
-                Self::AgentDraining => "REASON_AGENT_DRAINING",
-                Self::AgentRemoved => "REASON_AGENT_REMOVED",
-                Self::AgentRemovedByOperator => "REASON_AGENT_REMOVED_BY_OPERATOR",
-                Self::AgentReregistered => "REASON_AGENT_REREGISTERED",
-                Self::AgentRestarted => "REASON_AGENT_RESTARTED",
-                Self::AgentUnknown => "REASON_AGENT_UNKNOWN",
-                Self::TaskKilledDuringLaunch => "REASON_TASK_KILLED_DURING_LAUNCH",
-                Self::TaskCheckStatusUpdated => "REASON_TASK_CHECK_STATUS_UPDATED",
-                Self::TaskHealthCheckStatusUpdated => "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED",
-                Self::TaskGroupInvalid => "REASON_TASK_GROUP_INVALID",
-                Self::TaskGroupUnauthorized => "REASON_TASK_GROUP_UNAUTHORIZED",
-                Self::TaskInvalid => "REASON_TASK_INVALID",
-                Self::TaskUnauthorized => "REASON_TASK_UNAUTHORIZED",
-                Self::TaskUnknown => "REASON_TASK_UNKNOWN",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "REASON_COMMAND_EXECUTOR_FAILED" => Some(Self::CommandExecutorFailed),
-                "REASON_CONTAINER_LAUNCH_FAILED" => Some(Self::ContainerLaunchFailed),
-                "REASON_CONTAINER_LIMITATION" => Some(Self::ContainerLimitation),
-                "REASON_CONTAINER_LIMITATION_DISK" => Some(Self::ContainerLimitationDisk),
-                "REASON_CONTAINER_LIMITATION_MEMORY" => Some(Self::ContainerLimitationMemory),
-                "REASON_CONTAINER_PREEMPTED" => Some(Self::ContainerPreempted),
-                "REASON_CONTAINER_UPDATE_FAILED" => Some(Self::ContainerUpdateFailed),
-                "REASON_MAX_COMPLETION_TIME_REACHED" => Some(Self::MaxCompletionTimeReached),
-                "REASON_EXECUTOR_REGISTRATION_TIMEOUT" => Some(Self::ExecutorRegistrationTimeout),
-                "REASON_EXECUTOR_REREGISTRATION_TIMEOUT" => Some(Self::ExecutorReregistrationTimeout),
-                "REASON_EXECUTOR_TERMINATED" => Some(Self::ExecutorTerminated),
-                "REASON_EXECUTOR_UNREGISTERED" => Some(Self::ExecutorUnregistered),
-                "REASON_FRAMEWORK_REMOVED" => Some(Self::FrameworkRemoved),
-                "REASON_GC_ERROR" => Some(Self::GcError),
-                "REASON_INVALID_FRAMEWORKID" => Some(Self::InvalidFrameworkid),
-                "REASON_INVALID_OFFERS" => Some(Self::InvalidOffers),
-                "REASON_IO_SWITCHBOARD_EXITED" => Some(Self::IoSwitchboardExited),
-                "REASON_MASTER_DISCONNECTED" => Some(Self::MasterDisconnected),
-                "REASON_RECONCILIATION" => Some(Self::Reconciliation),
-                "REASON_RESOURCES_UNKNOWN" => Some(Self::ResourcesUnknown),
-                "REASON_AGENT_DISCONNECTED" => Some(Self::AgentDisconnected),
-                "REASON_AGENT_DRAINING" => Some(Self::AgentDraining),
-                "REASON_AGENT_REMOVED" => Some(Self::AgentRemoved),
-                "REASON_AGENT_REMOVED_BY_OPERATOR" => Some(Self::AgentRemovedByOperator),
-                "REASON_AGENT_REREGISTERED" => Some(Self::AgentReregistered),
-                "REASON_AGENT_RESTARTED" => Some(Self::AgentRestarted),
-                "REASON_AGENT_UNKNOWN" => Some(Self::AgentUnknown),
-                "REASON_TASK_KILLED_DURING_LAUNCH" => Some(Self::TaskKilledDuringLaunch),
-                "REASON_TASK_CHECK_STATUS_UPDATED" => Some(Self::TaskCheckStatusUpdated),
-                "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED" => Some(Self::TaskHealthCheckStatusUpdated),
-                "REASON_TASK_GROUP_INVALID" => Some(Self::TaskGroupInvalid),
-                "REASON_TASK_GROUP_UNAUTHORIZED" => Some(Self::TaskGroupUnauthorized),
-                "REASON_TASK_INVALID" => Some(Self::TaskInvalid),
-                "REASON_TASK_UNAUTHORIZED" => Some(Self::TaskUnauthorized),
-                "REASON_TASK_UNKNOWN" => Some(Self::TaskUnknown),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Filters {
@@ -2058,28 +1631,6 @@ pub mod environment {
             Unknown = 0,
             Value = 1,
             Secret = 2,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Value => "VALUE",
-                    Self::Secret => "SECRET",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "VALUE" => Some(Self::Value),
-                    "SECRET" => Some(Self::Secret),
-                    _ => None,
-                }
-            }
         }
     }
 }
@@ -2137,28 +1688,6 @@ pub mod secret {
         Reference = 1,
         Value = 2,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Reference => "REFERENCE",
-                Self::Value => "VALUE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "REFERENCE" => Some(Self::Reference),
-                "VALUE" => Some(Self::Value),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RateLimit {
@@ -2204,7 +1733,6 @@ pub mod image {
     pub struct Docker {
         #[prost(string, required, tag = "1")]
         pub name: ::prost::alloc::string::String,
-        #[deprecated]
         #[prost(message, optional, tag = "2")]
         pub credential: ::core::option::Option<super::Credential>,
         #[prost(message, optional, tag = "3")]
@@ -2215,26 +1743,6 @@ pub mod image {
     pub enum Type {
         Appc = 1,
         Docker = 2,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Appc => "APPC",
-                Self::Docker => "DOCKER",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "APPC" => Some(Self::Appc),
-                "DOCKER" => Some(Self::Docker),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2250,28 +1758,6 @@ pub mod mount_propagation {
         Unknown = 0,
         HostToContainer = 1,
         Bidirectional = 2,
-    }
-    impl Mode {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::HostToContainer => "HOST_TO_CONTAINER",
-                Self::Bidirectional => "BIDIRECTIONAL",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "HOST_TO_CONTAINER" => Some(Self::HostToContainer),
-                "BIDIRECTIONAL" => Some(Self::Bidirectional),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2338,28 +1824,6 @@ pub mod volume {
                 Self_ = 1,
                 Parent = 2,
             }
-            impl Type {
-                /// String value of the enum field names used in the ProtoBuf definition.
-                ///
-                /// The values are not transformed in any way and thus are considered stable
-                /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-                pub fn as_str_name(&self) -> &'static str {
-                    match self {
-                        Self::Unknown => "UNKNOWN",
-                        Self::Self_ => "SELF",
-                        Self::Parent => "PARENT",
-                    }
-                }
-                /// Creates an enum from field names used in the ProtoBuf definition.
-                pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                    match value {
-                        "UNKNOWN" => Some(Self::Unknown),
-                        "SELF" => Some(Self::Self_),
-                        "PARENT" => Some(Self::Parent),
-                        _ => None,
-                    }
-                }
-            }
         }
         #[derive(Clone, PartialEq, ::prost::Message)]
         pub struct CsiVolume {
@@ -2406,34 +1870,6 @@ pub mod volume {
                         MultiNodeSingleWriter = 4,
                         MultiNodeMultiWriter = 5,
                     }
-                    impl Mode {
-                        /// String value of the enum field names used in the ProtoBuf definition.
-                        ///
-                        /// The values are not transformed in any way and thus are considered stable
-                        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-                        pub fn as_str_name(&self) -> &'static str {
-                            match self {
-                                Self::Unknown => "UNKNOWN",
-                                Self::SingleNodeWriter => "SINGLE_NODE_WRITER",
-                                Self::SingleNodeReaderOnly => "SINGLE_NODE_READER_ONLY",
-                                Self::MultiNodeReaderOnly => "MULTI_NODE_READER_ONLY",
-                                Self::MultiNodeSingleWriter => "MULTI_NODE_SINGLE_WRITER",
-                                Self::MultiNodeMultiWriter => "MULTI_NODE_MULTI_WRITER",
-                            }
-                        }
-                        /// Creates an enum from field names used in the ProtoBuf definition.
-                        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                            match value {
-                                "UNKNOWN" => Some(Self::Unknown),
-                                "SINGLE_NODE_WRITER" => Some(Self::SingleNodeWriter),
-                                "SINGLE_NODE_READER_ONLY" => Some(Self::SingleNodeReaderOnly),
-                                "MULTI_NODE_READER_ONLY" => Some(Self::MultiNodeReaderOnly),
-                                "MULTI_NODE_SINGLE_WRITER" => Some(Self::MultiNodeSingleWriter),
-                                "MULTI_NODE_MULTI_WRITER" => Some(Self::MultiNodeMultiWriter),
-                                _ => None,
-                            }
-                        }
-                    }
                 }
                 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
                 pub enum AccessType {
@@ -2467,60 +1903,12 @@ pub mod volume {
             Secret = 3,
             CsiVolume = 5,
         }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::DockerVolume => "DOCKER_VOLUME",
-                    Self::HostPath => "HOST_PATH",
-                    Self::SandboxPath => "SANDBOX_PATH",
-                    Self::Secret => "SECRET",
-                    Self::CsiVolume => "CSI_VOLUME",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "DOCKER_VOLUME" => Some(Self::DockerVolume),
-                    "HOST_PATH" => Some(Self::HostPath),
-                    "SANDBOX_PATH" => Some(Self::SandboxPath),
-                    "SECRET" => Some(Self::Secret),
-                    "CSI_VOLUME" => Some(Self::CsiVolume),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Mode {
         Rw = 1,
         Ro = 2,
-    }
-    impl Mode {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Rw => "RW",
-                Self::Ro => "RO",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "RW" => Some(Self::Rw),
-                "RO" => Some(Self::Ro),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2559,26 +1947,6 @@ pub mod network_info {
     pub enum Protocol {
         IPv4 = 1,
         IPv6 = 2,
-    }
-    impl Protocol {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::IPv4 => "IPv4",
-                Self::IPv6 => "IPv6",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "IPv4" => Some(Self::IPv4),
-                "IPv6" => Some(Self::IPv6),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2634,106 +2002,6 @@ pub mod capability_info {
         Bpf = 1039,
         CheckpointRestore = 1040,
     }
-    impl Capability {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Chown => "CHOWN",
-                Self::DacOverride => "DAC_OVERRIDE",
-                Self::DacReadSearch => "DAC_READ_SEARCH",
-                Self::Fowner => "FOWNER",
-                Self::Fsetid => "FSETID",
-                Self::Kill => "KILL",
-                Self::Setgid => "SETGID",
-                Self::Setuid => "SETUID",
-                Self::Setpcap => "SETPCAP",
-                Self::LinuxImmutable => "LINUX_IMMUTABLE",
-                Self::NetBindService => "NET_BIND_SERVICE",
-                Self::NetBroadcast => "NET_BROADCAST",
-                Self::NetAdmin => "NET_ADMIN",
-                Self::NetRaw => "NET_RAW",
-                Self::IpcLock => "IPC_LOCK",
-                Self::IpcOwner => "IPC_OWNER",
-                Self::SysModule => "SYS_MODULE",
-                Self::SysRawio => "SYS_RAWIO",
-                Self::SysChroot => "SYS_CHROOT",
-                Self::SysPtrace => "SYS_PTRACE",
-                Self::SysPacct => "SYS_PACCT",
-                Self::SysAdmin => "SYS_ADMIN",
-                Self::SysBoot => "SYS_BOOT",
-                Self::SysNice => "SYS_NICE",
-                Self::SysResource => "SYS_RESOURCE",
-                Self::SysTime => "SYS_TIME",
-                Self::SysTtyConfig => "SYS_TTY_CONFIG",
-                Self::Mknod => "MKNOD",
-                Self::Lease => "LEASE",
-                Self::AuditWrite => "AUDIT_WRITE",
-                Self::AuditControl => "AUDIT_CONTROL",
-                Self::Setfcap => "SETFCAP",
-                Self::MacOverride => "MAC_OVERRIDE",
-                Self::MacAdmin => "MAC_ADMIN",
-                Self::Syslog => "SYSLOG",
-                Self::WakeAlarm => "WAKE_ALARM",
-                Self::BlockSuspend => "BLOCK_SUSPEND",
-                Self::AuditRead => "AUDIT_READ",
-                Self::Perfmon => "PERFMON",
-                Self::Bpf => "BPF",
-                Self::CheckpointRestore => "CHECKPOINT_RESTORE",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "CHOWN" => Some(Self::Chown),
-                "DAC_OVERRIDE" => Some(Self::DacOverride),
-                "DAC_READ_SEARCH" => Some(Self::DacReadSearch),
-                "FOWNER" => Some(Self::Fowner),
-                "FSETID" => Some(Self::Fsetid),
-                "KILL" => Some(Self::Kill),
-                "SETGID" => Some(Self::Setgid),
-                "SETUID" => Some(Self::Setuid),
-                "SETPCAP" => Some(Self::Setpcap),
-                "LINUX_IMMUTABLE" => Some(Self::LinuxImmutable),
-                "NET_BIND_SERVICE" => Some(Self::NetBindService),
-                "NET_BROADCAST" => Some(Self::NetBroadcast),
-                "NET_ADMIN" => Some(Self::NetAdmin),
-                "NET_RAW" => Some(Self::NetRaw),
-                "IPC_LOCK" => Some(Self::IpcLock),
-                "IPC_OWNER" => Some(Self::IpcOwner),
-                "SYS_MODULE" => Some(Self::SysModule),
-                "SYS_RAWIO" => Some(Self::SysRawio),
-                "SYS_CHROOT" => Some(Self::SysChroot),
-                "SYS_PTRACE" => Some(Self::SysPtrace),
-                "SYS_PACCT" => Some(Self::SysPacct),
-                "SYS_ADMIN" => Some(Self::SysAdmin),
-                "SYS_BOOT" => Some(Self::SysBoot),
-                "SYS_NICE" => Some(Self::SysNice),
-                "SYS_RESOURCE" => Some(Self::SysResource),
-                "SYS_TIME" => Some(Self::SysTime),
-                "SYS_TTY_CONFIG" => Some(Self::SysTtyConfig),
-                "MKNOD" => Some(Self::Mknod),
-                "LEASE" => Some(Self::Lease),
-                "AUDIT_WRITE" => Some(Self::AuditWrite),
-                "AUDIT_CONTROL" => Some(Self::AuditControl),
-                "SETFCAP" => Some(Self::Setfcap),
-                "MAC_OVERRIDE" => Some(Self::MacOverride),
-                "MAC_ADMIN" => Some(Self::MacAdmin),
-                "SYSLOG" => Some(Self::Syslog),
-                "WAKE_ALARM" => Some(Self::WakeAlarm),
-                "BLOCK_SUSPEND" => Some(Self::BlockSuspend),
-                "AUDIT_READ" => Some(Self::AuditRead),
-                "PERFMON" => Some(Self::Perfmon),
-                "BPF" => Some(Self::Bpf),
-                "CHECKPOINT_RESTORE" => Some(Self::CheckpointRestore),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SeccompInfo {
@@ -2744,7 +2012,6 @@ pub struct SeccompInfo {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LinuxInfo {
-    #[deprecated]
     #[prost(message, optional, tag = "1")]
     pub capability_info: ::core::option::Option<CapabilityInfo>,
     #[prost(message, optional, tag = "2")]
@@ -2770,28 +2037,6 @@ pub mod linux_info {
         Unknown = 0,
         Private = 1,
         ShareParent = 2,
-    }
-    impl IpcMode {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Private => "PRIVATE",
-                Self::ShareParent => "SHARE_PARENT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "PRIVATE" => Some(Self::Private),
-                "SHARE_PARENT" => Some(Self::ShareParent),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2832,56 +2077,6 @@ pub mod r_limit_info {
             RlmtRttime = 14,
             RlmtSigpending = 15,
             RlmtStack = 16,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::RlmtAs => "RLMT_AS",
-                    Self::RlmtCore => "RLMT_CORE",
-                    Self::RlmtCpu => "RLMT_CPU",
-                    Self::RlmtData => "RLMT_DATA",
-                    Self::RlmtFsize => "RLMT_FSIZE",
-                    Self::RlmtLocks => "RLMT_LOCKS",
-                    Self::RlmtMemlock => "RLMT_MEMLOCK",
-                    Self::RlmtMsgqueue => "RLMT_MSGQUEUE",
-                    Self::RlmtNice => "RLMT_NICE",
-                    Self::RlmtNofile => "RLMT_NOFILE",
-                    Self::RlmtNproc => "RLMT_NPROC",
-                    Self::RlmtRss => "RLMT_RSS",
-                    Self::RlmtRtprio => "RLMT_RTPRIO",
-                    Self::RlmtRttime => "RLMT_RTTIME",
-                    Self::RlmtSigpending => "RLMT_SIGPENDING",
-                    Self::RlmtStack => "RLMT_STACK",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "RLMT_AS" => Some(Self::RlmtAs),
-                    "RLMT_CORE" => Some(Self::RlmtCore),
-                    "RLMT_CPU" => Some(Self::RlmtCpu),
-                    "RLMT_DATA" => Some(Self::RlmtData),
-                    "RLMT_FSIZE" => Some(Self::RlmtFsize),
-                    "RLMT_LOCKS" => Some(Self::RlmtLocks),
-                    "RLMT_MEMLOCK" => Some(Self::RlmtMemlock),
-                    "RLMT_MSGQUEUE" => Some(Self::RlmtMsgqueue),
-                    "RLMT_NICE" => Some(Self::RlmtNice),
-                    "RLMT_NOFILE" => Some(Self::RlmtNofile),
-                    "RLMT_NPROC" => Some(Self::RlmtNproc),
-                    "RLMT_RSS" => Some(Self::RlmtRss),
-                    "RLMT_RTPRIO" => Some(Self::RlmtRtprio),
-                    "RLMT_RTTIME" => Some(Self::RlmtRttime),
-                    "RLMT_SIGPENDING" => Some(Self::RlmtSigpending),
-                    "RLMT_STACK" => Some(Self::RlmtStack),
-                    _ => None,
-                }
-            }
         }
     }
 }
@@ -2937,7 +2132,6 @@ pub mod container_info {
         pub parameters: ::prost::alloc::vec::Vec<super::Parameter>,
         #[prost(bool, optional, tag = "6")]
         pub force_pull_image: ::core::option::Option<bool>,
-        #[deprecated]
         #[prost(string, optional, tag = "7")]
         pub volume_driver: ::core::option::Option<::prost::alloc::string::String>,
     }
@@ -2960,30 +2154,6 @@ pub mod container_info {
             None = 3,
             User = 4,
         }
-        impl Network {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Host => "HOST",
-                    Self::Bridge => "BRIDGE",
-                    Self::None => "NONE",
-                    Self::User => "USER",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "HOST" => Some(Self::Host),
-                    "BRIDGE" => Some(Self::Bridge),
-                    "NONE" => Some(Self::None),
-                    "USER" => Some(Self::User),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct MesosInfo {
@@ -2995,26 +2165,6 @@ pub mod container_info {
     pub enum Type {
         Docker = 1,
         Mesos = 2,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Docker => "DOCKER",
-                Self::Mesos => "MESOS",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "DOCKER" => Some(Self::Docker),
-                "MESOS" => Some(Self::Mesos),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3109,36 +2259,6 @@ pub mod cgroup_info {
             Async = 5,
             Discard = 6,
         }
-        impl Operation {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Total => "TOTAL",
-                    Self::Read => "READ",
-                    Self::Write => "WRITE",
-                    Self::Sync => "SYNC",
-                    Self::Async => "ASYNC",
-                    Self::Discard => "DISCARD",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "TOTAL" => Some(Self::Total),
-                    "READ" => Some(Self::Read),
-                    "WRITE" => Some(Self::Write),
-                    "SYNC" => Some(Self::Sync),
-                    "ASYNC" => Some(Self::Async),
-                    "DISCARD" => Some(Self::Discard),
-                    _ => None,
-                }
-            }
-        }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct NetCls {
@@ -3201,28 +2321,6 @@ pub mod discovery_info {
         Framework = 0,
         Cluster = 1,
         External = 2,
-    }
-    impl Visibility {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Framework => "FRAMEWORK",
-                Self::Cluster => "CLUSTER",
-                Self::External => "EXTERNAL",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "FRAMEWORK" => Some(Self::Framework),
-                "CLUSTER" => Some(Self::Cluster),
-                "EXTERNAL" => Some(Self::External),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3354,30 +2452,6 @@ pub enum Status {
     DriverAborted = 3,
     DriverStopped = 4,
 }
-impl Status {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::DriverNotStarted => "DRIVER_NOT_STARTED",
-            Self::DriverRunning => "DRIVER_RUNNING",
-            Self::DriverAborted => "DRIVER_ABORTED",
-            Self::DriverStopped => "DRIVER_STOPPED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "DRIVER_NOT_STARTED" => Some(Self::DriverNotStarted),
-            "DRIVER_RUNNING" => Some(Self::DriverRunning),
-            "DRIVER_ABORTED" => Some(Self::DriverAborted),
-            "DRIVER_STOPPED" => Some(Self::DriverStopped),
-            _ => None,
-        }
-    }
-}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum TaskState {
@@ -3396,50 +2470,6 @@ pub enum TaskState {
     TaskGoneByOperator = 12,
     TaskUnknown = 13,
 }
-impl TaskState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::TaskStaging => "TASK_STAGING",
-            Self::TaskStarting => "TASK_STARTING",
-            Self::TaskRunning => "TASK_RUNNING",
-            Self::TaskKilling => "TASK_KILLING",
-            Self::TaskFinished => "TASK_FINISHED",
-            Self::TaskFailed => "TASK_FAILED",
-            Self::TaskKilled => "TASK_KILLED",
-            Self::TaskError => "TASK_ERROR",
-            Self::TaskLost => "TASK_LOST",
-            Self::TaskDropped => "TASK_DROPPED",
-            Self::TaskUnreachable => "TASK_UNREACHABLE",
-            Self::TaskGone => "TASK_GONE",
-            Self::TaskGoneByOperator => "TASK_GONE_BY_OPERATOR",
-            Self::TaskUnknown => "TASK_UNKNOWN",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "TASK_STAGING" => Some(Self::TaskStaging),
-            "TASK_STARTING" => Some(Self::TaskStarting),
-            "TASK_RUNNING" => Some(Self::TaskRunning),
-            "TASK_KILLING" => Some(Self::TaskKilling),
-            "TASK_FINISHED" => Some(Self::TaskFinished),
-            "TASK_FAILED" => Some(Self::TaskFailed),
-            "TASK_KILLED" => Some(Self::TaskKilled),
-            "TASK_ERROR" => Some(Self::TaskError),
-            "TASK_LOST" => Some(Self::TaskLost),
-            "TASK_DROPPED" => Some(Self::TaskDropped),
-            "TASK_UNREACHABLE" => Some(Self::TaskUnreachable),
-            "TASK_GONE" => Some(Self::TaskGone),
-            "TASK_GONE_BY_OPERATOR" => Some(Self::TaskGoneByOperator),
-            "TASK_UNKNOWN" => Some(Self::TaskUnknown),
-            _ => None,
-        }
-    }
-}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperationState {
@@ -3454,70 +2484,12 @@ pub enum OperationState {
     OperationRecovering = 8,
     OperationUnknown = 9,
 }
-impl OperationState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::OperationUnsupported => "OPERATION_UNSUPPORTED",
-            Self::OperationPending => "OPERATION_PENDING",
-            Self::OperationFinished => "OPERATION_FINISHED",
-            Self::OperationFailed => "OPERATION_FAILED",
-            Self::OperationError => "OPERATION_ERROR",
-            Self::OperationDropped => "OPERATION_DROPPED",
-            Self::OperationUnreachable => "OPERATION_UNREACHABLE",
-            Self::OperationGoneByOperator => "OPERATION_GONE_BY_OPERATOR",
-            Self::OperationRecovering => "OPERATION_RECOVERING",
-            Self::OperationUnknown => "OPERATION_UNKNOWN",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "OPERATION_UNSUPPORTED" => Some(Self::OperationUnsupported),
-            "OPERATION_PENDING" => Some(Self::OperationPending),
-            "OPERATION_FINISHED" => Some(Self::OperationFinished),
-            "OPERATION_FAILED" => Some(Self::OperationFailed),
-            "OPERATION_ERROR" => Some(Self::OperationError),
-            "OPERATION_DROPPED" => Some(Self::OperationDropped),
-            "OPERATION_UNREACHABLE" => Some(Self::OperationUnreachable),
-            "OPERATION_GONE_BY_OPERATOR" => Some(Self::OperationGoneByOperator),
-            "OPERATION_RECOVERING" => Some(Self::OperationRecovering),
-            "OPERATION_UNKNOWN" => Some(Self::OperationUnknown),
-            _ => None,
-        }
-    }
-}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum DrainState {
     Unknown = 0,
     Draining = 1,
     Drained = 2,
-}
-impl DrainState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unknown => "UNKNOWN",
-            Self::Draining => "DRAINING",
-            Self::Drained => "DRAINED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "UNKNOWN" => Some(Self::Unknown),
-            "DRAINING" => Some(Self::Draining),
-            "DRAINED" => Some(Self::Drained),
-            _ => None,
-        }
-    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acl {
@@ -3539,28 +2511,6 @@ pub mod acl {
             Some = 0,
             Any = 1,
             None = 2,
-        }
-        impl Type {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Some => "SOME",
-                    Self::Any => "ANY",
-                    Self::None => "NONE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "SOME" => Some(Self::Some),
-                    "ANY" => Some(Self::Any),
-                    "NONE" => Some(Self::None),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

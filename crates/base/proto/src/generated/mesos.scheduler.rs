@@ -104,46 +104,6 @@ pub mod event {
         Error = 7,
         Heartbeat = 8,
     }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribed => "SUBSCRIBED",
-                Self::Offers => "OFFERS",
-                Self::InverseOffers => "INVERSE_OFFERS",
-                Self::Rescind => "RESCIND",
-                Self::RescindInverseOffer => "RESCIND_INVERSE_OFFER",
-                Self::Update => "UPDATE",
-                Self::UpdateOperationStatus => "UPDATE_OPERATION_STATUS",
-                Self::Message => "MESSAGE",
-                Self::Failure => "FAILURE",
-                Self::Error => "ERROR",
-                Self::Heartbeat => "HEARTBEAT",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBED" => Some(Self::Subscribed),
-                "OFFERS" => Some(Self::Offers),
-                "INVERSE_OFFERS" => Some(Self::InverseOffers),
-                "RESCIND" => Some(Self::Rescind),
-                "RESCIND_INVERSE_OFFER" => Some(Self::RescindInverseOffer),
-                "UPDATE" => Some(Self::Update),
-                "UPDATE_OPERATION_STATUS" => Some(Self::UpdateOperationStatus),
-                "MESSAGE" => Some(Self::Message),
-                "FAILURE" => Some(Self::Failure),
-                "ERROR" => Some(Self::Error),
-                "HEARTBEAT" => Some(Self::Heartbeat),
-                _ => None,
-            }
-        }
-    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
@@ -163,29 +123,7 @@ pub mod response {
     #[repr(i32)]
     pub enum Type {
         Unknown = 0,
-        #[deprecated]
         ReconcileOperations = 1,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                #[allow(deprecated)]
-                Self::ReconcileOperations => "RECONCILE_OPERATIONS",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "RECONCILE_OPERATIONS" => Some(#[allow(deprecated)] Self::ReconcileOperations),
-                _ => None,
-            }
-        }
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -211,30 +149,6 @@ pub mod attribute_constraint {
             Hostname = 1,
             Region = 2,
             Zone = 3,
-        }
-        impl PseudoattributeType {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::Hostname => "HOSTNAME",
-                    Self::Region => "REGION",
-                    Self::Zone => "ZONE",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "HOSTNAME" => Some(Self::Hostname),
-                    "REGION" => Some(Self::Region),
-                    "ZONE" => Some(Self::Zone),
-                    _ => None,
-                }
-            }
         }
         #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
         pub enum Selector {
@@ -519,57 +433,5 @@ pub mod call {
         Request = 11,
         Suppress = 12,
         UpdateFramework = 17,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::Subscribe => "SUBSCRIBE",
-                Self::Teardown => "TEARDOWN",
-                Self::Accept => "ACCEPT",
-                Self::Decline => "DECLINE",
-                Self::AcceptInverseOffers => "ACCEPT_INVERSE_OFFERS",
-                Self::DeclineInverseOffers => "DECLINE_INVERSE_OFFERS",
-                Self::Revive => "REVIVE",
-                Self::Kill => "KILL",
-                Self::Shutdown => "SHUTDOWN",
-                Self::Acknowledge => "ACKNOWLEDGE",
-                Self::AcknowledgeOperationStatus => "ACKNOWLEDGE_OPERATION_STATUS",
-                Self::Reconcile => "RECONCILE",
-                Self::ReconcileOperations => "RECONCILE_OPERATIONS",
-                Self::Message => "MESSAGE",
-                Self::Request => "REQUEST",
-                Self::Suppress => "SUPPRESS",
-                Self::UpdateFramework => "UPDATE_FRAMEWORK",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "SUBSCRIBE" => Some(Self::Subscribe),
-                "TEARDOWN" => Some(Self::Teardown),
-                "ACCEPT" => Some(Self::Accept),
-                "DECLINE" => Some(Self::Decline),
-                "ACCEPT_INVERSE_OFFERS" => Some(Self::AcceptInverseOffers),
-                "DECLINE_INVERSE_OFFERS" => Some(Self::DeclineInverseOffers),
-                "REVIVE" => Some(Self::Revive),
-                "KILL" => Some(Self::Kill),
-                "SHUTDOWN" => Some(Self::Shutdown),
-                "ACKNOWLEDGE" => Some(Self::Acknowledge),
-                "ACKNOWLEDGE_OPERATION_STATUS" => Some(Self::AcknowledgeOperationStatus),
-                "RECONCILE" => Some(Self::Reconcile),
-                "RECONCILE_OPERATIONS" => Some(Self::ReconcileOperations),
-                "MESSAGE" => Some(Self::Message),
-                "REQUEST" => Some(Self::Request),
-                "SUPPRESS" => Some(Self::Suppress),
-                "UPDATE_FRAMEWORK" => Some(Self::UpdateFramework),
-                _ => None,
-            }
-        }
     }
 }

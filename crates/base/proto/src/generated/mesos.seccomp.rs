@@ -50,38 +50,6 @@ pub mod container_seccomp_profile {
                 CmpGt = 6,
                 CmpMaskedEq = 7,
             }
-            impl Operator {
-                /// String value of the enum field names used in the ProtoBuf definition.
-                ///
-                /// The values are not transformed in any way and thus are considered stable
-                /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-                pub fn as_str_name(&self) -> &'static str {
-                    match self {
-                        Self::Unknown => "UNKNOWN",
-                        Self::CmpNe => "CMP_NE",
-                        Self::CmpLt => "CMP_LT",
-                        Self::CmpLe => "CMP_LE",
-                        Self::CmpEq => "CMP_EQ",
-                        Self::CmpGe => "CMP_GE",
-                        Self::CmpGt => "CMP_GT",
-                        Self::CmpMaskedEq => "CMP_MASKED_EQ",
-                    }
-                }
-                /// Creates an enum from field names used in the ProtoBuf definition.
-                pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                    match value {
-                        "UNKNOWN" => Some(Self::Unknown),
-                        "CMP_NE" => Some(Self::CmpNe),
-                        "CMP_LT" => Some(Self::CmpLt),
-                        "CMP_LE" => Some(Self::CmpLe),
-                        "CMP_EQ" => Some(Self::CmpEq),
-                        "CMP_GE" => Some(Self::CmpGe),
-                        "CMP_GT" => Some(Self::CmpGt),
-                        "CMP_MASKED_EQ" => Some(Self::CmpMaskedEq),
-                        _ => None,
-                    }
-                }
-            }
         }
         #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
         pub struct Filter {
@@ -97,34 +65,6 @@ pub mod container_seccomp_profile {
             ActErrno = 3,
             ActTrace = 4,
             ActAllow = 5,
-        }
-        impl Action {
-            /// String value of the enum field names used in the ProtoBuf definition.
-            ///
-            /// The values are not transformed in any way and thus are considered stable
-            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-            pub fn as_str_name(&self) -> &'static str {
-                match self {
-                    Self::Unknown => "UNKNOWN",
-                    Self::ActKill => "ACT_KILL",
-                    Self::ActTrap => "ACT_TRAP",
-                    Self::ActErrno => "ACT_ERRNO",
-                    Self::ActTrace => "ACT_TRACE",
-                    Self::ActAllow => "ACT_ALLOW",
-                }
-            }
-            /// Creates an enum from field names used in the ProtoBuf definition.
-            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-                match value {
-                    "UNKNOWN" => Some(Self::Unknown),
-                    "ACT_KILL" => Some(Self::ActKill),
-                    "ACT_TRAP" => Some(Self::ActTrap),
-                    "ACT_ERRNO" => Some(Self::ActErrno),
-                    "ACT_TRACE" => Some(Self::ActTrace),
-                    "ACT_ALLOW" => Some(Self::ActAllow),
-                    _ => None,
-                }
-            }
         }
     }
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -147,55 +87,5 @@ pub mod container_seccomp_profile {
         ArchPpc64le = 14,
         ArchS390 = 15,
         ArchS390x = 16,
-    }
-    impl Architecture {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Unknown => "UNKNOWN",
-                Self::ArchX86 => "ARCH_X86",
-                Self::ArchX8664 => "ARCH_X86_64",
-                Self::ArchX32 => "ARCH_X32",
-                Self::ArchArm => "ARCH_ARM",
-                Self::ArchAarch64 => "ARCH_AARCH64",
-                Self::ArchMips => "ARCH_MIPS",
-                Self::ArchMipsel => "ARCH_MIPSEL",
-                Self::ArchMips64 => "ARCH_MIPS64",
-                Self::ArchMipsel64 => "ARCH_MIPSEL64",
-                Self::ArchMips64n32 => "ARCH_MIPS64N32",
-                Self::ArchMipsel64n32 => "ARCH_MIPSEL64N32",
-                Self::ArchPpc => "ARCH_PPC",
-                Self::ArchPpc64 => "ARCH_PPC64",
-                Self::ArchPpc64le => "ARCH_PPC64LE",
-                Self::ArchS390 => "ARCH_S390",
-                Self::ArchS390x => "ARCH_S390X",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "UNKNOWN" => Some(Self::Unknown),
-                "ARCH_X86" => Some(Self::ArchX86),
-                "ARCH_X86_64" => Some(Self::ArchX8664),
-                "ARCH_X32" => Some(Self::ArchX32),
-                "ARCH_ARM" => Some(Self::ArchArm),
-                "ARCH_AARCH64" => Some(Self::ArchAarch64),
-                "ARCH_MIPS" => Some(Self::ArchMips),
-                "ARCH_MIPSEL" => Some(Self::ArchMipsel),
-                "ARCH_MIPS64" => Some(Self::ArchMips64),
-                "ARCH_MIPSEL64" => Some(Self::ArchMipsel64),
-                "ARCH_MIPS64N32" => Some(Self::ArchMips64n32),
-                "ARCH_MIPSEL64N32" => Some(Self::ArchMipsel64n32),
-                "ARCH_PPC" => Some(Self::ArchPpc),
-                "ARCH_PPC64" => Some(Self::ArchPpc64),
-                "ARCH_PPC64LE" => Some(Self::ArchPpc64le),
-                "ARCH_S390" => Some(Self::ArchS390),
-                "ARCH_S390X" => Some(Self::ArchS390x),
-                _ => None,
-            }
-        }
     }
 }

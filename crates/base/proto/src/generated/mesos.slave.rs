@@ -125,30 +125,6 @@ pub mod container_file_operation {
         Rename = 3,
         Mkdir = 4,
     }
-    impl Operation {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Symlink => "SYMLINK",
-                Self::Mount => "MOUNT",
-                Self::Rename => "RENAME",
-                Self::Mkdir => "MKDIR",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "SYMLINK" => Some(Self::Symlink),
-                "MOUNT" => Some(Self::Mount),
-                "RENAME" => Some(Self::Rename),
-                "MKDIR" => Some(Self::Mkdir),
-                _ => None,
-            }
-        }
-    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Parameters {
         #[prost(message, tag = "2")]
@@ -163,7 +139,6 @@ pub mod container_file_operation {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerLaunchInfo {
-    #[deprecated]
     #[prost(message, repeated, tag = "1")]
     pub pre_exec_commands: ::prost::alloc::vec::Vec<super::CommandInfo>,
     #[prost(message, optional, tag = "2")]
@@ -231,26 +206,6 @@ pub enum ContainerClass {
     Default = 1,
     Debug = 2,
 }
-impl ContainerClass {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Default => "DEFAULT",
-            Self::Debug => "DEBUG",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "DEFAULT" => Some(Self::Default),
-            "DEBUG" => Some(Self::Debug),
-            _ => None,
-        }
-    }
-}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QoSCorrection {
     #[prost(enumeration = "qo_s_correction::Type", required, tag = "1")]
@@ -273,23 +228,5 @@ pub mod qo_s_correction {
     #[repr(i32)]
     pub enum Type {
         Kill = 1,
-    }
-    impl Type {
-        /// String value of the enum field names used in the ProtoBuf definition.
-        ///
-        /// The values are not transformed in any way and thus are considered stable
-        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-        pub fn as_str_name(&self) -> &'static str {
-            match self {
-                Self::Kill => "KILL",
-            }
-        }
-        /// Creates an enum from field names used in the ProtoBuf definition.
-        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-            match value {
-                "KILL" => Some(Self::Kill),
-                _ => None,
-            }
-        }
     }
 }

@@ -102,3 +102,4 @@ pub mod oci {
         }
     }
 }
+pub(crate) mod wire;
