@@ -16,18 +16,23 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// How many letters must be put in, taken out or changed.
+/// How many letters must be put in, taken out, changed or swapped with the next.
 fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
     let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+    for i in 1..=left.len() {
+        let mut next = vec![i];
+        for j in 1..=right.len() {
+            let changed = row[j - 1] + usize::from(left[i - 1] != right[j - 1]);
+            let mut least = changed.min(row[j] + 1).min(next[j - 1] + 1);
+            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                least = least.min(before[j - 2] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[right.len()]
 }
@@ -41,7 +46,7 @@ mod tests {
         let known = ["work_dir", "port", "hostname"];
         assert_eq!(nearest("work-dir", known), Some("work_dir"));
         assert_eq!(nearest("workdir", known), Some("work_dir"));
-        assert_eq!(nearest("prot", known), None);
+        assert_eq!(nearest("prot", known), Some("port"));
         assert_eq!(nearest("ports", known), Some("port"));
         assert_eq!(nearest("zebra", known), None);
         assert_eq!(nearest("", known), None);
