@@ -1,0 +1,139 @@
+//! One request: a libprocess message goes to its mailbox, anything else to the HTTP handler. Large answers are
+//! compressed for those who accept it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use messor_codec::message::{self, Recipient};
+use messor_codec::negotiation::accepts_encoding;
+use messor_types::Pid;
+use tokio::sync::Semaphore;
+
+use crate::body::{Body, collect, text};
+use crate::connection::Connection;
+use crate::mailbox::{NetEvent, Packet};
+use crate::net::Tally;
+use crate::{Limits, Net, Request, Response};
+
+/// Answers of at least this size are compressed, as libprocess does.
+const GZIP_MINIMUM_BYTES: usize = 1024;
+/// Larger answers than this are compressed on a thread where they hold up nobody.
+const GZIP_INLINE_BYTES: usize = 64 * 1024;
+/// Fast rather than small: what is compressed is JSON, which shrinks well at any level.
+const GZIP_LEVEL: u32 = 3;
+
+pub(crate) struct Service<H> {
+    pub(crate) net: Net,
+    pub(crate) limits: Limits,
+    pub(crate) require_peer_address_ip_match: bool,
+    pub(crate) large_bodies: Semaphore,
+    pub(crate) handler: H,
+}
+
+impl<H, F> Service<H>
+where
+    H: Fn(Request, SocketAddr) -> F,
+    F: Future<Output = Response>,
+{
+    pub(crate) async fn handle(
+        &self,
+        request: Request,
+        peer: SocketAddr,
+        connection: &Arc<Connection>,
+    ) -> Response {
+        let busy = connection.begin();
+        let header =
+            |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let libprocess_from = request.headers().get("libprocess-from").and_then(|value| value.to_str().ok());
+        let from = message::sender(request.method().as_str(), header(header::USER_AGENT), libprocess_from);
+        let mut response = if let Some(from) = from {
+            connection.carries_messages();
+            let from = from.parse::<Pid>();
+            self.receive(request, from, peer).await
+        } else if request.uri().path().contains("/..") {
+            text(StatusCode::NOT_FOUND, "404 Not Found.")
+        } else {
+            Tally::add(&self.net.0.tally.requests_served, 1);
+            let accept = request.headers().get(header::ACCEPT_ENCODING).cloned();
+            let response = (self.handler)(request, peer).await;
+            compress(response, accept.as_ref().and_then(|value| value.to_str().ok())).await
+        };
+        response.body_mut().attach(connection, busy);
+        response
+    }
+
+    /// Takes in a libprocess message. Its body is read whatever the answer, since more messages follow on the
+    /// connection.
+    async fn receive(
+        &self,
+        request: Request,
+        from: Result<Pid, messor_types::PidError>,
+        peer: SocketAddr,
+    ) -> Response {
+        let to = Recipient::parse(request.uri().path());
+        let body =
+            match collect(request.into_body(), self.limits.message_bytes, Some(&self.large_bodies)).await {
+                Ok(body) => body,
+                Err(error) => return error.response(),
+            };
+        let (from, to) = match (from, to) {
+            (Ok(from), Ok(to)) => (from, to),
+            (Err(error), _) => {
+                return text(StatusCode::BAD_REQUEST, format!("the sender of the message: {error}"));
+            }
+            (_, Err(error)) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        if self.require_peer_address_ip_match && from.address.ip() != peer.ip().to_canonical() {
+            return text(
+                StatusCode::BAD_REQUEST,
+                format!("the message says it is from {from} but comes from {}", peer.ip()),
+            );
+        }
+        let Some((id, queue)) = self.net.process(&to.id) else {
+            return text(StatusCode::NOT_FOUND, "404 Not Found.");
+        };
+        let packet = Packet { from, to: id, name: to.name, body };
+        if !queue.put(NetEvent::Message(packet)).await {
+            return text(StatusCode::NOT_FOUND, "404 Not Found.");
+        }
+        Tally::add(&self.net.0.tally.messages_received, 1);
+        let mut accepted = Response::new(Body::empty());
+        *accepted.status_mut() = StatusCode::ACCEPTED;
+        accepted
+    }
+}
+
+async fn compress(mut response: Response, accept: Option<&str>) -> Response {
+    let Some(plain) = response.body().bytes().filter(|bytes| bytes.len() >= GZIP_MINIMUM_BYTES).cloned()
+    else {
+        return response;
+    };
+    if response.headers().contains_key(header::CONTENT_ENCODING) || !accepts_encoding(accept, "gzip") {
+        return response;
+    }
+    let packed = if plain.len() > GZIP_INLINE_BYTES {
+        tokio::task::spawn_blocking(move || gzip(&plain)).await.ok().flatten()
+    } else {
+        gzip(&plain)
+    };
+    if let Some(packed) = packed {
+        mark_compressed(response.headers_mut());
+        *response.body_mut() = Body::full(packed);
+    }
+    response
+}
+
+fn mark_compressed(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.remove(header::CONTENT_LENGTH);
+}
+
+fn gzip(plain: &Bytes) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(GZIP_LEVEL));
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok()
+}
