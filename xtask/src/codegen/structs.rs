@@ -71,7 +71,7 @@ pub fn generate(mut set: FileDescriptorSet) -> Result<Files, Failure> {
 }
 
 /// Takes out prost's `as_str_name` and `from_str_name`: they would give the renamed names for names of the
-/// wire. `WireEnum` gives the right ones, by version.
+/// wire. `tables` makes the right ones.
 fn without_renamed_names(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut kept = String::with_capacity(text.len());

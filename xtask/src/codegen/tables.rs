@@ -33,6 +33,12 @@ pub fn enums(model: &Model, package: &str, out: &mut String) {
             "    fn from_number(number: i32) -> Option<Self> {{\n        Self::try_from(number).ok()"
         );
         let _ = writeln!(out, "    }}\n    fn number(self) -> i32 {{\n        self as i32\n    }}\n}}");
+        let _ = writeln!(out, "impl {} {{\n    /// The value's name in v0.", item.rust_path);
+        let _ = writeln!(
+            out,
+            "    pub fn as_str_name(&self) -> &'static str {{\n        self.wire_name(Version::V0)"
+        );
+        let _ = writeln!(out, "    }}\n}}");
     }
 }
 

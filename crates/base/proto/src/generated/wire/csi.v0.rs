@@ -22,6 +22,12 @@ impl WireEnum for crate::csi::v0::volume_capability::access_mode::Mode {
         self as i32
     }
 }
+impl crate::csi::v0::volume_capability::access_mode::Mode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static VOLUME_CAPABILITY: MessageTable = MessageTable {
     name: "csi.v0.VolumeCapability",

@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::agent::call::attach_container_input::Type {
         self as i32
     }
 }
+impl crate::mesos::agent::call::attach_container_input::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CALL__TYPE: EnumTable = EnumTable {
     name: "mesos.agent.Call.Type",
@@ -67,6 +73,12 @@ impl WireEnum for crate::mesos::agent::call::Type {
         self as i32
     }
 }
+impl crate::mesos::agent::call::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static PROCESS_IO__CONTROL__TYPE: EnumTable = EnumTable {
     name: "mesos.agent.ProcessIO.Control.Type",
@@ -83,6 +95,12 @@ impl WireEnum for crate::mesos::agent::process_io::control::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::agent::process_io::control::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -104,6 +122,12 @@ impl WireEnum for crate::mesos::agent::process_io::data::Type {
         self as i32
     }
 }
+impl crate::mesos::agent::process_io::data::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static PROCESS_IO__TYPE: EnumTable = EnumTable {
     name: "mesos.agent.ProcessIO.Type",
@@ -120,6 +144,12 @@ impl WireEnum for crate::mesos::agent::process_io::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::agent::process_io::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -153,6 +183,12 @@ impl WireEnum for crate::mesos::agent::response::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::agent::response::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

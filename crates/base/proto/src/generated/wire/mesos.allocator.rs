@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::allocator::inverse_offer_status::Status {
         self as i32
     }
 }
+impl crate::mesos::allocator::inverse_offer_status::Status {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static INVERSE_OFFER_STATUS: MessageTable = MessageTable {
     name: "mesos.allocator.InverseOfferStatus",

@@ -78,6 +78,12 @@ impl WireEnum for crate::mesos::authorization::Action {
         self as i32
     }
 }
+impl crate::mesos::authorization::Action {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static OBJECT: MessageTable = MessageTable {
     name: "mesos.authorization.Object",

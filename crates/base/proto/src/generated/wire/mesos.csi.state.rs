@@ -27,6 +27,12 @@ impl WireEnum for crate::mesos::csi::state::volume_state::State {
         self as i32
     }
 }
+impl crate::mesos::csi::state::volume_state::State {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static VOLUME_STATE: MessageTable = MessageTable {
     name: "mesos.csi.state.VolumeState",

@@ -21,6 +21,12 @@ impl WireEnum for crate::mesos::executor::call::Type {
         self as i32
     }
 }
+impl crate::mesos::executor::call::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static EVENT__TYPE: EnumTable = EnumTable {
     name: "mesos.executor.Event.Type",
@@ -44,6 +50,12 @@ impl WireEnum for crate::mesos::executor::event::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::executor::event::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

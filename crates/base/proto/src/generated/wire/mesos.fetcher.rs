@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::fetcher::fetcher_info::item::Action {
         self as i32
     }
 }
+impl crate::mesos::fetcher::fetcher_info::item::Action {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static FETCHER_INFO: MessageTable = MessageTable {
     name: "mesos.fetcher.FetcherInfo",

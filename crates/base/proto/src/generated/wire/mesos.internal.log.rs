@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::internal::log::action::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::log::action::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static METADATA__STATUS: EnumTable = EnumTable {
     name: "mesos.internal.log.Metadata.Status",
@@ -36,6 +42,12 @@ impl WireEnum for crate::mesos::internal::log::metadata::Status {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::internal::log::metadata::Status {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -56,6 +68,12 @@ impl WireEnum for crate::mesos::internal::log::promise_response::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::log::promise_response::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static RECORD__TYPE: EnumTable = EnumTable {
     name: "mesos.internal.log.Record.Type",
@@ -74,6 +92,12 @@ impl WireEnum for crate::mesos::internal::log::record::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::log::record::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static WRITE_RESPONSE__TYPE: EnumTable = EnumTable {
     name: "mesos.internal.log.WriteResponse.Type",
@@ -90,6 +114,12 @@ impl WireEnum for crate::mesos::internal::log::write_response::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::internal::log::write_response::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

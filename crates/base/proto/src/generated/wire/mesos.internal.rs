@@ -20,6 +20,12 @@ impl WireEnum for crate::mesos::internal::container_dns_info::docker_info::Netwo
         self as i32
     }
 }
+impl crate::mesos::internal::container_dns_info::docker_info::NetworkMode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CONTAINER_DNS_INFO__MESOS_INFO__NETWORK_MODE: EnumTable = EnumTable {
     name: "mesos.internal.ContainerDNSInfo.MesosInfo.NetworkMode",
@@ -36,6 +42,12 @@ impl WireEnum for crate::mesos::internal::container_dns_info::mesos_info::Networ
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::internal::container_dns_info::mesos_info::NetworkMode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -55,6 +67,12 @@ impl WireEnum for crate::mesos::internal::status_update_record::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::status_update_record::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static UPDATE_OPERATION_STATUS_RECORD__TYPE: EnumTable = EnumTable {
     name: "mesos.internal.UpdateOperationStatusRecord.Type",
@@ -70,6 +88,12 @@ impl WireEnum for crate::mesos::internal::update_operation_status_record::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::internal::update_operation_status_record::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

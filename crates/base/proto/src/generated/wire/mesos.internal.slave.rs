@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::internal::slave::volume_gid_info::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::slave::volume_gid_info::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CSI_VOLUME: MessageTable = MessageTable {
     name: "mesos.internal.slave.CSIVolume",

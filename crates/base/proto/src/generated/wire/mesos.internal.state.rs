@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::internal::state::operation::Type {
         self as i32
     }
 }
+impl crate::mesos::internal::state::operation::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static ENTRY: MessageTable = MessageTable {
     name: "mesos.internal.state.Entry",

@@ -56,6 +56,12 @@ impl WireEnum for crate::mesos::master::call::Type {
         self as i32
     }
 }
+impl crate::mesos::master::call::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static EVENT__TYPE: EnumTable = EnumTable {
     name: "mesos.master.Event.Type",
@@ -79,6 +85,12 @@ impl WireEnum for crate::mesos::master::event::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::master::event::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -114,6 +126,12 @@ impl WireEnum for crate::mesos::master::response::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::master::response::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

@@ -21,6 +21,12 @@ impl WireEnum for crate::mesos::resource_provider::call::Type {
         self as i32
     }
 }
+impl crate::mesos::resource_provider::call::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CALL__UPDATE_PUBLISH_RESOURCES_STATUS__STATUS: EnumTable = EnumTable {
     name: "mesos.resource_provider.Call.UpdatePublishResourcesStatus.Status",
@@ -37,6 +43,12 @@ impl WireEnum for crate::mesos::resource_provider::call::update_publish_resource
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::resource_provider::call::update_publish_resources_status::Status {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -59,6 +71,12 @@ impl WireEnum for crate::mesos::resource_provider::event::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::resource_provider::event::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

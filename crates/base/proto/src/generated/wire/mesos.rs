@@ -19,6 +19,12 @@ impl WireEnum for crate::mesos::acl::entity::Type {
         self as i32
     }
 }
+impl crate::mesos::acl::entity::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static AGENT_INFO__CAPABILITY__TYPE: EnumTable = EnumTable {
     name: "mesos.SlaveInfo.Capability.Type",
@@ -43,6 +49,12 @@ impl WireEnum for crate::mesos::agent_info::capability::Type {
         self as i32
     }
 }
+impl crate::mesos::agent_info::capability::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CSI_PLUGIN_CONTAINER_INFO__SERVICE: EnumTable = EnumTable {
     name: "mesos.CSIPluginContainerInfo.Service",
@@ -59,6 +71,12 @@ impl WireEnum for crate::mesos::csi_plugin_container_info::Service {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::csi_plugin_container_info::Service {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -118,6 +136,12 @@ impl WireEnum for crate::mesos::capability_info::Capability {
         self as i32
     }
 }
+impl crate::mesos::capability_info::Capability {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CGROUP_INFO__BLKIO__OPERATION: EnumTable = EnumTable {
     name: "mesos.CgroupInfo.Blkio.Operation",
@@ -140,6 +164,12 @@ impl WireEnum for crate::mesos::cgroup_info::blkio::Operation {
         self as i32
     }
 }
+impl crate::mesos::cgroup_info::blkio::Operation {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CHECK_INFO__TYPE: EnumTable = EnumTable {
     name: "mesos.CheckInfo.Type",
@@ -157,6 +187,12 @@ impl WireEnum for crate::mesos::check_info::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::check_info::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -178,6 +214,12 @@ impl WireEnum for crate::mesos::container_info::docker_info::Network {
         self as i32
     }
 }
+impl crate::mesos::container_info::docker_info::Network {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CONTAINER_INFO__TYPE: EnumTable = EnumTable {
     name: "mesos.ContainerInfo.Type",
@@ -193,6 +235,12 @@ impl WireEnum for crate::mesos::container_info::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::container_info::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -213,6 +261,12 @@ impl WireEnum for crate::mesos::discovery_info::Visibility {
         self as i32
     }
 }
+impl crate::mesos::discovery_info::Visibility {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static DRAIN_STATE: EnumTable = EnumTable {
     name: "mesos.DrainState",
@@ -229,6 +283,12 @@ impl WireEnum for crate::mesos::DrainState {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::DrainState {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -249,6 +309,12 @@ impl WireEnum for crate::mesos::environment::variable::Type {
         self as i32
     }
 }
+impl crate::mesos::environment::variable::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static EXECUTOR_INFO__TYPE: EnumTable = EnumTable {
     name: "mesos.ExecutorInfo.Type",
@@ -265,6 +331,12 @@ impl WireEnum for crate::mesos::executor_info::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::executor_info::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -291,6 +363,12 @@ impl WireEnum for crate::mesos::framework_info::capability::Type {
         self as i32
     }
 }
+impl crate::mesos::framework_info::capability::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static HEALTH_CHECK__TYPE: EnumTable = EnumTable {
     name: "mesos.HealthCheck.Type",
@@ -310,6 +388,12 @@ impl WireEnum for crate::mesos::health_check::Type {
         self as i32
     }
 }
+impl crate::mesos::health_check::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static IMAGE__TYPE: EnumTable = EnumTable {
     name: "mesos.Image.Type",
@@ -325,6 +409,12 @@ impl WireEnum for crate::mesos::image::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::image::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -345,6 +435,12 @@ impl WireEnum for crate::mesos::linux_info::IpcMode {
         self as i32
     }
 }
+impl crate::mesos::linux_info::IpcMode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static MACHINE_INFO__MODE: EnumTable = EnumTable {
     name: "mesos.MachineInfo.Mode",
@@ -361,6 +457,12 @@ impl WireEnum for crate::mesos::machine_info::Mode {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::machine_info::Mode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -382,6 +484,12 @@ impl WireEnum for crate::mesos::master_info::capability::Type {
         self as i32
     }
 }
+impl crate::mesos::master_info::capability::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static MOUNT_PROPAGATION__MODE: EnumTable = EnumTable {
     name: "mesos.MountPropagation.Mode",
@@ -400,6 +508,12 @@ impl WireEnum for crate::mesos::mount_propagation::Mode {
         self as i32
     }
 }
+impl crate::mesos::mount_propagation::Mode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static NETWORK_INFO__PROTOCOL: EnumTable = EnumTable {
     name: "mesos.NetworkInfo.Protocol",
@@ -415,6 +529,12 @@ impl WireEnum for crate::mesos::network_info::Protocol {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::network_info::Protocol {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -443,6 +563,12 @@ impl WireEnum for crate::mesos::offer::operation::Type {
         self as i32
     }
 }
+impl crate::mesos::offer::operation::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static OPERATION_STATE: EnumTable = EnumTable {
     name: "mesos.OperationState",
@@ -466,6 +592,12 @@ impl WireEnum for crate::mesos::OperationState {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::OperationState {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -500,6 +632,12 @@ impl WireEnum for crate::mesos::r_limit_info::r_limit::Type {
         self as i32
     }
 }
+impl crate::mesos::r_limit_info::r_limit::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static RESOURCE__DISK_INFO__SOURCE__TYPE: EnumTable = EnumTable {
     name: "mesos.Resource.DiskInfo.Source.Type",
@@ -520,6 +658,12 @@ impl WireEnum for crate::mesos::resource::disk_info::source::Type {
         self as i32
     }
 }
+impl crate::mesos::resource::disk_info::source::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static RESOURCE__RESERVATION_INFO__TYPE: EnumTable = EnumTable {
     name: "mesos.Resource.ReservationInfo.Type",
@@ -536,6 +680,12 @@ impl WireEnum for crate::mesos::resource::reservation_info::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::resource::reservation_info::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -556,6 +706,12 @@ impl WireEnum for crate::mesos::secret::Type {
         self as i32
     }
 }
+impl crate::mesos::secret::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static STATUS: EnumTable = EnumTable {
     name: "mesos.Status",
@@ -573,6 +729,12 @@ impl WireEnum for crate::mesos::Status {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::Status {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -602,6 +764,12 @@ impl WireEnum for crate::mesos::TaskState {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::TaskState {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -654,6 +822,12 @@ impl WireEnum for crate::mesos::task_status::Reason {
         self as i32
     }
 }
+impl crate::mesos::task_status::Reason {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static TASK_STATUS__SOURCE: EnumTable = EnumTable {
     name: "mesos.TaskStatus.Source",
@@ -670,6 +844,12 @@ impl WireEnum for crate::mesos::task_status::Source {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::task_status::Source {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -691,6 +871,12 @@ impl WireEnum for crate::mesos::value::Type {
         self as i32
     }
 }
+impl crate::mesos::value::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static VOLUME__MODE: EnumTable = EnumTable {
     name: "mesos.Volume.Mode",
@@ -706,6 +892,12 @@ impl WireEnum for crate::mesos::volume::Mode {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::volume::Mode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -729,6 +921,12 @@ impl WireEnum for crate::mesos::volume::source::csi_volume::volume_capability::a
         self as i32
     }
 }
+impl crate::mesos::volume::source::csi_volume::volume_capability::access_mode::Mode {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static VOLUME__SOURCE__SANDBOX_PATH__TYPE: EnumTable = EnumTable {
     name: "mesos.Volume.Source.SandboxPath.Type",
@@ -745,6 +943,12 @@ impl WireEnum for crate::mesos::volume::source::sandbox_path::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::volume::source::sandbox_path::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -766,6 +970,12 @@ impl WireEnum for crate::mesos::volume::source::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::volume::source::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

@@ -20,6 +20,12 @@ impl WireEnum for crate::mesos::scheduler::attribute_constraint::selector::Pseud
         self as i32
     }
 }
+impl crate::mesos::scheduler::attribute_constraint::selector::PseudoattributeType {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CALL__TYPE: EnumTable = EnumTable {
     name: "mesos.scheduler.Call.Type",
@@ -53,6 +59,12 @@ impl WireEnum for crate::mesos::scheduler::call::Type {
         self as i32
     }
 }
+impl crate::mesos::scheduler::call::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static EVENT__TYPE: EnumTable = EnumTable {
     name: "mesos.scheduler.Event.Type",
@@ -80,6 +92,12 @@ impl WireEnum for crate::mesos::scheduler::event::Type {
         self as i32
     }
 }
+impl crate::mesos::scheduler::event::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static RESPONSE__TYPE: EnumTable = EnumTable {
     name: "mesos.scheduler.Response.Type",
@@ -95,6 +113,12 @@ impl WireEnum for crate::mesos::scheduler::response::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::scheduler::response::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

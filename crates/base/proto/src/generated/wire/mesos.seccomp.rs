@@ -33,6 +33,12 @@ impl WireEnum for crate::mesos::seccomp::container_seccomp_profile::Architecture
         self as i32
     }
 }
+impl crate::mesos::seccomp::container_seccomp_profile::Architecture {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CONTAINER_SECCOMP_PROFILE__SYSCALL__ACTION: EnumTable = EnumTable {
     name: "mesos.seccomp.ContainerSeccompProfile.Syscall.Action",
@@ -52,6 +58,12 @@ impl WireEnum for crate::mesos::seccomp::container_seccomp_profile::syscall::Act
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::seccomp::container_seccomp_profile::syscall::Action {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
@@ -75,6 +87,12 @@ impl WireEnum for crate::mesos::seccomp::container_seccomp_profile::syscall::arg
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::seccomp::container_seccomp_profile::syscall::arg::Operator {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 

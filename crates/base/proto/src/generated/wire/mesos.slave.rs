@@ -18,6 +18,12 @@ impl WireEnum for crate::mesos::slave::ContainerClass {
         self as i32
     }
 }
+impl crate::mesos::slave::ContainerClass {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static CONTAINER_FILE_OPERATION__OPERATION: EnumTable = EnumTable {
     name: "mesos.slave.ContainerFileOperation.Operation",
@@ -37,6 +43,12 @@ impl WireEnum for crate::mesos::slave::container_file_operation::Operation {
         self as i32
     }
 }
+impl crate::mesos::slave::container_file_operation::Operation {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
+    }
+}
 
 pub static QO_S_CORRECTION__TYPE: EnumTable = EnumTable {
     name: "mesos.slave.QoSCorrection.Type",
@@ -51,6 +63,12 @@ impl WireEnum for crate::mesos::slave::qo_s_correction::Type {
     }
     fn number(self) -> i32 {
         self as i32
+    }
+}
+impl crate::mesos::slave::qo_s_correction::Type {
+    /// The value's name in v0.
+    pub fn as_str_name(&self) -> &'static str {
+        self.wire_name(Version::V0)
     }
 }
 
