@@ -1,0 +1,183 @@
+//! http and https downloads into an open file.
+//!
+//! ureq, because this process downloads one file after the other and then exits: a blocking client with redirects,
+//! proxies and a time limit for each read is all it needs, and hyper's client would bring a runtime for no gain.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
+
+use crate::tls::{self, TlsError};
+
+/// As many as curl follows.
+const REDIRECTS: u32 = 30;
+/// libcurl's own limit on connecting, which holds where no stall timeout is shorter.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(300);
+const HEADER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("the server answered HTTP {0}, and only 200 is a download")]
+    Status(u16),
+    #[error("the download stalled: nothing came for {}", messor_stdx::format_duration(*.0))]
+    Stalled(Duration),
+    #[error("no connection within {}", messor_stdx::format_duration(*.0))]
+    ConnectTimeout(Duration),
+    #[error("the download ended after {received} of {expected} bytes")]
+    Truncated { received: u64, expected: u64 },
+    #[error("the proxy in the environment variable {0} cannot be understood")]
+    Proxy(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("it is not a well-formed URL")]
+    BadUrl,
+    #[error("the request failed: {0}")]
+    Request(ureq::Error),
+    #[error("the sandbox file cannot be written: {0}")]
+    Write(io::Error),
+}
+
+pub(crate) fn download(
+    url: &str,
+    into: &mut File,
+    stall_timeout: Option<Duration>,
+) -> Result<u64, HttpError> {
+    let proxy = proxy(url, &|name| std::env::var(name).ok())?;
+    // A plain http URL needs trust only if it is redirected, so there a host without certificates is no error yet.
+    let roots = match tls::roots() {
+        Err(_) if url.starts_with("http://") => Vec::new(),
+        found => found?,
+    };
+    let roots = roots.iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
+    download_with(&agent(roots, proxy, stall_timeout), url, into, stall_timeout)
+}
+
+fn agent(roots: Vec<Certificate<'static>>, proxy: Option<Proxy>, stall_timeout: Option<Duration>) -> Agent {
+    let tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(tls::provider())
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .max_redirects(REDIRECTS)
+        .user_agent(concat!("messor-fetcher/", env!("CARGO_PKG_VERSION")))
+        .max_response_header_size(HEADER_BYTES)
+        .timeout_resolve(stall_timeout)
+        .timeout_connect(Some(stall_timeout.unwrap_or(CONNECT_TIMEOUT).min(CONNECT_TIMEOUT)))
+        .timeout_per_read(stall_timeout)
+        .timeout_per_write(stall_timeout)
+        .build()
+        .new_agent()
+}
+
+fn download_with(
+    agent: &Agent,
+    url: &str,
+    into: &mut File,
+    stall_timeout: Option<Duration>,
+) -> Result<u64, HttpError> {
+    let failed = |error: ureq::Error| match (error, stall_timeout) {
+        (ureq::Error::Timeout(_), Some(timeout)) => HttpError::Stalled(timeout),
+        (ureq::Error::Timeout(_), None) => HttpError::ConnectTimeout(CONNECT_TIMEOUT),
+        // ureq's own message would show the credentials.
+        (ureq::Error::BadUri(_), _) => HttpError::BadUrl,
+        (error, _) => HttpError::Request(error),
+    };
+    let response = agent.get(url).call().map_err(failed)?;
+    if response.status() != 200 {
+        return Err(HttpError::Status(response.status().as_u16()));
+    }
+    let mut body = response.into_body();
+    let expected = body.content_length();
+    let mut reader = body.as_reader();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut received = 0;
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                into.write_all(&buffer[..count]).map_err(HttpError::Write)?;
+                received += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    match expected {
+        Some(expected) if expected != received => Err(HttpError::Truncated { received, expected }),
+        _ => Ok(received),
+    }
+}
+
+/// The proxy for a URL as curl finds it: `http_proxy` in lower case only (the upper-case name can be set by a
+/// client of a CGI program), `https_proxy` and `all_proxy` in both, `no_proxy` with everything below a domain.
+fn proxy(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxy>, HttpError> {
+    let names: &[&str] = match url.starts_with("https://") {
+        true => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        false => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    };
+    let found = names.iter().find_map(|name| Some((*name, environment(name).filter(|v| !v.is_empty())?)));
+    let Some((name, value)) = found else { return Ok(None) };
+    let bad = || HttpError::Proxy(name.to_owned());
+    let parsed = Proxy::new(&value).map_err(|_| bad())?;
+    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
+    if let Some(user) = parsed.username() {
+        builder = builder.username(user);
+    }
+    if let Some(password) = parsed.password() {
+        builder = builder.password(password);
+    }
+    let exceptions = environment("no_proxy").or_else(|| environment("NO_PROXY")).unwrap_or_default();
+    for entry in exceptions.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()) {
+        if entry == "*" {
+            return Ok(None);
+        }
+        let domain = entry.trim_start_matches('.');
+        builder = builder.no_proxy(domain).no_proxy(&format!(".{domain}"));
+    }
+    builder.build().map(Some).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(url: &str, environment: &[(&str, &str)]) -> Option<Proxy> {
+        let look = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        proxy(url, &look).unwrap()
+    }
+
+    #[test]
+    fn proxies_are_chosen_as_curl_does() {
+        let one = [("http_proxy", "http://me:pw@proxy:3128")];
+        let found = chosen("http://host/a", &one).unwrap();
+        assert_eq!((found.host(), found.port(), found.username()), ("proxy", 3128, Some("me")));
+        assert!(chosen("https://host/a", &one).is_none());
+        assert!(chosen("http://host/a", &[("HTTP_PROXY", "http://proxy:3128")]).is_none());
+        assert_eq!(chosen("https://host/a", &[("ALL_PROXY", "http://p:1")]).unwrap().host(), "p");
+        assert!(chosen("http://host/a", &[("http_proxy", "http://p:1"), ("no_proxy", "*")]).is_none());
+        let some = [("http_proxy", "http://p:1"), ("no_proxy", "example.com, .internal")];
+        let found = chosen("http://host/a", &some).unwrap();
+        for (url, direct) in [
+            ("http://example.com/", true),
+            ("http://a.example.com/", true),
+            ("http://x.internal/", true),
+            ("http://example.org/", false),
+        ] {
+            assert_eq!(found.is_no_proxy(&url.parse().unwrap()), direct, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_understood_is_an_error() {
+        let look = |name: &str| (name == "http_proxy").then(|| "gopher://x".to_owned());
+        let error = proxy("http://host/", &look).unwrap_err();
+        assert!(error.to_string().contains("http_proxy"));
+    }
+}
