@@ -37,7 +37,7 @@ flag_set! {
     /// LIBPROCESS_SSL_*
     pub struct TlsFlags {
         "TLS" {
-            enabled: bool = "false"
+            enabled: bool = "false", not_yet "TLS is not built"
                 => "Whether TLS is spoken.";
             support_downgrade: bool = "false"
                 => "Whether plain text is accepted on the same port.";

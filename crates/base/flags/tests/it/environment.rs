@@ -122,17 +122,17 @@ fn libprocess_has_its_own_variables() {
 #[test]
 fn u118_older_tls_names_are_read_with_a_warning_and_lose() {
     let source = Fake::variables(&[
-        ("SSL_ENABLED", "true"),
+        ("SSL_VERIFY_CERT", "true"),
         ("SSL_CERT_FILE", "/old"),
         ("LIBPROCESS_SSL_CERT_FILE", "/new"),
     ]);
     let (flags, warnings) = parse_environment::<TlsFlags>(TLS, &source).unwrap();
-    assert!(flags.enabled);
+    assert!(flags.verifies_servers());
     assert_eq!(flags.cert_file.unwrap().as_str(), "/new");
     assert_eq!(
         warnings,
         [
-            "SSL_ENABLED is deprecated: set LIBPROCESS_SSL_ENABLED in its place",
+            "SSL_VERIFY_CERT is deprecated: set LIBPROCESS_SSL_VERIFY_CERT in its place",
             "SSL_CERT_FILE is ignored, as LIBPROCESS_SSL_CERT_FILE is set too"
         ]
     );
