@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use messor_proto::mesos::{self, resource::DiskInfo, resource::disk_info::source};
+use messor_proto::{Version, WireEnum};
 
 use crate::{Ranges, ResourceProviderId, Role, Scalar, Set, Value};
 
@@ -449,7 +450,7 @@ fn write_labels(out: &mut fmt::Formatter<'_>, labels: &mesos::Labels) -> fmt::Re
 fn write_disk(out: &mut fmt::Formatter<'_>, disk: &DiskInfo) -> fmt::Result {
     if let Some(source) = &disk.source {
         let kind = source::Type::try_from(source.r#type).unwrap_or(source::Type::Unknown);
-        out.write_str(kind.as_str_name())?;
+        out.write_str(kind.wire_name(Version::V0))?;
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let root = match kind {
             source::Type::Mount => source.mount.as_ref().and_then(|mount| mount.root.as_ref()),

@@ -17,15 +17,15 @@ use crate::{
 pub struct Resources(SmallVec<[Resource; 4]>);
 
 impl Resources {
-    pub const fn new() -> Resources {
-        Resources(SmallVec::new_const())
+    pub fn new() -> Resources {
+        Resources::default()
     }
 
     /// Reads resources in any format of reservations (U044); one that is not valid fails them all.
     pub fn from_proto(list: &[mesos::Resource]) -> Result<Resources, ResourceError> {
         let mut result = Resources::new();
         for resource in list {
-            result.add(Resource::from_proto(resource)?);
+            result.insert(Resource::from_proto(resource)?);
         }
         Ok(result)
     }
@@ -48,7 +48,7 @@ impl Resources {
     }
 
     /// Adds one resource; empty ones and negative numbers add nothing.
-    pub fn add(&mut self, resource: Resource) {
+    pub fn insert(&mut self, resource: Resource) {
         let negative = resource.as_scalar().is_some_and(Scalar::is_negative);
         if negative || resource.is_empty() {
             return;
@@ -292,14 +292,14 @@ impl Resources {
                 let unreserved: Resources = std::iter::once(bare(candidate)).collect();
                 if unreserved.contains(&remaining) {
                     for part in &remaining {
-                        found.add(part.clone().with_changed(|metadata| {
+                        found.insert(part.clone().with_changed(|metadata| {
                             metadata.reservations = candidate.reservations().to_vec();
                         }));
                     }
                     return Some(found);
                 }
                 if remaining.contains(&unreserved) {
-                    found.add(candidate.clone());
+                    found.insert(candidate.clone());
                     total.subtract(candidate);
                     remaining -= &unreserved;
                 }
@@ -353,7 +353,7 @@ impl FromIterator<Resource> for Resources {
     fn from_iter<I: IntoIterator<Item = Resource>>(list: I) -> Resources {
         let mut result = Resources::new();
         for resource in list {
-            result.add(resource);
+            result.insert(resource);
         }
         result
     }
@@ -395,7 +395,7 @@ impl IntoIterator for Resources {
 impl AddAssign<&Resources> for Resources {
     fn add_assign(&mut self, other: &Resources) {
         for resource in other {
-            self.add(resource.clone());
+            self.insert(resource.clone());
         }
     }
 }

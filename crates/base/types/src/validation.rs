@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use messor_proto::mesos::resource::{self, disk_info::source, reservation_info};
 use messor_proto::mesos::{self, value};
+use messor_proto::{Version, WireEnum};
 
 use crate::{Range, RoleError, Scalar, validate_role};
 
@@ -135,7 +136,7 @@ fn check_value(resource: &mesos::Resource) -> Result<(), ResourceProblem> {
 fn check_source(found: &resource::disk_info::Source) -> Result<(), ResourceProblem> {
     let kind = match source::Type::try_from(found.r#type) {
         Ok(source::Type::Path | source::Type::Mount) => return Ok(()),
-        Ok(kind @ (source::Type::Block | source::Type::Raw)) => kind.as_str_name(),
+        Ok(kind @ (source::Type::Block | source::Type::Raw)) => kind.wire_name(Version::V0),
         Ok(source::Type::Unknown) | Err(_) => return Err(ResourceProblem::SourceType),
     };
     if found.mount.is_some() {

@@ -38,11 +38,26 @@ pub struct FrameworkDetails {
 pub enum Event {
     /// An agent registered or reregistered. `used` may name frameworks that are not added yet: their resources are
     /// kept out of offers and become theirs with `AddFramework`.
-    AddAgent { agent_id: AgentId, details: AgentDetails, total: Resources, used: BTreeMap<FrameworkId, Resources> },
-    RemoveAgent { agent_id: AgentId },
-    UpdateAgent { agent_id: AgentId, details: AgentDetails, total: Option<Resources> },
-    ActivateAgent { agent_id: AgentId },
-    DeactivateAgent { agent_id: AgentId },
+    AddAgent {
+        agent_id: AgentId,
+        details: AgentDetails,
+        total: Resources,
+        used: BTreeMap<FrameworkId, Resources>,
+    },
+    RemoveAgent {
+        agent_id: AgentId,
+    },
+    UpdateAgent {
+        agent_id: AgentId,
+        details: AgentDetails,
+        total: Option<Resources>,
+    },
+    ActivateAgent {
+        agent_id: AgentId,
+    },
+    DeactivateAgent {
+        agent_id: AgentId,
+    },
 
     AddFramework {
         framework_id: FrameworkId,
@@ -50,11 +65,20 @@ pub enum Event {
         active: bool,
         used: BTreeMap<AgentId, Resources>,
     },
-    UpdateFramework { framework_id: FrameworkId, details: FrameworkDetails },
-    RemoveFramework { framework_id: FrameworkId },
-    ActivateFramework { framework_id: FrameworkId },
+    UpdateFramework {
+        framework_id: FrameworkId,
+        details: FrameworkDetails,
+    },
+    RemoveFramework {
+        framework_id: FrameworkId,
+    },
+    ActivateFramework {
+        framework_id: FrameworkId,
+    },
     /// Removes the framework's filters too. Its resources stay its own until they are recovered.
-    DeactivateFramework { framework_id: FrameworkId },
+    DeactivateFramework {
+        framework_id: FrameworkId,
+    },
 
     /// Resources, of one allocation role, come back: declined, rescinded, left over from an ACCEPT, or a task ended.
     RecoverResources {
@@ -67,7 +91,10 @@ pub enum Event {
         allocated: bool,
     },
     /// Offered resources are used by tasks or executors now (U006).
-    TransitionOfferedToAllocated { agent_id: AgentId, resources: Resources },
+    TransitionOfferedToAllocated {
+        agent_id: AgentId,
+        resources: Resources,
+    },
     /// Operations of an ACCEPT changed offered resources of one allocation role.
     UpdateAllocation {
         framework_id: FrameworkId,
@@ -77,15 +104,27 @@ pub enum Event {
     },
 
     /// REVIVE: filters of these roles go, and so does their suppression. No roles means all roles.
-    ReviveOffers { framework_id: FrameworkId, roles: BTreeSet<Role> },
+    ReviveOffers {
+        framework_id: FrameworkId,
+        roles: BTreeSet<Role>,
+    },
     /// SUPPRESS. No roles means all roles.
-    SuppressOffers { framework_id: FrameworkId, roles: BTreeSet<Role> },
+    SuppressOffers {
+        framework_id: FrameworkId,
+        roles: BTreeSet<Role>,
+    },
     /// REQUEST has no influence on the allocation, as in Mesos.
-    RequestResources { framework_id: FrameworkId },
+    RequestResources {
+        framework_id: FrameworkId,
+    },
 
-    UpdateWeights { weights: BTreeMap<Role, f64> },
+    UpdateWeights {
+        weights: BTreeMap<Role, f64>,
+    },
     /// Hostnames of the agents to offer; `None` means all.
-    UpdateWhitelist { whitelist: Option<BTreeSet<String>> },
+    UpdateWhitelist {
+        whitelist: Option<BTreeSet<String>>,
+    },
 
     /// An allocation interval passed: filters expire, and whatever changed since the last time is offered.
     Tick,

@@ -1,0 +1,553 @@
+//! The machine itself: what each event changes. How offers are made of that is in `run`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fastrand::Rng;
+use messor_stdx::Time;
+use messor_types::{
+    AgentId, FrameworkId, ResourceConversion, ResourceQuantities, Resources, Role, attributes_equal,
+};
+use slab::Slab;
+
+use crate::agent::Agent;
+use crate::event::{AgentDetails, Effect, Event, FrameworkDetails};
+use crate::framework::Framework;
+use crate::load::Portion;
+use crate::options::Options;
+use crate::tree::Tree;
+
+/// The allocator. One event at a time; it cannot fail and never waits.
+#[derive(Debug)]
+pub struct Allocator {
+    pub(crate) options: Options,
+    pub(crate) rng: Rng,
+    pub(crate) tree: Tree,
+    pub(crate) agents: Slab<Agent>,
+    pub(crate) agent_slots: BTreeMap<AgentId, usize>,
+    pub(crate) frameworks: Slab<Framework>,
+    pub(crate) framework_slots: BTreeMap<FrameworkId, usize>,
+    pub(crate) whitelist: Option<BTreeSet<String>>,
+    /// Agents marked `changed`, and perhaps some that were removed or looked at since.
+    pub(crate) changed: Vec<usize>,
+    /// The same of `urgent`.
+    pub(crate) urgent: Vec<usize>,
+    pub(crate) woken: bool,
+    /// Agents with filters, by a time at which one may expire.
+    pub(crate) expiries: BTreeSet<(Time, usize)>,
+    pub(crate) last_tick: Time,
+    pub(crate) runs: u64,
+}
+
+impl Allocator {
+    pub fn new(options: Options) -> Allocator {
+        Allocator {
+            rng: Rng::with_seed(options.seed),
+            tree: Tree::new(options.sorter, options.fair_sharing_excluded_resource_names.clone()),
+            options,
+            agents: Slab::new(),
+            agent_slots: BTreeMap::new(),
+            frameworks: Slab::new(),
+            framework_slots: BTreeMap::new(),
+            whitelist: None,
+            changed: Vec::new(),
+            urgent: Vec::new(),
+            woken: false,
+            expiries: BTreeSet::new(),
+            last_tick: Time::ZERO,
+            runs: 0,
+        }
+    }
+
+    pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
+        if let Err(reason) = self.change(now, event, effects) {
+            effects.push(Effect::Inconsistent { reason });
+        }
+        if !self.urgent.is_empty() && !self.woken {
+            self.woken = true;
+            effects.push(Effect::Wake);
+        }
+    }
+
+    fn change(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) -> Result<(), String> {
+        match event {
+            Event::AddAgent { agent_id, details, total, used } => {
+                self.add_agent(agent_id, details, total, used)
+            }
+            Event::RemoveAgent { agent_id } => self.remove_agent(&agent_id),
+            Event::UpdateAgent { agent_id, details, total } => self.update_agent(&agent_id, details, total),
+            Event::ActivateAgent { agent_id } => self.set_agent_active(&agent_id, true),
+            Event::DeactivateAgent { agent_id } => self.set_agent_active(&agent_id, false),
+            Event::AddFramework { framework_id, details, active, used } => {
+                self.add_framework(framework_id, details, active, used)
+            }
+            Event::UpdateFramework { framework_id, details } => self.update_framework(&framework_id, details),
+            Event::RemoveFramework { framework_id } => self.remove_framework(&framework_id),
+            Event::ActivateFramework { framework_id } => self.activate_framework(&framework_id),
+            Event::DeactivateFramework { framework_id } => self.deactivate_framework(&framework_id),
+            Event::RecoverResources { framework_id, agent_id, resources, refuse, allocated } => {
+                self.recover(now, &framework_id, &agent_id, &resources, refuse, allocated)
+            }
+            Event::TransitionOfferedToAllocated { agent_id, resources } => {
+                let agent = self.agent_slot(&agent_id)?;
+                self.agents[agent].allocated += &resources;
+                Ok(())
+            }
+            Event::UpdateAllocation { framework_id, agent_id, offered, conversions } => {
+                self.update_allocation(&framework_id, &agent_id, &offered, &conversions)
+            }
+            Event::ReviveOffers { framework_id, roles } => {
+                let framework = self.framework_slot(&framework_id)?;
+                let roles = self.meant_roles(framework, roles);
+                self.revive(framework, &roles);
+                self.mark_all(true);
+                Ok(())
+            }
+            Event::SuppressOffers { framework_id, roles } => {
+                let framework = self.framework_slot(&framework_id)?;
+                let roles = self.meant_roles(framework, roles);
+                self.suppress(framework, roles);
+                Ok(())
+            }
+            Event::RequestResources { framework_id } => self.framework_slot(&framework_id).map(drop),
+            Event::UpdateWeights { weights } => {
+                for (role, weight) in weights {
+                    self.tree.set_weight(&role, weight);
+                }
+                Ok(())
+            }
+            Event::UpdateWhitelist { whitelist } => {
+                self.whitelist = whitelist;
+                self.mark_all(false);
+                Ok(())
+            }
+            Event::Tick => {
+                self.tick(now, effects);
+                Ok(())
+            }
+            Event::Allocate => {
+                self.allocate_urgent(now, effects);
+                Ok(())
+            }
+        }
+    }
+
+    fn agent_slot(&self, agent_id: &AgentId) -> Result<usize, String> {
+        self.agent_slots.get(agent_id).copied().ok_or_else(|| format!("agent {agent_id} is not known"))
+    }
+
+    fn framework_slot(&self, framework_id: &FrameworkId) -> Result<usize, String> {
+        let slot = self.framework_slots.get(framework_id).copied();
+        slot.ok_or_else(|| format!("framework {framework_id} is not known"))
+    }
+
+    pub(crate) fn mark(&mut self, slot: usize, urgent: bool) {
+        let agent = &mut self.agents[slot];
+        if !agent.changed {
+            agent.changed = true;
+            self.changed.push(slot);
+        }
+        if urgent && !agent.urgent {
+            agent.urgent = true;
+            self.urgent.push(slot);
+        }
+    }
+
+    /// Marks the agents that have something to offer.
+    fn mark_all(&mut self, urgent: bool) {
+        for slot in self.agents_with_resources() {
+            self.mark(slot, urgent);
+        }
+    }
+
+    fn agents_with_resources(&self) -> Vec<usize> {
+        self.agents.iter().filter(|(_, agent)| !agent.available().is_empty()).map(|(slot, _)| slot).collect()
+    }
+
+    /// What is settled about a client is to be asked again, at every agent.
+    fn unsettle(&mut self, client: usize) {
+        for (_, agent) in &mut self.agents {
+            agent.settled.remove(client);
+        }
+    }
+
+    // Agents.
+
+    fn add_agent(
+        &mut self,
+        agent_id: AgentId,
+        details: AgentDetails,
+        total: Resources,
+        used: BTreeMap<FrameworkId, Resources>,
+    ) -> Result<(), String> {
+        if self.agent_slots.contains_key(&agent_id) {
+            return Err(format!("agent {agent_id} is added already"));
+        }
+        self.tree.change_total(&ResourceQuantities::new(), &total.quantities());
+        let slot = self.agents.insert(Agent::new(agent_id.clone(), details, total));
+        self.agent_slots.insert(agent_id, slot);
+        for (framework_id, resources) in used {
+            self.agents[slot].allocated += &resources;
+            match self.framework_slots.get(&framework_id) {
+                Some(&framework) => self.hold_all(framework, slot, &resources),
+                None => self.agents[slot].hold_unclaimed(framework_id, &resources),
+            }
+        }
+        self.mark(slot, true);
+        Ok(())
+    }
+
+    fn remove_agent(&mut self, agent_id: &AgentId) -> Result<(), String> {
+        let slot = self.agent_slot(agent_id)?;
+        let holders: Vec<usize> = self.agents[slot].held.keys().copied().collect();
+        for client in holders {
+            let held = self.agents[slot].held[&client].clone();
+            self.release(client, slot, &held);
+            self.forget_client_if_idle(client);
+        }
+        for client in self.agents[slot].remove_all_filters() {
+            self.tree.client_mut(client).filters -= 1;
+        }
+        self.expiries.retain(|(_, agent)| *agent != slot);
+        self.agent_slots.remove(agent_id);
+        let agent = self.agents.remove(slot);
+        self.tree.change_total(&agent.total().quantities(), &ResourceQuantities::new());
+        self.changed.retain(|changed| *changed != slot);
+        self.urgent.retain(|urgent| *urgent != slot);
+        Ok(())
+    }
+
+    fn update_agent(
+        &mut self,
+        agent_id: &AgentId,
+        details: AgentDetails,
+        total: Option<Resources>,
+    ) -> Result<(), String> {
+        let slot = self.agent_slot(agent_id)?;
+        let mut updated = false;
+        if self.agents[slot].details != details {
+            updated = true;
+            if !attributes_equal(&self.agents[slot].details.attributes, &details.attributes) {
+                for client in self.agents[slot].remove_all_filters() {
+                    self.tree.client_mut(client).filters -= 1;
+                }
+            }
+            self.agents[slot].details = details;
+        }
+        if let Some(total) = total.filter(|total| total != self.agents[slot].total()) {
+            updated = true;
+            self.set_total(slot, total);
+        }
+        if updated {
+            self.agents[slot].settled.clear();
+            self.mark(slot, true);
+        }
+        Ok(())
+    }
+
+    fn set_total(&mut self, agent: usize, total: Resources) {
+        self.tree.change_total(&self.agents[agent].total().quantities(), &total.quantities());
+        self.agents[agent].set_total(total);
+    }
+
+    fn set_agent_active(&mut self, agent_id: &AgentId, active: bool) -> Result<(), String> {
+        let slot = self.agent_slot(agent_id)?;
+        self.agents[slot].active = active;
+        self.mark(slot, false);
+        Ok(())
+    }
+
+    // Holding and releasing.
+
+    fn hold_all(&mut self, framework: usize, agent: usize, resources: &Resources) {
+        for (role, part) in resources.allocations() {
+            let client = self.client_of(framework, &role);
+            self.hold(client, agent, &part);
+        }
+    }
+
+    pub(crate) fn hold(&mut self, client: usize, agent: usize, resources: &Resources) {
+        self.agents[agent].hold(client, resources);
+        self.tree.client_mut(client).agents.insert(agent);
+        self.tree.allocated(client, agent, &Portion::new(resources));
+    }
+
+    /// False, and nothing, if the client does not hold that.
+    fn release(&mut self, client: usize, agent: usize, resources: &Resources) -> bool {
+        if !self.agents[agent].release(client, resources) {
+            return false;
+        }
+        if !self.agents[agent].held.contains_key(&client) {
+            self.tree.client_mut(client).agents.remove(&agent);
+        }
+        self.tree.unallocated(client, agent, &Portion::new(resources));
+        true
+    }
+
+    /// The framework's client in a role, which is made if it has none.
+    fn client_of(&mut self, framework: usize, role: &Role) -> usize {
+        if let Some(&client) = self.frameworks[framework].clients.get(role) {
+            return client;
+        }
+        let client = self.tree.add_client(framework, &self.frameworks[framework].id, role);
+        self.frameworks[framework].clients.insert(role.clone(), client);
+        client
+    }
+
+    /// A framework that left a role stays its client until it has no resources there.
+    fn forget_client_if_idle(&mut self, client: usize) {
+        let found = self.tree.client(client);
+        let (framework, role) = (found.framework, found.role.clone());
+        if !found.agents.is_empty() || self.frameworks[framework].details.roles.contains(&role) {
+            return;
+        }
+        self.remove_filters(client);
+        self.unsettle(client);
+        self.tree.remove_client(client);
+        self.frameworks[framework].clients.remove(&role);
+    }
+
+    fn remove_filters(&mut self, client: usize) {
+        if self.tree.client(client).filters == 0 {
+            return;
+        }
+        self.tree.client_mut(client).filters = 0;
+        for (_, agent) in &mut self.agents {
+            agent.remove_filters(client);
+        }
+    }
+
+    fn recover(
+        &mut self,
+        now: Time,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        resources: &Resources,
+        refuse: Option<Duration>,
+        allocated: bool,
+    ) -> Result<(), String> {
+        // The agent may be gone by the time its resources come back, and so may the framework.
+        let Some(&slot) = self.agent_slots.get(agent_id) else { return Ok(()) };
+        let unknown = || format!("{resources} of framework {framework_id} is not held on agent {agent_id}");
+        if allocated {
+            if !self.agents[slot].allocated.contains(resources) {
+                return Err(format!("{resources} is not allocated on agent {agent_id}"));
+            }
+            self.agents[slot].allocated -= resources;
+        }
+        let Some(&framework) = self.framework_slots.get(framework_id) else {
+            if self.agents[slot].release_unclaimed(framework_id, resources) {
+                self.mark(slot, false);
+            }
+            return Ok(());
+        };
+        if resources.is_empty() {
+            return Ok(());
+        }
+        let role = resources.allocation_role().ok_or_else(unknown)?.clone();
+        let client = *self.frameworks[framework].clients.get(&role).ok_or_else(unknown)?;
+        if !self.release(client, slot, resources) {
+            return Err(unknown());
+        }
+        self.mark(slot, false);
+        if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
+            let deadline = now + refuse.max(self.options.allocation_interval);
+            self.add_filter(client, slot, resources.clone().unallocated(), deadline);
+        }
+        self.forget_client_if_idle(client);
+        Ok(())
+    }
+
+    fn add_filter(&mut self, client: usize, slot: usize, refused: Resources, deadline: Time) {
+        let agent = &mut self.agents[slot];
+        let before = agent.earliest_deadline;
+        let more = agent.add_filter(client, refused, deadline);
+        let filters = &mut self.tree.client_mut(client).filters;
+        *filters = filters.saturating_add_signed(more);
+        if agent.earliest_deadline < before {
+            self.expiries.remove(&(before, slot));
+            self.expiries.insert((agent.earliest_deadline, slot));
+        }
+    }
+
+    fn update_allocation(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        offered: &Resources,
+        conversions: &[ResourceConversion],
+    ) -> Result<(), String> {
+        let framework = self.framework_slot(framework_id)?;
+        let agent = self.agent_slot(agent_id)?;
+        let role =
+            offered.allocation_role().ok_or_else(|| format!("{offered} is not of one allocation role"))?;
+        let client = *self.frameworks[framework]
+            .clients
+            .get(role)
+            .filter(|client| self.agents[agent].held.get(client).is_some_and(|held| held.contains(offered)))
+            .ok_or_else(|| {
+                format!("{offered} of framework {framework_id} is not held on agent {agent_id}")
+            })?;
+        let updated = offered.convert(conversions).map_err(|error| error.to_string())?;
+        // One more copy of something shared is the framework's alone: the agent has it once.
+        let stripped: Vec<ResourceConversion> = conversions
+            .iter()
+            .filter(|conversion| !conversion.consumed.is_empty())
+            .map(|conversion| ResourceConversion {
+                consumed: conversion.consumed.clone().unallocated(),
+                converted: conversion.converted.clone().unallocated(),
+            })
+            .collect();
+        let total = self.agents[agent].total().convert(&stripped).map_err(|error| error.to_string())?;
+
+        self.agents[agent].release(client, offered);
+        self.agents[agent].hold(client, &updated);
+        if updated.is_empty() && !self.agents[agent].held.contains_key(&client) {
+            self.tree.client_mut(client).agents.remove(&agent);
+        }
+        self.tree.replaced(client, agent, &Portion::new(offered), &Portion::new(&updated));
+        if total != *self.agents[agent].total() {
+            self.set_total(agent, total);
+        }
+        self.forget_client_if_idle(client);
+        Ok(())
+    }
+
+    // Frameworks.
+
+    fn add_framework(
+        &mut self,
+        framework_id: FrameworkId,
+        details: FrameworkDetails,
+        active: bool,
+        used: BTreeMap<AgentId, Resources>,
+    ) -> Result<(), String> {
+        if self.framework_slots.contains_key(&framework_id) {
+            return Err(format!("framework {framework_id} is added already"));
+        }
+        let roles = details.roles.clone();
+        let slot = self.frameworks.insert(Framework {
+            id: framework_id.clone(),
+            details,
+            active,
+            clients: BTreeMap::new(),
+        });
+        self.framework_slots.insert(framework_id.clone(), slot);
+        for role in &roles {
+            self.client_of(slot, role);
+        }
+        for (agent_id, resources) in used {
+            // Agents that are not added yet will tell of these resources themselves.
+            if let Some(&agent) = self.agent_slots.get(&agent_id) {
+                let unclaimed = self.agents[agent].unclaimed.get(&framework_id).cloned().unwrap_or_default();
+                self.agents[agent].release_unclaimed(&framework_id, &unclaimed);
+                self.hold_all(slot, agent, &resources);
+            }
+        }
+        self.update_activity(slot);
+        if active {
+            self.mark_all(true);
+        }
+        Ok(())
+    }
+
+    /// Makes the framework's clients active or not, as its state says.
+    fn update_activity(&mut self, framework: usize) {
+        for (role, client) in self.frameworks[framework].clients.clone() {
+            let wants = self.frameworks[framework].wants(&role);
+            self.tree.set_active(client, wants);
+        }
+    }
+
+    fn update_framework(
+        &mut self,
+        framework_id: &FrameworkId,
+        details: FrameworkDetails,
+    ) -> Result<(), String> {
+        let slot = self.framework_slot(framework_id)?;
+        let old = std::mem::replace(&mut self.frameworks[slot].details, details);
+        let new = self.frameworks[slot].details.clone();
+        for role in &new.roles {
+            self.client_of(slot, role);
+        }
+        let revived: BTreeSet<Role> = old
+            .suppressed_roles
+            .difference(&new.suppressed_roles)
+            .filter(|role| new.roles.contains(*role))
+            .cloned()
+            .collect();
+        for role in &revived {
+            self.remove_filters(self.frameworks[slot].clients[role]);
+        }
+        self.update_activity(slot);
+        for role in old.roles.difference(&new.roles) {
+            if let Some(&client) = self.frameworks[slot].clients.get(role) {
+                self.remove_filters(client);
+                self.forget_client_if_idle(client);
+            }
+        }
+        for client in self.frameworks[slot].clients.clone().into_values() {
+            self.unsettle(client);
+        }
+        self.mark_all(false);
+        Ok(())
+    }
+
+    fn remove_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
+        let slot = self.framework_slot(framework_id)?;
+        self.frameworks[slot].active = false;
+        self.frameworks[slot].details.roles.clear();
+        for client in self.frameworks[slot].clients.clone().into_values() {
+            self.tree.set_active(client, false);
+            for agent in self.tree.client(client).agents.clone() {
+                let held = self.agents[agent].held[&client].clone();
+                self.release(client, agent, &held);
+                self.mark(agent, false);
+            }
+            self.forget_client_if_idle(client);
+        }
+        self.framework_slots.remove(framework_id);
+        self.frameworks.remove(slot);
+        Ok(())
+    }
+
+    fn activate_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
+        let slot = self.framework_slot(framework_id)?;
+        self.frameworks[slot].active = true;
+        self.update_activity(slot);
+        self.mark_all(true);
+        Ok(())
+    }
+
+    fn deactivate_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
+        let slot = self.framework_slot(framework_id)?;
+        self.frameworks[slot].active = false;
+        self.update_activity(slot);
+        for client in self.frameworks[slot].clients.clone().into_values() {
+            self.remove_filters(client);
+            self.unsettle(client);
+        }
+        Ok(())
+    }
+
+    /// The named roles that the framework subscribes to; all of these if none is named.
+    fn meant_roles(&self, framework: usize, roles: BTreeSet<Role>) -> BTreeSet<Role> {
+        let subscribed = &self.frameworks[framework].details.roles;
+        if roles.is_empty() { subscribed.clone() } else { roles.intersection(subscribed).cloned().collect() }
+    }
+
+    fn suppress(&mut self, framework: usize, roles: BTreeSet<Role>) {
+        self.frameworks[framework].details.suppressed_roles.extend(roles);
+        self.update_activity(framework);
+    }
+
+    fn revive(&mut self, framework: usize, roles: &BTreeSet<Role>) {
+        self.frameworks[framework].details.suppressed_roles.retain(|role| !roles.contains(role));
+        self.update_activity(framework);
+        for role in roles {
+            let client = self.frameworks[framework].clients[role];
+            self.remove_filters(client);
+            self.unsettle(client);
+        }
+    }
+}

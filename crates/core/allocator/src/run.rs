@@ -1,0 +1,140 @@
+//! Allocation: which of the changed agents' resources are offered to whom.
+
+use std::collections::BTreeMap;
+
+use messor_stdx::Time;
+use messor_types::{AgentId, Resources, Role};
+
+use crate::allocator::Allocator;
+use crate::event::Effect;
+use crate::judge::{Judge, Verdict};
+use crate::tree::Step;
+
+/// By framework, in the order in which the frameworks were added.
+type Offers = BTreeMap<usize, BTreeMap<Role, Vec<(AgentId, Resources)>>>;
+
+impl Allocator {
+    /// Looks at all agents that changed.
+    pub(crate) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.expire_filters(now);
+        self.last_tick = now;
+        for slot in std::mem::take(&mut self.urgent) {
+            self.agents[slot].urgent = false;
+        }
+        let agents = std::mem::take(&mut self.changed);
+        self.run(agents, effects);
+    }
+
+    /// Looks at the agents whose change cannot wait.
+    pub(crate) fn allocate_urgent(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.expire_filters(now);
+        let agents = std::mem::take(&mut self.urgent);
+        for slot in &agents {
+            self.agents[*slot].urgent = false;
+        }
+        self.run(agents, effects);
+        let agents = &self.agents;
+        self.changed.retain(|slot| agents[*slot].changed);
+    }
+
+    /// Removes filters whose time has come. One that is due stays until a tick has come after it was made, however
+    /// late that is, so that the resources are shown to others first: filters are no shorter than an interval.
+    fn expire_filters(&mut self, now: Time) {
+        let until = now.min(self.last_tick + self.options.allocation_interval);
+        while let Some(&(deadline, slot)) = self.expiries.first() {
+            if deadline > until {
+                break;
+            }
+            self.expiries.pop_first();
+            let expired = self.agents[slot].expire_filters(until);
+            let next = self.agents[slot].earliest_deadline;
+            if next < Time::NEVER {
+                self.expiries.insert((next, slot));
+            }
+            for client in &expired {
+                self.tree.client_mut(*client).filters -= 1;
+                self.agents[slot].settled.remove(*client);
+            }
+            if !expired.is_empty() {
+                self.mark(slot, false);
+            }
+        }
+    }
+
+    fn run(&mut self, mut agents: Vec<usize>, effects: &mut Vec<Effect>) {
+        self.woken = false;
+        self.runs += 1;
+        self.tree.refresh();
+        self.rng.shuffle(&mut agents);
+        let mut offers = Offers::new();
+        for slot in agents {
+            self.look_at(slot, &mut offers);
+        }
+        for (framework, offers) in offers {
+            effects.push(Effect::Offer { framework_id: self.frameworks[framework].id.clone(), offers });
+        }
+    }
+
+    fn look_at(&mut self, slot: usize, offers: &mut Offers) {
+        let agent = &mut self.agents[slot];
+        if !std::mem::replace(&mut agent.changed, false) {
+            return;
+        }
+        let listed = self.whitelist.as_ref().is_none_or(|list| list.contains(&agent.details.hostname));
+        if !listed || !agent.active || agent.available().is_empty() {
+            return;
+        }
+        let mut at_reference = agent.settle_reference();
+        if self.tree.active().count_without(&agent.settled, 1) == 0 {
+            return;
+        }
+
+        let agent = &self.agents[slot];
+        let judge = Judge { options: &self.options, agent };
+        let mut available = agent.available().clone();
+        let mut offered_shared = Resources::new();
+        let mut decisions: Vec<(usize, Resources)> = Vec::new();
+        let mut settled: Vec<usize> = Vec::new();
+        let frameworks = &self.frameworks;
+        // Shares do not change while one agent is looked at: what it gave to whom counts from the next one on.
+        self.tree.visit(&agent.settled, &mut self.rng, |slot, client| {
+            let framework = &frameworks[client.framework];
+            match judge.judge(slot, client, framework, &available, &offered_shared) {
+                Verdict::Offer(offer) => {
+                    for resource in &offer {
+                        if resource.is_shared() {
+                            offered_shared.insert(resource.clone());
+                        } else {
+                            available.subtract(resource);
+                        }
+                    }
+                    at_reference = false;
+                    decisions.push((slot, offer.allocated_to(&client.role)));
+                    if available.is_empty() { Step::Stop } else { Step::Next }
+                }
+                Verdict::Nothing => {
+                    if at_reference {
+                        settled.push(slot);
+                    }
+                    Step::Next
+                }
+                Verdict::NothingForRole => Step::NextRole,
+            }
+        });
+
+        for client in settled {
+            self.agents[slot].settled.insert(client);
+        }
+        for (client, resources) in decisions {
+            self.hold(client, slot, &resources);
+            let found = self.tree.client(client);
+            let role = found.role.clone();
+            let of_framework = offers.entry(found.framework).or_default();
+            of_framework.entry(role).or_default().push((self.agents[slot].id.clone(), resources));
+        }
+        // Shared resources can be offered again, once a run.
+        if !offered_shared.is_empty() {
+            self.mark(slot, false);
+        }
+    }
+}
