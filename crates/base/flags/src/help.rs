@@ -5,7 +5,7 @@ use crate::definition::{Flag, Kind, Positional, ProgramInfo, Status};
 const WIDTH: usize = 80;
 const INDENT: usize = 6;
 
-/// The help of a program.
+/// The help of a program; its last line has no line break.
 pub fn help(program: &ProgramInfo) -> String {
     let mut out = String::new();
     let words = match program.positional {
@@ -33,6 +33,7 @@ pub fn help(program: &ProgramInfo) -> String {
             }
         }
     }
+    out.truncate(out.trim_end().len());
     out
 }
 

@@ -344,6 +344,23 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_a_fatal_line_even_when_quiet() {
+        let console = Console::default();
+        let mut settings = settings(console.clone());
+        settings.quiet = true;
+        let (logging, _layer) = Logging::new(settings).unwrap();
+        let before = std::panic::take_hook();
+        log_panics(logging.queue.clone());
+        let thread = std::thread::Builder::new().name("worker".to_string());
+        thread.spawn(|| panic!("out of\norder")).unwrap().join().unwrap_err();
+        std::panic::set_hook(before);
+        let text = String::from_utf8(console.0.lock().unwrap().clone()).unwrap();
+        let line = text.lines().find(|line| line.contains("thread 'worker' panicked")).unwrap();
+        assert!(line.starts_with('F') && line.contains(" lib.rs:"), "{line}");
+        assert!(line.ends_with("panicked: out of\\norder"), "{line}");
+    }
+
+    #[test]
     fn a_directory_that_cannot_be_made_is_an_error() {
         let mut settings = settings(Closed);
         settings.directory = Some("/proc/no/such".into());

@@ -35,8 +35,7 @@ Resolving:
       [default: 5secs]
   --[no-]verbose
       Whether to tell what is done.
-      [default: false]
-";
+      [default: false]";
     assert_eq!(help(&program), expected);
 }
 
