@@ -11,23 +11,62 @@ use crate::event::{ReplyId, StreamId, Timer};
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// A libprocess message from `slave(1)@…`.
-    Send { to: Pid, name: &'static str, body: Vec<u8> },
-    Link { pid: Pid },
-    Unlink { pid: Pid },
-    StreamOpened { stream: StreamId, reply: ReplyId },
-    Stream { stream: StreamId, event: Arc<executor::Event> },
-    CloseStream { stream: StreamId },
-    Reply { reply: ReplyId, outcome: Outcome },
+    Send {
+        to: Pid,
+        name: &'static str,
+        body: Vec<u8>,
+    },
+    Link {
+        pid: Pid,
+    },
+    Unlink {
+        pid: Pid,
+    },
+    StreamOpened {
+        stream: StreamId,
+        reply: ReplyId,
+    },
+    Stream {
+        stream: StreamId,
+        event: Arc<executor::Event>,
+    },
+    CloseStream {
+        stream: StreamId,
+    },
+    Reply {
+        reply: ReplyId,
+        outcome: Outcome,
+    },
     Container(ContainerCommand),
     /// Make a record durable in the meta directory; answered by `Event::Persisted`. What is said of it waits for that.
-    Persist { ticket: u64, record: crate::record::Record },
+    Persist {
+        ticket: u64,
+        record: crate::record::Record,
+    },
     /// The sandbox of an executor (or of a framework) is to be removed when gc_delay is over.
-    ScheduleGc { path: String },
-    SetTimer { timer: Timer, at: Time },
-    CancelTimer { timer: Timer },
+    /// `path` is relative to work_dir.
+    ScheduleGc {
+        path: String,
+    },
+    /// Something is going to live at this path again: what is there is not to be removed.
+    UnscheduleGc {
+        path: String,
+    },
+    SetTimer {
+        timer: Timer,
+        at: Time,
+    },
+    CancelTimer {
+        timer: Timer,
+    },
     /// End the program (refused by the master, or told to shut down).
-    Abort { reason: String },
-    Log { level: Level, line: String },
+    Abort {
+        reason: String,
+    },
+    Log {
+        level: Level,
+        line: String,
+    },
 }
 
 /// What the containerizer is asked for. Paths are below the agent's work_dir.
@@ -52,14 +91,14 @@ pub struct Launch {
     pub task: Option<TaskInfo>,
     pub command: CommandInfo,
     pub container_info: Option<ContainerInfo>,
-    /// What is fetched into the sandbox first.
+    /// What is fetched into the sandbox first: nothing, or one list.
     pub uris: Vec<fetcher::FetcherInfo>,
     pub resources: Vec<Resource>,
     /// The sandbox, relative to work_dir.
     pub directory: String,
     /// Whom the executor runs as; None: as the agent.
     pub user: Option<String>,
-    /// The whole environment, in order.
+    /// The whole environment but for MESOS_SANDBOX, in the order of the names.
     pub environment: Vec<(String, String)>,
     pub checkpoint: bool,
 }

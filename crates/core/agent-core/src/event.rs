@@ -1,7 +1,7 @@
 //! What happens to an agent: everything it learns comes in as one of these.
 
 use messor_proto::mesos::{self, executor};
-use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid};
+use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 /// An HTTP request that waits for one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,17 +14,41 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The detector's word on who leads: None while nobody does.
-    Detected { leader: Option<Box<mesos::MasterInfo>> },
+    Detected {
+        leader: Option<Box<mesos::MasterInfo>>,
+    },
     /// A libprocess message for `slave(1)@…`; `name` is its full protobuf name (or "PING" and the like), `body` its bytes.
-    Message { from: Pid, name: String, body: Vec<u8> },
-    Exited { pid: Pid },
+    Message {
+        from: Pid,
+        name: String,
+        body: Vec<u8>,
+    },
+    Exited {
+        pid: Pid,
+    },
     /// SUBSCRIBE of an HTTP executor, answered by `StreamOpened` or a refusing `Reply`.
-    Subscribe { stream: StreamId, reply: ReplyId, call: Box<executor::Call> },
-    ExecutorCall { reply: ReplyId, call: Box<executor::Call> },
-    StreamClosed { stream: StreamId },
+    Subscribe {
+        stream: StreamId,
+        reply: ReplyId,
+        call: Box<executor::Call>,
+    },
+    ExecutorCall {
+        reply: ReplyId,
+        call: Box<executor::Call>,
+    },
+    StreamClosed {
+        stream: StreamId,
+    },
     Container(ContainerEvent),
+    /// The operator wants the agent to unregister, end its frameworks and then end (SIGUSR1).
+    ShutDown {
+        reason: String,
+    },
     /// What `Effect::Persist` asked for is on disk, or failed.
-    Persisted { ticket: u64, outcome: Result<(), String> },
+    Persisted {
+        ticket: u64,
+        outcome: Result<(), String>,
+    },
     Timer(Timer),
 }
 
@@ -35,9 +59,15 @@ pub enum ContainerEvent {
     Launched { container: ContainerId, pid: u32 },
     /// It never ran: fetching or launching failed; the container is gone.
     LaunchFailed { container: ContainerId, reason: LaunchFailure, message: String },
+    /// What `ContainerCommand::Update` asked for could not be done; the container still runs.
+    UpdateFailed { container: ContainerId, message: String },
     /// The executor process ended or was destroyed, and nothing of the container is left.
     /// `status` is the wait status as waitpid gives it.
-    Exited { container: ContainerId, status: Option<i32>, limitation: Option<Box<mesos::slave::ContainerLimitation>> },
+    Exited {
+        container: ContainerId,
+        status: Option<i32>,
+        limitation: Option<Box<mesos::slave::ContainerLimitation>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +88,7 @@ pub enum Timer {
     /// An executor asked to shut down did not end in time.
     ExecutorShutdown(FrameworkId, ExecutorId, ContainerId),
     /// Send the update at the head of a stream again.
-    UpdateRetry(FrameworkId, messor_types::TaskId),
+    UpdateRetry(FrameworkId, TaskId),
     /// Heartbeats on the streams of HTTP executors.
     Heartbeat,
 }

@@ -1,13 +1,40 @@
 //! The agent as a deterministic machine: executors, tasks, updates.
 //!
-//! It must not know sockets, HTTP, JSON, processes, clocks or files: events come in, effects go out.
+//! It must not know sockets, HTTP, JSON, processes, clocks or files: events come in, effects go out. The same events
+//! give the same effects: what is random comes from a generator that the configuration seeds.
+//!
+//! In this issue an agent starts empty: recovery of what an earlier one checkpointed is not built yet, but everything
+//! that recovery needs is already asked to be made durable, before anybody is told of it.
 
+mod agent;
+mod command_executor;
+mod config;
 mod effect;
+mod environment;
 mod event;
+mod executor;
+mod executor_calls;
+mod executor_exit;
+mod executor_messages;
+mod framework;
+mod kill;
+mod launch;
+mod messages;
+mod metrics;
+mod operations;
+mod paths;
+mod random;
 mod record;
+mod registration;
+mod run;
+mod status;
+mod tasks;
+mod turn;
 mod view;
 
+pub use agent::Agent;
+pub use config::{CAPABILITIES, Config, MESOS_VERSION};
 pub use effect::{ContainerCommand, Effect, Launch, Level, Outcome};
 pub use event::{ContainerEvent, Event, LaunchFailure, ReplyId, StreamId, Timer};
-pub use record::Record;
+pub use record::{Connection, Record};
 pub use view::{ExecutorState, ExecutorView, FrameworkView, View};

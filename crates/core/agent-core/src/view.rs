@@ -6,6 +6,9 @@ use messor_proto::mesos::{self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterIn
 use messor_stdx::{Memo, Time};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources};
 
+use crate::agent::{Agent, State};
+use crate::executor::total;
+
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub now: Time,
@@ -17,6 +20,7 @@ pub struct View {
     pub registered: bool,
     pub total: Resources,
     pub frameworks: Vec<FrameworkView>,
+    /// At most 50, oldest first.
     pub completed_frameworks: Vec<FrameworkView>,
     pub drain_config: Option<mesos::DrainConfig>,
     pub estimated_drain_start_time: Option<Time>,
@@ -30,7 +34,8 @@ pub struct FrameworkView {
     /// Of a v0 scheduler, for direct framework messages.
     pub pid: Option<Pid>,
     pub executors: Vec<ExecutorView>,
-    pub completed_executors: Vec<ExecutorView>,
+    /// At most max_completed_executors_per_framework, oldest first.
+    pub completed_executors: Vec<Arc<ExecutorView>>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,4 +62,25 @@ pub enum ExecutorState {
     Running,
     Terminating,
     Terminated,
+}
+
+impl Agent {
+    /// The agent as it stands.
+    pub fn view(&self, now: Time) -> View {
+        let work_dir = &self.config.work_dir;
+        View {
+            now,
+            pid: Some(self.config.pid.clone()),
+            info: self.info.clone(),
+            start_time: self.start_time,
+            leader: self.leader.clone(),
+            registered: self.state == State::Running,
+            total: total(&self.info.resources),
+            frameworks: self.frameworks.values().map(|framework| framework.view(work_dir)).collect(),
+            completed_frameworks: self.completed_frameworks.values().cloned().collect(),
+            drain_config: None,
+            estimated_drain_start_time: None,
+            metrics: self.metrics(now),
+        }
+    }
 }

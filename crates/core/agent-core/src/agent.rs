@@ -1,0 +1,216 @@
+//! The agent: its state, and where each event goes. What an event means is said in the module of its matter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use messor_proto::mesos::{AgentInfo, MasterInfo};
+use messor_stdx::{Duration, Time};
+use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+use messor_updates::{Key, Streams};
+
+use crate::config::Config;
+use crate::effect::Effect;
+use crate::event::{ContainerEvent, Event, StreamId, Timer};
+use crate::executor::Executor;
+use crate::framework::Framework;
+use crate::metrics::Counters;
+use crate::random::Random;
+use crate::record::Record;
+use crate::status::Sender;
+use crate::turn::Turn;
+use crate::view::FrameworkView;
+
+/// Frameworks without executors that an agent remembers; the oldest is forgotten.
+pub(crate) const MAX_COMPLETED_FRAMEWORKS: usize = 50;
+
+/// Whether the agent works with a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Disconnected,
+    Running,
+    /// It ends when its last framework is gone.
+    Terminating,
+}
+
+/// One agent. Events go into `handle`, effects come out of it; `view` shows it to readers.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub(crate) config: Config,
+    /// With the id once there is one.
+    pub(crate) info: Arc<AgentInfo>,
+    /// Given by the first master that registered this agent.
+    pub(crate) id: Option<AgentId>,
+    pub(crate) state: State,
+    pub(crate) leader: Option<Arc<MasterInfo>>,
+    /// Where the leader is.
+    pub(crate) master: Option<Pid>,
+    /// The longest pause before the next attempt to register.
+    pub(crate) backoff: Duration,
+    /// Without a ping for so long, the agent registers again.
+    pub(crate) ping_timeout: Duration,
+    pub(crate) start_time: Time,
+    /// What the master knows the agent's resources by; it never changes while no operation does.
+    pub(crate) resource_version: Vec<u8>,
+    pub(crate) frameworks: IndexMap<FrameworkId, Framework>,
+    /// At most `MAX_COMPLETED_FRAMEWORKS`, oldest first.
+    pub(crate) completed_frameworks: IndexMap<FrameworkId, FrameworkView>,
+    /// Whose container it is, until it is gone.
+    pub(crate) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
+    pub(crate) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
+    pub(crate) updates: Streams,
+    /// Who waits to hear that an update (by its uuid) is taken care of; bounded as the streams are.
+    pub(crate) senders: BTreeMap<(Key, Vec<u8>), Sender>,
+    /// What waits for a record to be durable.
+    tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    pub(crate) random: Random,
+    pub(crate) counters: Counters,
+}
+
+/// What goes on when a record is durable.
+#[derive(Clone, Debug)]
+pub(crate) enum Ticket {
+    Nothing,
+    Launch(FrameworkId, ExecutorId, ContainerId),
+    Task(FrameworkId, ExecutorId, ContainerId, TaskId),
+    Update(Key, u64),
+}
+
+impl Agent {
+    pub fn new(config: Config, now: Time) -> Agent {
+        let mut random = Random::new(config.seed);
+        // Checkpointing by agents is always on; the field stays for masters that look at it.
+        let info = AgentInfo { checkpoint: Some(true), id: None, ..config.info.clone() };
+        Agent {
+            info: Arc::new(info),
+            id: None,
+            state: State::Disconnected,
+            leader: None,
+            master: None,
+            backoff: config.registration_backoff_factor,
+            ping_timeout: crate::registration::DEFAULT_PING_TIMEOUT,
+            start_time: now,
+            resource_version: random.uuid().to_vec(),
+            frameworks: IndexMap::new(),
+            completed_frameworks: IndexMap::new(),
+            containers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            updates: Streams::new(),
+            senders: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            random,
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// Takes one event and says what is to be done about it, in order.
+    pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
+        let turn = &mut Turn::new(now, effects);
+        match event {
+            Event::Detected { leader } => self.detected(turn, leader),
+            Event::Message { from, name, body } => self.message(turn, &from, &name, &body),
+            Event::Exited { pid } => self.exited(turn, &pid),
+            Event::Subscribe { stream, reply, call } => self.subscribe(turn, stream, reply, &call),
+            Event::ExecutorCall { reply, call } => self.executor_call(turn, reply, &call),
+            Event::StreamClosed { stream } => self.stream_closed(turn, stream),
+            Event::Container(event) => self.container_event(turn, event),
+            Event::ShutDown { reason } => self.shut_down(turn, &reason),
+            Event::Persisted { ticket, outcome } => self.persisted(turn, ticket, outcome),
+            Event::Timer(timer) => self.timer(turn, timer),
+        }
+    }
+
+    fn timer(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+        match timer {
+            Timer::Register => self.register(turn),
+            Timer::Ping => self.ping_timed_out(turn),
+            Timer::ExecutorRegister(framework, executor, container) => {
+                self.executor_register_timed_out(turn, &framework, &executor, &container);
+            }
+            Timer::ExecutorShutdown(framework, executor, container) => {
+                self.executor_shutdown_timed_out(turn, &framework, &executor, &container);
+            }
+            Timer::UpdateRetry(framework, task) => self.update_timer(turn, Key { framework, task }),
+            Timer::Heartbeat => self.heartbeat(turn),
+        }
+    }
+
+    fn container_event(&mut self, turn: &mut Turn<'_>, event: ContainerEvent) {
+        match event {
+            ContainerEvent::Launched { container, pid } => self.container_launched(turn, &container, pid),
+            ContainerEvent::LaunchFailed { container, reason, message } => {
+                self.container_launch_failed(turn, &container, reason, &message);
+            }
+            ContainerEvent::UpdateFailed { container, message } => {
+                self.container_update_failed(turn, &container, &message);
+            }
+            ContainerEvent::Exited { container, status, limitation } => {
+                self.container_exited(turn, &container, status, limitation.as_deref());
+            }
+        }
+    }
+
+    /// Asks for a record to be made durable; `then` goes on when it is.
+    pub(crate) fn persist(&mut self, turn: &mut Turn<'_>, record: Record, then: Ticket) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, then);
+        turn.effect(Effect::Persist { ticket, record });
+    }
+
+    fn persisted(&mut self, turn: &mut Turn<'_>, ticket: u64, outcome: Result<(), String>) {
+        let Some(then) = self.tickets.remove(&ticket) else {
+            turn.error(format!("A record that nobody waits for is durable (ticket {ticket})"));
+            return;
+        };
+        if let Err(error) = outcome {
+            // Going on would promise what a restart could not keep.
+            turn.effect(Effect::Abort { reason: format!("Failed to write a checkpoint: {error}") });
+            return;
+        }
+        match then {
+            Ticket::Nothing => {}
+            Ticket::Launch(framework, executor, container) => {
+                self.launch_is_durable(turn, &framework, &executor, &container);
+            }
+            Ticket::Task(framework, executor, container, task) => {
+                self.task_is_durable(turn, &framework, &executor, &container, &task);
+            }
+            Ticket::Update(key, entry) => self.update_is_durable(turn, &key, entry),
+        }
+    }
+
+    pub(crate) fn executor(&self, framework: &FrameworkId, executor: &ExecutorId) -> Option<&Executor> {
+        self.frameworks.get(framework)?.executors.get(executor)
+    }
+
+    pub(crate) fn executor_mut(
+        &mut self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+    ) -> Option<&mut Executor> {
+        self.frameworks.get_mut(framework)?.executors.get_mut(executor)
+    }
+
+    /// The executor in just this container: a later run of the same executor is another one.
+    pub(crate) fn run_mut(
+        &mut self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        container: &ContainerId,
+    ) -> Option<&mut Executor> {
+        self.executor_mut(framework, executor).filter(|executor| executor.container == *container)
+    }
+
+    /// The id, or one that is no agent's before there is one.
+    pub(crate) fn own_id(&self) -> AgentId {
+        self.id.clone().unwrap_or_else(|| AgentId::from(""))
+    }
+
+    pub(crate) fn is_master(&self, pid: &Pid) -> bool {
+        self.master.as_ref() == Some(pid)
+    }
+}

@@ -1,0 +1,90 @@
+//! What an agent is told when it starts. Where it comes from (flags, environment, the host) is not known here.
+
+use std::net::Ipv6Addr;
+
+use messor_proto::mesos::agent_info::capability::Type as Capability;
+use messor_proto::mesos::{AgentInfo, ContainerInfo};
+use messor_stdx::Duration;
+use messor_types::Pid;
+
+/// The version of Apache Mesos that this agent speaks, as it tells the master.
+pub const MESOS_VERSION: &str = "1.11.0";
+
+/// What this agent says it can do: what it honestly carries, of the eight capabilities of 1.11.0.
+///
+/// The first three are about the format of roles and reservations, without which a master downgrades what it sends.
+/// TASK_RESOURCE_LIMITS: limits are checked against the isolators and refused where none enforces them, as 1.11.0 does.
+/// Not claimed, so that a master refuses the calls that need them in place of sending them here: RESOURCE_PROVIDER,
+/// RESIZE_VOLUME, AGENT_OPERATION_FEEDBACK and AGENT_DRAINING. No 1.11.0 master insists on any of them at registration.
+pub const CAPABILITIES: [Capability; 4] = [
+    Capability::MultiRole,
+    Capability::HierarchicalRole,
+    Capability::ReservationRefinement,
+    Capability::TaskResourceLimits,
+];
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `slave(1)@ip:port`, as others reach it.
+    pub pid: Pid,
+    /// Also told as an address of containers in the host's network.
+    pub ip6: Option<Ipv6Addr>,
+    /// Without an id.
+    pub info: AgentInfo,
+    /// Absolute.
+    pub work_dir: String,
+    /// Absolute; the command executor's program is `mesos-executor` in it.
+    pub launcher_dir: String,
+    /// Where the sandbox is mounted in a container with an image.
+    pub sandbox_directory: String,
+    /// Whether executors run as the user that the task or the framework names.
+    pub switch_user: bool,
+    /// The isolators, as `--isolation` gives them: `posix/cpu,posix/mem`.
+    pub isolation: String,
+    /// For executors that give no container of their own.
+    pub default_container_info: Option<ContainerInfo>,
+    pub executor_environment_variables: Vec<(String, String)>,
+    /// LIBPROCESS_IP in the agent's own environment.
+    pub libprocess_ip: Option<String>,
+    /// The library for JVM and Python executors, where there is one on this host.
+    pub native_library: Option<String>,
+    pub frameworks_home: Option<String>,
+    pub fetcher_stall_timeout: Duration,
+    pub registration_backoff_factor: Duration,
+    pub executor_registration_timeout: Duration,
+    pub executor_reregistration_timeout: Duration,
+    pub executor_shutdown_grace_period: Duration,
+    pub recovery_timeout: Duration,
+    pub max_completed_executors_per_framework: usize,
+    /// Of everything random: ids of containers and updates, backoff.
+    pub seed: u64,
+}
+
+impl Config {
+    /// With the defaults of the flags.
+    pub fn new(pid: Pid, info: AgentInfo, work_dir: &str, launcher_dir: &str) -> Config {
+        Config {
+            pid,
+            ip6: None,
+            info,
+            work_dir: work_dir.to_string(),
+            launcher_dir: launcher_dir.to_string(),
+            sandbox_directory: "/mnt/mesos/sandbox".to_string(),
+            switch_user: true,
+            isolation: "posix/cpu,posix/mem".to_string(),
+            default_container_info: None,
+            executor_environment_variables: Vec::new(),
+            libprocess_ip: None,
+            native_library: None,
+            frameworks_home: None,
+            fetcher_stall_timeout: Duration::from_secs(60),
+            registration_backoff_factor: Duration::from_secs(1),
+            executor_registration_timeout: Duration::from_secs(60),
+            executor_reregistration_timeout: Duration::from_secs(2),
+            executor_shutdown_grace_period: Duration::from_secs(5),
+            recovery_timeout: Duration::from_secs(15 * 60),
+            max_completed_executors_per_framework: 150,
+            seed: 0,
+        }
+    }
+}

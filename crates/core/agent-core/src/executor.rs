@@ -1,0 +1,246 @@
+//! One executor and its tasks: what is queued for it, what it has, what it ended.
+//!
+//! It must not know frameworks, masters or effects.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use messor_proto::mesos::task_status::{Reason, Source};
+use messor_proto::mesos::{ExecutorInfo, Resource, Task, TaskInfo, TaskState, TaskStatus};
+use messor_stdx::{Memo, Time};
+use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources, TaskId};
+
+use crate::effect::Launch;
+use crate::event::StreamId;
+use crate::tasks::{is_terminal, task_from_info};
+use crate::view::{ExecutorState, ExecutorView};
+
+/// Completed tasks that an executor remembers; the oldest is forgotten.
+const MAX_COMPLETED_TASKS: usize = 200;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    pub id: ExecutorId,
+    pub info: Arc<ExecutorInfo>,
+    pub container: ContainerId,
+    /// Relative to work_dir.
+    pub directory: String,
+    pub checkpoint: bool,
+    pub command_executor: bool,
+    pub state: ExecutorState,
+    pub channel: Channel,
+    /// Of the executor's process, from its launch until it ended.
+    pub process: Option<u32>,
+    /// Waits until the executor's record is durable.
+    pub waiting_launch: Option<Box<Launch>>,
+    /// Why it is going to end, where that is known before.
+    pub end: Option<End>,
+    pub queued: IndexMap<TaskId, QueuedTask>,
+    pub launched: IndexMap<TaskId, Arc<Memo<Task>>>,
+    pub terminated: IndexMap<TaskId, Arc<Memo<Task>>>,
+    /// At most `MAX_COMPLETED_TASKS`, oldest first.
+    completed: VecDeque<Arc<Memo<Task>>>,
+}
+
+/// How the executor is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Channel {
+    None,
+    Http { stream: StreamId, next_heartbeat: Time },
+    Driver(Pid),
+}
+
+/// A task that the executor was not told of.
+#[derive(Clone, Debug)]
+pub(crate) struct QueuedTask {
+    pub info: Arc<TaskInfo>,
+    /// Its record is on disk, or needs not to be.
+    pub durable: bool,
+}
+
+/// What the tasks of an ended executor are told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct End {
+    pub state: Option<TaskState>,
+    pub reason: Option<Reason>,
+    pub message: Option<String>,
+    pub limited_resources: Vec<Resource>,
+}
+
+impl End {
+    pub fn new(state: TaskState, reason: Reason, message: String) -> End {
+        End {
+            state: Some(state),
+            reason: Some(reason),
+            message: Some(message),
+            limited_resources: Vec::new(),
+        }
+    }
+}
+
+/// Why an update does not change its task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TaskStateError {
+    #[error("the executor was not given the task yet")]
+    Queued,
+    #[error("the task already ended")]
+    Ended,
+    #[error("the executor does not have the task")]
+    Unknown,
+}
+
+impl Executor {
+    pub fn new(
+        info: Arc<ExecutorInfo>,
+        container: ContainerId,
+        directory: String,
+        checkpoint: bool,
+        command_executor: bool,
+    ) -> Executor {
+        Executor {
+            id: ExecutorId::from(&info.executor_id),
+            info,
+            container,
+            directory,
+            checkpoint,
+            command_executor,
+            state: ExecutorState::Registering,
+            channel: Channel::None,
+            process: None,
+            waiting_launch: None,
+            end: None,
+            queued: IndexMap::new(),
+            launched: IndexMap::new(),
+            terminated: IndexMap::new(),
+            completed: VecDeque::new(),
+        }
+    }
+
+    /// Queued, launched, or ended with an update that nobody acknowledged.
+    pub fn has_task(&self, task: &TaskId) -> bool {
+        self.queued.contains_key(task)
+            || self.launched.contains_key(task)
+            || self.terminated.contains_key(task)
+    }
+
+    pub fn has_incomplete_tasks(&self) -> bool {
+        !self.queued.is_empty() || !self.launched.is_empty() || !self.terminated.is_empty()
+    }
+
+    /// Whether the executor was ever given a task, as far as can be told.
+    pub fn ever_had_task(&self) -> bool {
+        let by_executor = |task: &Arc<Memo<Task>>| {
+            task.statuses.iter().any(|status| status.source == Some(Source::Executor.into()))
+        };
+        !self.launched.is_empty()
+            || self.terminated.values().any(by_executor)
+            || self.completed.iter().any(by_executor)
+    }
+
+    /// What the container needs: for the executor and for all tasks that did not end.
+    pub fn allocated(&self) -> Vec<Resource> {
+        let tasks = self.queued.values().flat_map(|task| &task.info.resources);
+        let launched = self.launched.values().flat_map(|task| &task.resources);
+        self.info.resources.iter().chain(tasks).chain(launched).cloned().collect()
+    }
+
+    /// The next queued task that may go to the executor now: records become durable in order.
+    pub fn next_durable(&mut self) -> Option<Arc<TaskInfo>> {
+        let (_, first) = self.queued.first()?;
+        if !first.durable {
+            return None;
+        }
+        self.queued.shift_remove_index(0).map(|(_, task)| task.info)
+    }
+
+    pub fn launch(&mut self, framework: &FrameworkId, info: &TaskInfo) {
+        let task = task_from_info(info, TaskState::TaskStaging, framework);
+        self.launched.insert(TaskId::from(&info.task_id), Arc::new(Memo::new(task)));
+    }
+
+    /// Changes the task by what a status says of it.
+    pub fn update_task(
+        &mut self,
+        framework: &FrameworkId,
+        status: &TaskStatus,
+    ) -> Result<(), TaskStateError> {
+        let id = TaskId::from(&status.task_id);
+        let terminal = is_terminal(status.state);
+        if let Some(queued) = self.queued.get(&id) {
+            if !terminal {
+                return Err(TaskStateError::Queued);
+            }
+            let mut task = task_from_info(&queued.info, status.state(), framework);
+            record_status(&mut task, status);
+            self.queued.shift_remove(&id);
+            self.terminated.insert(id, Arc::new(Memo::new(task)));
+        } else if let Some(task) = self.launched.get_mut(&id) {
+            record_status(Arc::make_mut(task).change(), status);
+            if terminal && let Some(task) = self.launched.shift_remove(&id) {
+                self.terminated.insert(id, task);
+            }
+        } else if self.terminated.contains_key(&id) {
+            return Err(TaskStateError::Ended);
+        } else {
+            return Err(TaskStateError::Unknown);
+        }
+        Ok(())
+    }
+
+    /// A launched or ended task, to be changed.
+    pub fn task_mut(&mut self, id: &TaskId) -> Option<&mut Task> {
+        let task = match self.launched.get_mut(id) {
+            Some(task) => task,
+            None => self.terminated.get_mut(id)?,
+        };
+        Some(Arc::make_mut(task).change())
+    }
+
+    /// All updates of an ended task are acknowledged. False if the task did not end.
+    pub fn complete(&mut self, id: &TaskId) -> bool {
+        let Some(task) = self.terminated.shift_remove(id) else {
+            return false;
+        };
+        if self.completed.len() == MAX_COMPLETED_TASKS {
+            self.completed.pop_front();
+        }
+        self.completed.push_back(task);
+        true
+    }
+
+    /// The framework is going away: what the executor still has ended with it.
+    pub fn end_launched(&mut self) {
+        self.terminated.extend(std::mem::take(&mut self.launched));
+    }
+
+    pub fn view(&self, work_dir: &str) -> ExecutorView {
+        ExecutorView {
+            id: self.id.clone(),
+            info: self.info.clone(),
+            container: self.container.clone(),
+            directory: format!("{work_dir}/{}", self.directory),
+            state: self.state,
+            command_executor: self.command_executor,
+            resources: total(&self.allocated()),
+            queued_tasks: self.queued.values().map(|task| task.info.clone()).collect(),
+            launched_tasks: self.launched.values().cloned().collect(),
+            terminated_tasks: self.terminated.values().cloned().collect(),
+            completed_tasks: self.completed.iter().cloned().collect(),
+        }
+    }
+}
+
+/// The sum of resources that were valid when they came.
+pub(crate) fn total(resources: &[Resource]) -> Resources {
+    Resources::from_proto(resources).unwrap_or_default()
+}
+
+/// Keeps one status for each run of the same state.
+fn record_status(task: &mut Task, status: &TaskStatus) {
+    if task.statuses.last().is_some_and(|last| last.state == status.state) {
+        task.statuses.pop();
+    }
+    task.statuses.push(status.clone());
+    task.state = status.state;
+}

@@ -1,0 +1,436 @@
+//! RunTaskMessage: from what the master sent to a task that waits for its executor, or to a refusal.
+
+use std::sync::Arc;
+
+use messor_proto::mesos::internal::{RunTaskGroupMessage, RunTaskMessage, UpdateFrameworkMessage};
+use messor_proto::mesos::task_status::Reason;
+use messor_proto::mesos::{
+    ContainerInfo, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState, container_info, resource,
+};
+use messor_types::{
+    ExecutorId, FrameworkCapabilities, FrameworkId, Pid, TaskId, resource_to_post_refinement,
+};
+use messor_validation::validate_id;
+
+use crate::agent::{Agent, State, Ticket};
+use crate::effect::{ContainerCommand, Effect};
+use crate::executor::QueuedTask;
+use crate::framework::{Framework, parse_pid};
+use crate::paths;
+use crate::record::Record;
+use crate::tasks::{AgentUpdate, task_from_info, unless_lost};
+use crate::turn::Turn;
+use crate::view::ExecutorState;
+
+/// Why a task is not run.
+struct Refusal {
+    reason: Reason,
+    message: String,
+}
+
+impl Refusal {
+    fn new(reason: Reason, message: impl Into<String>) -> Refusal {
+        Refusal { reason, message: message.into() }
+    }
+}
+
+impl Agent {
+    pub(crate) fn run_task(&mut self, turn: &mut Turn<'_>, from: &Pid, message: RunTaskMessage) {
+        let pid = parse_pid(message.pid.as_deref());
+        let Some(framework) = self.assigned(turn, from, message.framework, pid, &message.task) else {
+            return;
+        };
+        let task = TaskId::from(&message.task.task_id);
+        turn.info(format!("Got assigned task '{task}' for framework {framework}"));
+        let Some(info) = self.frameworks.get(&framework).map(|framework| framework.info.clone()) else {
+            return;
+        };
+
+        let command_task = message.task.executor.is_none();
+        let mut assignment = message.task;
+        let executor_info = match prepare(&mut assignment, &info) {
+            Ok(()) => self.executor_info(&info, &assignment),
+            Err(refusal) => {
+                let executor = executor_of(&assignment);
+                self.refuse_task(turn, &framework, &executor, &task, refusal, message.launch_executor);
+                return;
+            }
+        };
+        let executor = ExecutorId::from(&executor_info.executor_id);
+        let versions =
+            message.resource_version_uuids.iter().filter(|version| version.resource_provider_id.is_none());
+        let mut versions = versions.map(|version| &version.uuid.value);
+        let outdated = versions.any(|version| *version != self.resource_version);
+        let checked = self.check_task(&framework, &executor_info, &assignment, outdated);
+        if let Err(refusal) = checked {
+            self.refuse_task(turn, &framework, &executor, &task, refusal, message.launch_executor);
+            return;
+        }
+        if !self.executor_is_as_expected(
+            turn,
+            &framework,
+            &executor,
+            &task,
+            command_task,
+            message.launch_executor,
+        ) {
+            return;
+        }
+        turn.info(format!("Launching task '{task}' for framework {framework}"));
+        if self.executor(&framework, &executor).is_none() {
+            self.add_executor(turn, &framework, executor_info, &assignment, command_task);
+        }
+        self.give(turn, &framework, &executor, assignment);
+        self.launch_unless_waiting(turn, &framework, &executor);
+    }
+
+    /// The checks that come before anything is kept: who sends it, and for whom. Gives the framework, which is there.
+    fn assigned(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: &Pid,
+        info: FrameworkInfo,
+        pid: Option<Pid>,
+        task: &TaskInfo,
+    ) -> Option<FrameworkId> {
+        if !self.is_from_master(turn, from, "a task to run") {
+            return None;
+        }
+        let task_id = &task.task_id.value;
+        let Some(id) = info.id.as_ref().map(FrameworkId::from) else {
+            turn.error(format!("Ignoring task '{}' of a framework without an ID", task_id.escape_debug()));
+            return None;
+        };
+        for (what, id) in [("framework", id.as_str()), ("task", task_id)] {
+            if let Err(error) = validate_id(id) {
+                turn.error(format!(
+                    "Ignoring task '{}': its {what} ID is wrong: {error}",
+                    task_id.escape_debug()
+                ));
+                return None;
+            }
+        }
+        if self.id.as_ref().is_none_or(|own| own.as_str() != task.agent_id.value) {
+            turn.warning(format!("Ignoring task '{task_id}': it is for the agent {}", task.agent_id.value));
+            return None;
+        }
+        if self.state == State::Terminating {
+            turn.warning(format!("Ignoring task '{task_id}': the agent is terminating"));
+            return None;
+        }
+        self.add_framework(turn, &id, info, pid);
+        if self.frameworks.get(&id).is_some_and(|framework| framework.terminating) {
+            turn.warning(format!("Ignoring task '{task_id}': framework {id} is terminating"));
+            self.send_exited_executor(turn, &id, &executor_of(task), None);
+            return None;
+        }
+        Some(id)
+    }
+
+    fn add_framework(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &FrameworkId,
+        info: FrameworkInfo,
+        pid: Option<Pid>,
+    ) {
+        if self.frameworks.contains_key(id) {
+            return;
+        }
+        let path = paths::framework(&self.own_id(), id);
+        let mut framework = Framework::new(id.clone(), info, pid);
+        let checkpoint = framework.checkpoint();
+        if let Some(completed) = self.completed_frameworks.shift_remove(id) {
+            framework.completed.extend(completed.completed_executors);
+        }
+        self.frameworks.insert(id.clone(), framework);
+        if checkpoint {
+            turn.effect(Effect::UnscheduleGc { path: paths::meta(&path) });
+            self.persist_framework(turn, id);
+        }
+        turn.effect(Effect::UnscheduleGc { path });
+    }
+
+    fn persist_framework(&mut self, turn: &mut Turn<'_>, id: &FrameworkId) {
+        if let Some(framework) = self.frameworks.get(id) {
+            let record = Record::Framework {
+                id: id.clone(),
+                info: Box::new(framework.info.as_ref().clone()),
+                pid: framework.pid.clone(),
+            };
+            self.persist(turn, record, Ticket::Nothing);
+        }
+    }
+
+    /// What speaks against a task, apart from the state of its executor.
+    fn check_task(
+        &self,
+        framework: &FrameworkId,
+        executor: &ExecutorInfo,
+        task: &TaskInfo,
+        outdated: bool,
+    ) -> Result<(), Refusal> {
+        if let Err(error) = validate_id(&executor.executor_id.value) {
+            return Err(Refusal::new(Reason::TaskInvalid, format!("The executor's ID is wrong: {error}")));
+        }
+        self.check_limits(task)?;
+        if outdated {
+            return Err(Refusal::new(Reason::InvalidOffers, "Task assumes outdated resource state"));
+        }
+        for (whose, resources) in [("task", &task.resources), ("executor", &executor.resources)] {
+            if resources.iter().any(needs_checkpoint) {
+                let message =
+                    format!("The checkpointed resources being used by the {whose} are unknown to the agent");
+                return Err(Refusal::new(Reason::ResourcesUnknown, message));
+            }
+            if let Err(error) = messor_types::Resources::from_proto(resources) {
+                return Err(Refusal::new(
+                    Reason::TaskInvalid,
+                    format!("The {whose}'s resources are wrong: {error}"),
+                ));
+            }
+        }
+        if self
+            .frameworks
+            .get(framework)
+            .is_some_and(|framework| framework.has_task(&TaskId::from(&task.task_id)))
+        {
+            return Err(Refusal::new(Reason::TaskInvalid, "The agent has a task of this ID already"));
+        }
+        Ok(())
+    }
+
+    /// Limits that nothing here would enforce are refused.
+    fn check_limits(&self, task: &TaskInfo) -> Result<(), Refusal> {
+        let docker = |container: &ContainerInfo| container.r#type() == container_info::Type::Docker;
+        if task.container.as_ref().is_some_and(docker) {
+            return Ok(());
+        }
+        for (name, what, isolator) in [("cpus", "CPU", "cgroups/cpu"), ("mem", "Memory", "cgroups/mem")] {
+            let isolated =
+                self.config.isolation.contains(isolator) || self.config.isolation.contains("cgroups/all");
+            if task.limits.contains_key(name) && !isolated {
+                let message =
+                    format!("{what} limits need the isolator '{isolator}', which this agent does not have");
+                // The reason that 1.11.0 gives.
+                return Err(Refusal::new(Reason::GcError, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the master's idea of the executor agrees with what is here. If not, the task is refused, and the master
+    /// hears what it needs to correct itself.
+    fn executor_is_as_expected(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        task: &TaskId,
+        command_task: bool,
+        launch: Option<bool>,
+    ) -> bool {
+        let state = self.executor(framework, executor).map(|executor| executor.state);
+        let refusal = match (state, launch) {
+            (Some(_), Some(_)) if command_task => Refusal::new(
+                Reason::TaskInvalid,
+                "Cannot reuse an already existing executor for a command task",
+            ),
+            (Some(state), Some(true)) => {
+                // An executor that the master does not know of must not linger.
+                if state == ExecutorState::Terminated {
+                    self.send_exited_executor(turn, framework, executor, None);
+                } else {
+                    self.shut_down_executor(turn, framework, executor);
+                }
+                Refusal::new(
+                    Reason::ExecutorTerminated,
+                    "Master wants to launch executor, but one already exists",
+                )
+            }
+            (None, Some(false)) => Refusal::new(
+                Reason::ExecutorTerminated,
+                "No executor is expected to launch and there is none running",
+            ),
+            (Some(ExecutorState::Terminating), _) => {
+                Refusal::new(Reason::ExecutorTerminated, "Executor terminating")
+            }
+            (Some(ExecutorState::Terminated), _) => {
+                Refusal::new(Reason::ExecutorTerminated, "Executor terminated")
+            }
+            _ => return true,
+        };
+        self.refuse_task(turn, framework, executor, task, refusal, None);
+        false
+    }
+
+    /// The task was never launched: TASK_DROPPED, or TASK_LOST for frameworks that do not know that.
+    fn refuse_task(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        task: &TaskId,
+        refusal: Refusal,
+        launch_executor: Option<bool>,
+    ) {
+        turn.warning(format!("Not running task '{task}' of framework {framework}: {}", refusal.message));
+        let Some(info) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else {
+            return;
+        };
+        let update = AgentUpdate {
+            framework,
+            executor: Some(executor),
+            task,
+            state: unless_lost(&info, TaskState::TaskDropped),
+            reason: refusal.reason,
+            message: refusal.message,
+        };
+        let update = update.build(&self.own_id(), turn.now, self.random.uuid());
+        // Straight into a stream: a task of this ID that is here already has nothing to do with it.
+        self.counters.valid_status_updates.increment();
+        self.stream_update(turn, update, false, None);
+        if launch_executor == Some(true) {
+            // The master counts on an executor that is not going to be.
+            self.send_exited_executor(turn, framework, executor, None);
+        }
+        self.remove_framework_if_idle(turn, framework);
+    }
+
+    /// Queues a task for its executor.
+    fn give(&mut self, turn: &mut Turn<'_>, framework: &FrameworkId, executor: &ExecutorId, info: TaskInfo) {
+        let id = TaskId::from(&info.task_id);
+        let Some(found) = self.executor_mut(framework, executor) else {
+            return;
+        };
+        let (checkpoint, container) = (found.checkpoint, found.container.clone());
+        let running = found.state == ExecutorState::Running;
+        let info = Arc::new(info);
+        found.queued.insert(id.clone(), QueuedTask { info: info.clone(), durable: !checkpoint });
+        let resources = found.allocated();
+        turn.info(format!("Queued task '{id}' for executor '{executor}' of framework {framework}"));
+        if checkpoint {
+            let task = task_from_info(&info, TaskState::TaskStaging, framework);
+            let record = Record::Task {
+                framework: framework.clone(),
+                executor: executor.clone(),
+                container: container.clone(),
+                task: Box::new(task),
+            };
+            let then = Ticket::Task(framework.clone(), executor.clone(), container.clone(), id);
+            self.persist(turn, record, then);
+        }
+        if running {
+            turn.effect(Effect::Container(ContainerCommand::Update { container, resources }));
+            self.send_queued(turn, framework, executor);
+        }
+    }
+
+    pub(crate) fn run_task_group(&mut self, turn: &mut Turn<'_>, from: &Pid, message: RunTaskGroupMessage) {
+        let executor = ExecutorId::from(&message.executor.executor_id);
+        let mut launch_executor = message.launch_executor;
+        for task in &message.task_group.tasks {
+            let Some(framework) = self.assigned(turn, from, message.framework.clone(), None, task) else {
+                return;
+            };
+            let refusal = Refusal::new(Reason::TaskGroupInvalid, "not supported yet: task groups");
+            let task = TaskId::from(&task.task_id);
+            self.refuse_task(turn, &framework, &executor, &task, refusal, launch_executor.take());
+        }
+    }
+
+    pub(crate) fn update_framework(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: &Pid,
+        message: UpdateFrameworkMessage,
+    ) {
+        if !self.is_from_master(turn, from, "an update of a framework") {
+            return;
+        }
+        let id = FrameworkId::from(&message.framework_id);
+        if self.state != State::Running {
+            turn.warning(format!("Dropping the update of framework {id}: not registered with the master"));
+            self.counters.invalid_framework_messages.increment();
+            return;
+        }
+        let Some(framework) = self.frameworks.get_mut(&id) else {
+            turn.info(format!("Ignoring the update of framework {id}, which has nothing here"));
+            return;
+        };
+        if framework.terminating {
+            turn.warning(format!("Ignoring the update of framework {id}, which is terminating"));
+            return;
+        }
+        turn.info(format!("Updating info for framework {id}"));
+        if let Some(info) = message.framework_info {
+            framework.info = Arc::new(info);
+        }
+        framework.pid = parse_pid(message.pid.as_deref());
+        if framework.checkpoint() {
+            self.persist_framework(turn, &id);
+        }
+        // The scheduler may be a new one: whatever it did not acknowledge comes again at once.
+        let mut actions = Vec::new();
+        self.updates.resume(turn.now, &mut actions);
+        self.perform(turn, actions);
+    }
+}
+
+/// Who would run the task.
+fn executor_of(task: &TaskInfo) -> ExecutorId {
+    match &task.executor {
+        Some(executor) => ExecutorId::from(&executor.executor_id),
+        None => ExecutorId::from(task.task_id.value.as_str()),
+    }
+}
+
+/// Brings resources into their present form, all allocated to a role; and refuses what no agent can run.
+fn prepare(task: &mut TaskInfo, framework: &FrameworkInfo) -> Result<(), Refusal> {
+    if task.executor.is_some() == task.command.is_some() {
+        let message = "Task should have either 'command' or 'executor' set but not both";
+        return Err(Refusal::new(Reason::TaskInvalid, message));
+    }
+    let role = only_role(framework);
+    let executor = task.executor.as_mut().map(|executor| &mut executor.resources);
+    for resources in [Some(&mut task.resources), executor].into_iter().flatten() {
+        for resource in resources.iter_mut() {
+            resource_to_post_refinement(resource);
+            if resource.allocation_info.is_none() {
+                let Some(role) = &role else {
+                    let message = format!("Resource '{}' needs 'allocation_info.role'", resource.name);
+                    return Err(Refusal::new(Reason::TaskInvalid, message));
+                };
+                resource.allocation_info = Some(resource::AllocationInfo { role: Some(role.clone()) });
+            }
+        }
+        let role_of =
+            |resource: &Resource| resource.allocation_info.as_ref().and_then(|info| info.role.clone());
+        if resources.iter().any(|resource| role_of(resource) != resources.first().and_then(role_of)) {
+            let message = "All resources of a task must be allocated to the same role";
+            return Err(Refusal::new(Reason::TaskInvalid, message));
+        }
+    }
+    Ok(())
+}
+
+/// The framework's role, if it has just one.
+#[allow(deprecated)] // Frameworks without MULTI_ROLE say their role in the old field.
+fn only_role(framework: &FrameworkInfo) -> Option<String> {
+    if !FrameworkCapabilities::from_proto(&framework.capabilities).multi_role {
+        return Some(framework.role().to_string());
+    }
+    match framework.roles.as_slice() {
+        [role] => Some(role.clone()),
+        _ => None,
+    }
+}
+
+/// Made at run time: a dynamic reservation or a persistent volume.
+fn needs_checkpoint(resource: &Resource) -> bool {
+    let dynamic = |reservation: &resource::ReservationInfo| {
+        reservation.r#type() == resource::reservation_info::Type::Dynamic
+    };
+    let volume = resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some());
+    resource.reservations.last().is_some_and(dynamic) || volume
+}

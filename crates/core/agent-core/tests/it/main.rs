@@ -1,0 +1,17 @@
+//! The agent as a black box: events in, effects out, through a fake edge that records.
+
+mod bad_input;
+mod bounds;
+mod build;
+mod checkpoints;
+mod determinism;
+mod drivers;
+mod edge;
+mod exits;
+mod kills;
+mod launches;
+mod refusals;
+mod registration;
+mod shutdown;
+mod streams;
+mod updates;

@@ -1,0 +1,122 @@
+//! The updates of one task.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use messor_proto::mesos::TaskState;
+use messor_proto::mesos::internal::StatusUpdate;
+use messor_stdx::{Duration, Time};
+
+/// The pause before an update is sent again: this one first, then twice as long each time, up to `RETRY_MAX`.
+pub const RETRY_MIN: Duration = Duration::from_secs(10);
+pub const RETRY_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Updates that may wait in one stream. One more is refused, unless it is terminal: the end of a task is always told.
+pub const MAX_PENDING: usize = 1_024;
+
+/// Acknowledged updates whose ids a stream remembers to know a late duplicate; the oldest is forgotten.
+pub const MAX_REMEMBERED: usize = 1_024;
+
+/// Whether nothing comes after this state.
+pub(crate) fn terminal(state: i32) -> bool {
+    use TaskState::*;
+    matches!(
+        TaskState::try_from(state),
+        Ok(TaskFinished
+            | TaskFailed
+            | TaskKilled
+            | TaskError
+            | TaskLost
+            | TaskDropped
+            | TaskGone
+            | TaskGoneByOperator)
+    )
+}
+
+/// What is being written to disk, in order.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Update(Arc<StatusUpdate>),
+    Acknowledgement,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub entry: u64,
+    pub write: Write,
+    pub done: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub checkpoint: bool,
+    /// Durable (where that is asked for) and not acknowledged, in order. The first one is being sent.
+    pub pending: VecDeque<Arc<StatusUpdate>>,
+    /// Asked to be written, in order; done ones in front of it are taken off.
+    pub writing: VecDeque<InFlight>,
+    /// Uuids of `pending` and of the updates in `writing`.
+    waiting: BTreeSet<Vec<u8>>,
+    remembered: VecDeque<Vec<u8>>,
+    /// The acknowledgement of the first pending update is being written.
+    pub acknowledging: bool,
+    pub retry: Option<Retry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    pub pause: Duration,
+    pub at: Time,
+}
+
+impl Stream {
+    pub fn new(checkpoint: bool) -> Stream {
+        Stream {
+            checkpoint,
+            pending: VecDeque::new(),
+            writing: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            remembered: VecDeque::new(),
+            acknowledging: false,
+            retry: None,
+        }
+    }
+
+    /// An update of this uuid came before and is on its way to disk or waits.
+    pub fn waits(&self, uuid: &[u8]) -> bool {
+        self.waiting.contains(uuid)
+    }
+
+    pub fn being_written(&self, uuid: &[u8]) -> bool {
+        self.writing.iter().any(|entry| match &entry.write {
+            Write::Update(update) => update.uuid.as_deref() == Some(uuid),
+            Write::Acknowledgement => false,
+        })
+    }
+
+    /// An update of this uuid was acknowledged before.
+    pub fn remembers(&self, uuid: &[u8]) -> bool {
+        self.remembered.iter().any(|known| known == uuid)
+    }
+
+    pub fn full(&self) -> bool {
+        self.waiting.len() >= MAX_PENDING
+    }
+
+    pub fn expect(&mut self, uuid: &[u8]) {
+        self.waiting.insert(uuid.to_vec());
+    }
+
+    /// Takes the acknowledged update off; true if it ends the stream.
+    pub fn advance(&mut self) -> Option<Arc<StatusUpdate>> {
+        let update = self.pending.pop_front()?;
+        self.acknowledging = false;
+        self.retry = None;
+        let uuid = update.uuid.clone().unwrap_or_default();
+        self.waiting.remove(&uuid);
+        if self.remembered.len() == MAX_REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(uuid);
+        Some(update)
+    }
+}
