@@ -178,7 +178,6 @@ impl Agent {
         self.available.contains(&self.reference)
     }
 
-    #[cfg(test)]
     pub fn reference(&self) -> &Resources {
         &self.reference
     }

@@ -11,6 +11,7 @@
 
 mod agent;
 mod allocator;
+mod audit;
 mod bits;
 mod event;
 mod framework;

@@ -12,6 +12,7 @@ use messor_types::{FrameworkId, ResourceName, ResourceQuantities, Role};
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::audit::ensure;
 use crate::bits::Bits;
 use crate::load::{Load, Portion};
 use crate::options::SorterKind;
@@ -451,6 +452,39 @@ impl Tree {
             here = &self.nodes[parent];
         }
         result
+    }
+}
+
+impl Tree {
+    pub fn amounts(&self, client: usize) -> &ResourceQuantities {
+        &self.clients[client].load.amounts
+    }
+
+    /// What holds between events.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut active = 0;
+        for (slot, client) in &self.clients {
+            active += usize::from(client.active);
+            ensure(client.active == self.active.contains(slot), || {
+                "active clients have their bit".to_string()
+            })?;
+            let placed = self.nodes[client.node].own_order.contains(&client.key);
+            ensure(client.active == placed, || "active clients have their place".to_string())?;
+            let in_place = self.stale || !client.active || self.client_key(slot) == client.key;
+            ensure(in_place, || format!("a client of {} stands where its share says", client.role))?;
+        }
+        ensure(self.nodes[self.root].active == active, || "active clients are counted".to_string())?;
+        if self.stale || self.kind == SorterKind::Random {
+            return Ok(());
+        }
+        let mut walked = Vec::new();
+        self.walk(self.root, &Bits::default(), &mut |client, _| {
+            walked.push(client);
+            Step::Next
+        });
+        let mut sorted: Vec<usize> = self.active.iter_without(&Bits::default()).collect();
+        self.sort(&mut sorted);
+        ensure(walked == sorted, || "the order walked is the order by comparison".to_string())
     }
 }
 

@@ -1,0 +1,6 @@
+//! The allocator from outside: events in, offers out.
+
+mod cluster;
+mod random;
+mod scenarios;
+mod sharing;
