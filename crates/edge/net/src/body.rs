@@ -138,7 +138,7 @@ impl StreamSender {
 
     /// Waits until the answer is no longer written: its reader is gone, or it came to its end. The future is apart
     /// from the sender, which may be used and dropped elsewhere meanwhile.
-    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = Arc::clone(&self.shared);
         async move {
             loop {

@@ -151,11 +151,20 @@ pub(crate) struct Guarded<S> {
     connection: Arc<Connection>,
     head_timer: Timer,
     write_timer: Timer,
+    /// The peer takes no answers any more, but what it sent is still read. A libprocess without a link closes its
+    /// socket behind its last message: the answers to the first messages then fail while the last ones are unread.
+    deaf: bool,
 }
 
 impl<S> Guarded<S> {
     pub(crate) fn new(socket: S, connection: Arc<Connection>, head: Duration, write: Duration) -> Guarded<S> {
-        Guarded { socket, connection, head_timer: Timer::new(head), write_timer: Timer::new(write) }
+        Guarded {
+            socket,
+            connection,
+            head_timer: Timer::new(head),
+            write_timer: Timer::new(write),
+            deaf: false,
+        }
     }
 }
 
@@ -191,13 +200,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Guarded<S> {
-    fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.write_timer.clear();
-            return outcome;
+    /// Writes unless the peer is deaf, and within the time a peer may take; `length` is what a deaf one took.
+    fn attempt(
+        &mut self,
+        context: &mut Context<'_>,
+        length: usize,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Ready(Ok(length));
         }
-        ready!(self.write_timer.poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answer")))
+        let outcome = match write(Pin::new(&mut self.socket), context) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                ready!(self.write_timer.poll(context));
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answer"))
+            }
+        };
+        self.write_timer.clear();
+        if outcome.is_err() && self.connection.carried_messages.load(Ordering::Relaxed) {
+            self.deaf = true;
+            return Poll::Ready(Ok(length));
+        }
+        Poll::Ready(outcome)
     }
 }
 
@@ -207,8 +232,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.watch(context, outcome)
+        self.attempt(context, bytes.len(), |socket, context| socket.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -216,8 +240,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
-        self.watch(context, outcome)
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        self.attempt(context, length, |socket, context| socket.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -225,13 +249,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.socket).poll_flush(context);
-        self.watch(context, outcome)
+        if self.deaf {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.socket).poll_shutdown(context);
-        self.watch(context, outcome)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 

@@ -205,9 +205,10 @@ impl Net {
         }
     }
 
-    /// Waits until every message queued so far is written or lost, at most so long. For the end of a program.
-    pub async fn flush(&self, at_most: Duration) -> bool {
-        tokio::time::timeout(at_most, self.0.peers.flushed()).await.is_ok()
+    /// For the end of a program: writes what is queued, closes the outgoing connections in good order and waits for
+    /// the other sides to have read everything, at most so long; says whether they have. No link is told.
+    pub async fn finish(&self, at_most: Duration) -> bool {
+        tokio::time::timeout(at_most, self.0.peers.finish()).await.is_ok()
     }
 
     pub fn counters(&self) -> Counters {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,8 +35,10 @@ pub(crate) struct Peers {
     /// A peer is here as long as its task runs; whoever has this lock and finds it may queue to it.
     all: Mutex<HashMap<SocketAddr, Arc<Peer>>>,
     queue_bytes: usize,
-    unwritten: AtomicUsize,
-    written: Notify,
+    /// The program ends: connections are closed once their queues are written.
+    finishing: AtomicBool,
+    /// The last peer is gone.
+    empty: Notify,
 }
 
 struct Peer {
@@ -76,7 +78,7 @@ enum End {
 
 impl Peers {
     pub(crate) fn new(queue_bytes: usize) -> Peers {
-        Peers { all: Mutex::default(), queue_bytes, unwritten: AtomicUsize::new(0), written: Notify::new() }
+        Peers { all: Mutex::default(), queue_bytes, finishing: AtomicBool::new(false), empty: Notify::new() }
     }
 
     /// Gives the peer at `address` to `change` under lock, beginning it if it is not there.
@@ -109,7 +111,6 @@ impl Peers {
                 return Some(!std::mem::replace(&mut state.overflowed, true));
             }
             state.queued_bytes += outgoing.cost();
-            self.unwritten.fetch_add(1, Ordering::Relaxed);
             state.queue.push_back(outgoing);
             peer.wake.notify_one();
             None
@@ -155,20 +156,30 @@ impl Peers {
         }
     }
 
-    pub(crate) async fn flushed(&self) {
+    /// Writes what is queued, closes all connections and waits until the other sides have read everything.
+    pub(crate) async fn finish(&self) {
+        self.finishing.store(true, Ordering::Release);
+        for peer in lock(&self.all).values() {
+            peer.wake.notify_one();
+        }
         loop {
-            let mut written = std::pin::pin!(self.written.notified());
-            written.as_mut().enable();
-            if self.unwritten.load(Ordering::Acquire) == 0 {
+            let mut empty = std::pin::pin!(self.empty.notified());
+            empty.as_mut().enable();
+            if lock(&self.all).is_empty() {
                 return;
             }
-            written.await;
+            empty.await;
         }
     }
 
-    fn settle(&self, count: usize) {
-        if count > 0 && self.unwritten.fetch_sub(count, Ordering::AcqRel) == count {
-            self.written.notify_waiters();
+    fn finishing(&self) -> bool {
+        self.finishing.load(Ordering::Acquire)
+    }
+
+    fn remove(&self, all: &mut HashMap<SocketAddr, Arc<Peer>>, address: SocketAddr) {
+        all.remove(&address);
+        if all.is_empty() {
+            self.empty.notify_waiters();
         }
     }
 }
@@ -210,7 +221,7 @@ async fn run(net: Net, peer: Arc<Peer>) {
                 let mut all = lock(&net.0.peers.all);
                 let state = lock(&peer.state);
                 if state.queue.is_empty() && state.links.is_empty() {
-                    all.remove(&peer.address);
+                    net.0.peers.remove(&mut all, peer.address);
                     return;
                 }
                 // Something was queued just now: it takes a new connection.
@@ -224,12 +235,14 @@ async fn give_up(net: &Net, peer: &Peer, error: &io::Error) {
     let (lost, links) = {
         let mut all = lock(&net.0.peers.all);
         let mut state = lock(&peer.state);
-        all.remove(&peer.address);
+        net.0.peers.remove(&mut all, peer.address);
         (std::mem::take(&mut state.queue), std::mem::take(&mut state.links))
     };
     tracing::debug!("the connection to {} is gone ({error}), with {} messages", peer.address, lost.len());
     Tally::add(&net.0.tally.messages_dropped, lost.len() as u64);
-    net.0.peers.settle(lost.len());
+    if net.0.peers.finishing() {
+        return;
+    }
     for (pid, linkers) in links {
         for linker in linkers {
             net.exited(linker, pid.clone()).await;
@@ -267,11 +280,8 @@ struct Unwritten<'a> {
 impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
         let tally = &self.net.0.tally;
-        Tally::add(
-            if self.written { &tally.messages_sent } else { &tally.messages_dropped },
-            self.count as u64,
-        );
-        self.net.0.peers.settle(self.count);
+        let counter = if self.written { &tally.messages_sent } else { &tally.messages_dropped };
+        Tally::add(counter, self.count as u64);
     }
 }
 
@@ -279,6 +289,13 @@ async fn write_messages(net: &Net, peer: &Peer, mut write: OwnedWriteHalf) -> En
     let mut buffer = Vec::new();
     loop {
         let batch = peer.take_batch();
+        if batch.is_empty() && net.0.peers.finishing() {
+            if let Err(error) = write.shutdown().await {
+                return End::Broken(error);
+            }
+            // The other side closes once it has read all; closing here at once could make it lose the last messages.
+            return std::future::pending().await;
+        }
         if batch.is_empty() {
             let linked = !lock(&peer.state).links.is_empty();
             if linked {

@@ -129,7 +129,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done; then no more connections are taken, requests being handled get
-    /// [`Limits::shutdown_grace`] to end, and what is left is cut off.
+    /// [`Limits::shutdown_grace`] to end, and what is left is cut off. The handler is not cancelled when its client
+    /// goes away.
     pub async fn serve<H, F>(self, handler: H, shutdown: impl Future<Output = ()>)
     where
         H: Fn(Request, SocketAddr) -> F + Send + Sync + 'static,
@@ -195,7 +196,7 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!("a request handler panicked; its connection is closed: {error}");
+        tracing::error!("the task of a connection panicked: {error}");
     }
 }
 
@@ -233,8 +234,8 @@ async fn converse<H, F>(
     let limits = &service.limits;
     let guarded = Guarded::new(stream, Arc::clone(&connection), limits.head_time, limits.write_pause);
     let handle = service_fn(|request| {
-        let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(service.handle(request, peer, &connection).await) }
+        let handled = Arc::clone(&service).handle(request, peer, &connection);
+        async move { Ok::<_, std::convert::Infallible>(handled.await) }
     });
     // The time limit for heads is the guard's: hyper's would close idle connections too.
     let conversation = http1::Builder::new()

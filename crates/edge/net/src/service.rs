@@ -36,34 +36,48 @@ pub(crate) struct Service<H> {
 
 impl<H, F> Service<H>
 where
-    H: Fn(Request, SocketAddr) -> F,
-    F: Future<Output = Response>,
+    H: Fn(Request, SocketAddr) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
 {
-    pub(crate) async fn handle(
-        &self,
+    /// Handles a request in a task of its own, begun before this returns: a request that has come is handled to its
+    /// end even when its sender closes the connection right behind it, as libprocess does where it has no link. (The
+    /// server gives up the returned future when it reads that end, perhaps before it polled it once.)
+    pub(crate) fn handle(
+        self: Arc<Self>,
         request: Request,
         peer: SocketAddr,
         connection: &Arc<Connection>,
-    ) -> Response {
+    ) -> impl Future<Output = Response> + use<H, F> {
         let busy = connection.begin();
-        let header =
-            |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let libprocess_from = request.headers().get("libprocess-from").and_then(|value| value.to_str().ok());
-        let from = message::sender(request.method().as_str(), header(header::USER_AGENT), libprocess_from);
-        let mut response = if let Some(from) = from {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let sender =
+            message::sender(request.method().as_str(), header("user-agent"), header("libprocess-from"));
+        let task = if let Some(from) = sender {
             connection.carries_messages();
             let from = from.parse::<Pid>();
-            self.receive(request, from, peer).await
-        } else if request.uri().path().contains("/..") {
-            text(StatusCode::NOT_FOUND, "404 Not Found.")
+            tokio::spawn(async move { self.receive(request, from, peer).await })
         } else {
             Tally::add(&self.net.0.tally.requests_served, 1);
-            let accept = request.headers().get(header::ACCEPT_ENCODING).cloned();
-            let response = (self.handler)(request, peer).await;
-            compress(response, accept.as_ref().and_then(|value| value.to_str().ok())).await
+            tokio::spawn(async move { self.serve(request, peer).await })
         };
-        response.body_mut().attach(connection, busy);
-        response
+        let connection = Arc::clone(connection);
+        async move {
+            let mut response = task.await.unwrap_or_else(|error| {
+                tracing::error!("the handler of a request from {peer} panicked: {error}");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error.")
+            });
+            response.body_mut().attach(&connection, busy);
+            response
+        }
+    }
+
+    async fn serve(&self, request: Request, peer: SocketAddr) -> Response {
+        if request.uri().path().contains("/..") {
+            return text(StatusCode::NOT_FOUND, "404 Not Found.");
+        }
+        let accept = request.headers().get(header::ACCEPT_ENCODING).cloned();
+        let response = (self.handler)(request, peer).await;
+        compress(response, accept.as_ref().and_then(|value| value.to_str().ok())).await
     }
 
     /// Takes in a libprocess message. Its body is read whatever the answer, since more messages follow on the
