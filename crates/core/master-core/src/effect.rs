@@ -12,31 +12,69 @@ use crate::view::View;
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// A libprocess message from `master@…`.
-    Send { to: Pid, name: &'static str, body: Vec<u8> },
+    Send {
+        to: Pid,
+        name: &'static str,
+        body: Vec<u8>,
+    },
     /// Tell us with `Event::Exited` when the connection to this process breaks.
-    Link { pid: Pid },
-    Unlink { pid: Pid },
+    Link {
+        pid: Pid,
+    },
+    Unlink {
+        pid: Pid,
+    },
     /// The scheduler's SUBSCRIBE is accepted: open its stream (the first event follows as `Stream`).
-    StreamOpened { stream: StreamId, reply: ReplyId },
+    StreamOpened {
+        stream: StreamId,
+        reply: ReplyId,
+    },
     /// An event for one HTTP scheduler.
-    Stream { stream: StreamId, event: Arc<scheduler::Event> },
+    Stream {
+        stream: StreamId,
+        event: Arc<scheduler::Event>,
+    },
     /// End a stream after what was written to it.
-    CloseStream { stream: StreamId },
+    CloseStream {
+        stream: StreamId,
+    },
     /// The answer to a request that opens no stream.
-    Reply { reply: ReplyId, outcome: Outcome },
+    Reply {
+        reply: ReplyId,
+        outcome: Outcome,
+    },
     /// An operator's stream is open: it starts with this view as the SUBSCRIBED event.
-    OperatorStreamOpened { stream: StreamId, reply: ReplyId, view: Arc<View> },
+    OperatorStreamOpened {
+        stream: StreamId,
+        reply: ReplyId,
+        view: Arc<View>,
+    },
     /// An event for every operator stream (authorization filters it per subscriber at the edge).
-    Publish { event: Arc<master::Event> },
+    Publish {
+        event: Arc<master::Event>,
+    },
     /// Make a registry operation durable, in order; answered by `Event::Stored`.
-    Store { ticket: u64, operation: messor_registry::Operation },
+    Store {
+        ticket: u64,
+        operation: messor_registry::Operation,
+    },
     Allocator(messor_allocator::Event),
-    SetTimer { timer: Timer, at: Time },
-    CancelTimer { timer: Timer },
+    SetTimer {
+        timer: Timer,
+        at: Time,
+    },
+    CancelTimer {
+        timer: Timer,
+    },
     /// The program has to end at once (leadership lost, registry broken): everything durable is already so.
-    Abort { reason: String },
+    Abort {
+        reason: String,
+    },
     /// A line for the log.
-    Log { level: Level, line: String },
+    Log {
+        level: Level,
+        line: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,10 @@
 //! Calls are already decoded (required fields present) and authenticated; who asks and how the answer travels is the
 //! business of the edge, which gives each request a `ReplyId` and each event stream a `StreamId`.
 
-use messor_proto::mesos::{self, scheduler};
-use messor_types::{AgentId, FrameworkId, Pid, Resources};
+use std::collections::BTreeMap;
+
+use messor_proto::mesos::scheduler;
+use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
 /// An HTTP request that waits for one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,25 +19,60 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Event {
     /// This master leads from now on (in this issue: at once, with an empty registry).
-    Elected { registry: Box<messor_registry::State> },
+    Elected {
+        registry: Box<messor_registry::State>,
+    },
     /// A libprocess message for `master@…`; `name` is its full protobuf name, `body` its bytes.
-    Message { from: Pid, name: String, body: Vec<u8> },
+    Message {
+        from: Pid,
+        name: String,
+        body: Vec<u8>,
+    },
     /// The link to a process broke.
-    Exited { pid: Pid },
+    Exited {
+        pid: Pid,
+    },
     /// A SUBSCRIBE by HTTP. It is answered by `Effect::StreamOpened` or by `Effect::Reply` with a refusal.
-    Subscribe { stream: StreamId, reply: ReplyId, principal: Option<String>, call: Box<scheduler::Call> },
+    Subscribe {
+        stream: StreamId,
+        reply: ReplyId,
+        principal: Option<String>,
+        call: Box<scheduler::Call>,
+    },
     /// Any other scheduler call by HTTP. `stream` is what its Mesos-Stream-Id stands for (None: header missing or unknown).
-    SchedulerCall { reply: ReplyId, principal: Option<String>, stream: Option<StreamId>, call: Box<scheduler::Call> },
+    SchedulerCall {
+        reply: ReplyId,
+        principal: Option<String>,
+        stream: Option<StreamId>,
+        call: Box<scheduler::Call>,
+    },
     /// A scheduler's or an operator's stream ended (client went away, or it was too slow and was cut off).
-    StreamClosed { stream: StreamId },
+    StreamClosed {
+        stream: StreamId,
+    },
     /// An operator subscribes to the event stream.
-    OperatorSubscribe { stream: StreamId, reply: ReplyId, principal: Option<String> },
+    OperatorSubscribe {
+        stream: StreamId,
+        reply: ReplyId,
+        principal: Option<String>,
+    },
     /// A changing operator call (v1 or its v0 endpoint). Reads are served from the `View` and do not come here.
-    Operator { reply: ReplyId, principal: Option<String>, call: OperatorCall },
-    /// A registry operation that was asked for by `Effect::Store` is durable (`applied`: it changed the registry), or failed.
-    Stored { ticket: u64, outcome: Result<bool, String> },
-    /// The allocator offers resources of agents to a framework under a role.
-    Offer { framework: FrameworkId, role: String, resources: Vec<(AgentId, Resources)> },
+    Operator {
+        reply: ReplyId,
+        principal: Option<String>,
+        call: OperatorCall,
+    },
+    /// A registry operation that was asked for by `Effect::Store` is durable: `Ok(true)`. `Ok(false)` says that it does
+    /// not fit the registry (`State::apply` refused it), `Err` that the registry could not be written.
+    Stored {
+        ticket: u64,
+        outcome: Result<bool, String>,
+    },
+    /// The allocator offers resources of agents to a framework, by role (its `Effect::Offer`).
+    Offer {
+        framework: FrameworkId,
+        offers: BTreeMap<Role, Vec<(AgentId, Resources)>>,
+    },
     Timer(Timer),
 }
 
@@ -56,6 +93,8 @@ pub enum Timer {
     FrameworkFailover(FrameworkId),
     /// A disconnected agent (or one from the registry) did not come back.
     AgentReregister(AgentId),
+    /// The rate limit allows to mark an agent unreachable.
+    AgentRemoval(AgentId),
     /// offer_timeout of an offer.
-    Offer(mesos::OfferId),
+    Offer(OfferId),
 }

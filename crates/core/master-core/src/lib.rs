@@ -2,10 +2,37 @@
 //!
 //! It must not know sockets, HTTP, JSON, clocks or files: events come in, effects go out.
 
+mod accepting;
+mod calls;
+mod checkpointed;
+mod config;
+mod driver;
 mod effect;
 mod event;
+mod health;
+mod launching;
+mod master;
+mod messages;
+mod metrics;
+mod notice;
+mod offering;
+mod publish;
+mod reconciling;
+mod registering;
+mod removal;
+mod reregistering;
+mod sessions;
+mod state;
+mod subscribing;
+mod tasks;
+mod turn;
+mod updates;
+mod updating;
 mod view;
+mod viewing;
 
+pub use config::{Config, RateLimit};
 pub use effect::{Effect, Level, Outcome};
 pub use event::{Event, OperatorCall, ReplyId, StreamId, Timer};
+pub use master::Master;
 pub use view::{AgentView, FrameworkRecord, FrameworkView, View};

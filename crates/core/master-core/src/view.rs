@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use messor_proto::mesos::{self, ExecutorInfo, FrameworkInfo, MasterInfo, Offer, AgentInfo, Task};
+use messor_proto::mesos::{self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Offer, Task};
 use messor_stdx::{Memo, Time};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources};
 

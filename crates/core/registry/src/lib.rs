@@ -1,19 +1,10 @@
 //! Registry operations: the durable facts a master may act on.
 //!
-//! Pure: an operation is applied to a `State`; making the result durable is the registrar's affair.
+//! Pure: an operation is applied to a `State`; making the result durable is the registrar's affair. It must not know
+//! who asks for a change or what follows from it.
 
-use messor_proto::mesos::AgentInfo;
-use messor_types::AgentId;
+mod operation;
+mod state;
 
-/// The registry as it stands.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    pub registry: messor_proto::mesos::internal::Registry,
-}
-
-/// One change of the registry.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Operation {
-    AdmitAgent { info: Box<AgentInfo> },
-    RemoveAgent { id: AgentId },
-}
+pub use operation::{Operation, Refusal};
+pub use state::State;

@@ -1,0 +1,196 @@
+//! Offers: made of what the allocator gives, told to frameworks, taken back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use messor_allocator::{Event::RecoverResources, refuse_duration};
+use messor_proto::mesos::scheduler::call;
+use messor_proto::mesos::{Address, Offer, Url, resource};
+use messor_types::{AgentId, FrameworkId, OfferId, ResourceFormat, Resources, Role};
+
+use crate::effect::Effect;
+use crate::event::Timer;
+use crate::master::Master;
+use crate::notice::Notice;
+use crate::state::{Agent, Framework, OfferRecord};
+use crate::turn::Turn;
+
+impl Master {
+    /// The allocator gives resources to a framework.
+    pub(crate) fn offer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &FrameworkId,
+        given: BTreeMap<Role, Vec<(AgentId, Resources)>>,
+    ) {
+        let (mut offers, mut pids) = (Vec::new(), Vec::new());
+        let listens =
+            self.frameworks.get(id).is_some_and(|framework| framework.connected() && framework.record.active);
+        for (role, list) in given {
+            for (agent_id, resources) in list {
+                let active = self.agents.get(&agent_id).is_some_and(|agent| agent.active);
+                if !listens || !active {
+                    let why = if listens { format!("agent {agent_id}") } else { format!("framework {id}") };
+                    turn.info(format!(
+                        "returning what was to be offered to framework {id}: {why} is not active"
+                    ));
+                    recover(turn, id, &agent_id, resources, None);
+                    continue;
+                }
+                if let Some((offer, pid)) = self.make_offer(turn, id, &role, &agent_id, resources) {
+                    offers.push(offer);
+                    pids.push(pid);
+                }
+            }
+        }
+        if !offers.is_empty() {
+            turn.info(format!("sending {} offers to framework {id}", offers.len()));
+            self.tell(turn, id, Notice::Offers { offers, pids });
+        }
+    }
+
+    /// One offer, as the framework is told of it, and the PID of its agent.
+    fn make_offer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &FrameworkId,
+        role: &Role,
+        agent_id: &AgentId,
+        resources: Resources,
+    ) -> Option<(Offer, String)> {
+        let framework = self.frameworks.registered.get_mut(id)?;
+        let agent = self.agents.registered.get_mut(agent_id)?;
+        let offer_id = OfferId::numbered(&self.info.id, self.next_offer);
+        self.next_offer += 1;
+        let offer = new_offer(&offer_id, framework, agent, role, &resources);
+        let told = as_told(&offer, framework, &resources);
+        let pid = agent.pid.to_string();
+
+        framework.offers.insert(offer_id.clone());
+        framework.offered += &resources;
+        agent.offers.insert(offer_id.clone());
+        agent.offered += &resources;
+        agent.changed();
+        let record = OfferRecord {
+            framework: id.clone(),
+            agent: agent_id.clone(),
+            role: role.clone(),
+            resources,
+            offer: Arc::new(offer),
+        };
+        self.offers.insert(offer_id.clone(), record);
+        if let Some(timeout) = self.config.offer_timeout {
+            turn.set_timer(Timer::Offer(offer_id), timeout);
+        }
+        Some((told, pid))
+    }
+
+    /// Takes an offer out of the books; what becomes of its resources is the caller's affair.
+    pub(crate) fn take_offer(&mut self, turn: &mut Turn<'_>, id: &OfferId) -> Option<OfferRecord> {
+        let record = self.offers.remove(id)?;
+        if let Some(framework) = self.frameworks.get_mut(&record.framework) {
+            framework.offers.remove(id);
+            framework.offered -= &record.resources;
+        }
+        if let Some(agent) = self.agents.get_mut(&record.agent) {
+            agent.offers.remove(id);
+            agent.offered -= &record.resources;
+            agent.changed();
+        }
+        if self.config.offer_timeout.is_some() {
+            turn.push(Effect::CancelTimer { timer: Timer::Offer(id.clone()) });
+        }
+        Some(record)
+    }
+
+    /// Takes an offer back and tells the framework.
+    pub(crate) fn rescind(&mut self, turn: &mut Turn<'_>, id: &OfferId) {
+        let Some(record) = self.take_offer(turn, id) else { return };
+        self.tell(turn, &record.framework, Notice::Rescind(id.clone()));
+        recover(turn, &record.framework, &record.agent, record.resources, None);
+    }
+
+    /// The framework does not want an offer, or cannot have it any more and knows so.
+    pub(crate) fn discard(&mut self, turn: &mut Turn<'_>, id: &OfferId, refuse: Option<Duration>) {
+        let Some(record) = self.take_offer(turn, id) else { return };
+        recover(turn, &record.framework, &record.agent, record.resources, refuse);
+    }
+
+    /// DECLINE. Offers of others are left alone.
+    pub(crate) fn decline(&mut self, turn: &mut Turn<'_>, id: &FrameworkId, decline: call::Decline) {
+        self.counters.messages_decline_offers.increment();
+        let refuse = refuse_duration(&decline.filters.unwrap_or_default());
+        turn.info(format!("framework {id} declines {} offers for {refuse:?}", decline.offer_ids.len()));
+        for offer in decline.offer_ids {
+            let offer = OfferId::from(offer);
+            if self.offers.get(&offer).is_some_and(|record| record.framework == *id) {
+                self.discard(turn, &offer, Some(refuse));
+            } else {
+                turn.info(format!("offer {offer}, which framework {id} declines, is no longer valid"));
+            }
+        }
+    }
+}
+
+pub(crate) fn recover(
+    turn: &mut Turn<'_>,
+    framework: &FrameworkId,
+    agent: &AgentId,
+    resources: Resources,
+    refuse: Option<Duration>,
+) {
+    turn.allocator(RecoverResources {
+        framework_id: framework.clone(),
+        agent_id: agent.clone(),
+        resources,
+        refuse,
+        allocated: false,
+    });
+}
+
+fn new_offer(
+    id: &OfferId,
+    framework: &Framework,
+    agent: &Agent,
+    role: &Role,
+    resources: &Resources,
+) -> Offer {
+    let address = Address {
+        hostname: Some(agent.info.hostname.clone()),
+        ip: Some(agent.pid.address.ip().to_string()),
+        port: i32::from(agent.pid.address.port()),
+    };
+    let path = Some(format!("/{}", agent.pid.id));
+    let executors = agent.executors.get(framework.id()).into_iter().flat_map(BTreeMap::keys);
+    Offer {
+        id: id.into(),
+        framework_id: framework.id().into(),
+        agent_id: (&agent.id).into(),
+        hostname: agent.info.hostname.clone(),
+        url: Some(Url { scheme: "http".to_string(), address, path, ..Default::default() }),
+        domain: agent.info.domain.clone(),
+        resources: resources.to_proto(ResourceFormat::PostRefinement),
+        attributes: agent.info.attributes.clone(),
+        executor_ids: executors.map(Into::into).collect(),
+        unavailability: None,
+        allocation_info: Some(resource::AllocationInfo { role: Some(role.to_string()) }),
+    }
+}
+
+/// The offer in the form that the framework understands (U044, U048).
+fn as_told(offer: &Offer, framework: &Framework, resources: &Resources) -> Offer {
+    let mut told = offer.clone();
+    if !framework.capabilities.reservation_refinement {
+        told.resources = resources.to_proto(ResourceFormat::PreRefinement);
+    }
+    // These are the port mapping's own.
+    told.resources.retain(|resource| resource.name != "ephemeral_ports");
+    if !framework.capabilities.multi_role {
+        told.allocation_info = None;
+        for resource in &mut told.resources {
+            resource.allocation_info = None;
+        }
+    }
+    told
+}

@@ -1,0 +1,10 @@
+//! What the master remembers: agents, frameworks, offers. These modules keep the sums right; they decide nothing and
+//! have no effects.
+
+mod agent;
+mod framework;
+mod offer;
+
+pub(crate) use agent::{Agent, Agents, ExecutorEntry, Provider};
+pub(crate) use framework::{Framework, Frameworks};
+pub(crate) use offer::{OfferRecord, Offers};

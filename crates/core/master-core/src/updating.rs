@@ -1,0 +1,88 @@
+//! UpdateSlaveMessage: what an agent has besides the resources it registered with.
+
+use std::collections::BTreeMap;
+
+use messor_allocator::Event as Allocation;
+use messor_proto::mesos::internal::UpdateAgentMessage;
+use messor_types::{AgentId, ResourceError, ResourceProviderId, Resources};
+
+use crate::master::Master;
+use crate::state::Provider;
+use crate::turn::Turn;
+
+impl Master {
+    pub(crate) fn update_agent(&mut self, turn: &mut Turn<'_>, message: UpdateAgentMessage) {
+        self.counters.messages_update_slave.increment();
+        let id = AgentId::from(&message.agent_id);
+        let read = read_update(&message);
+        let Some(agent) = self.agents.get_mut(&id) else {
+            return turn.warning(format!("ignoring an update of agent {id}: it is not known"));
+        };
+        let (oversubscribed, providers) = match read {
+            Ok(read) => read,
+            Err(error) => return turn.warning(format!("ignoring an update of agent {id}: {error}")),
+        };
+        let operations = message.operations.as_ref().map_or(0, |list| list.operations.len());
+        if operations > 0 {
+            turn.warning(format!(
+                "agent {id} has {operations} operations, which are not supported yet: passing over them"
+            ));
+        }
+        let own = |revocable: bool| {
+            agent
+                .total
+                .filter(|resource| resource.provider_id().is_none() && resource.is_revocable() == revocable)
+        };
+        let of_providers: Resources = match &providers {
+            Some(providers) => providers.values().map(|provider| &provider.total).sum(),
+            None => agent.total.filter(|resource| resource.provider_id().is_some()),
+        };
+        let total = own(false) + &oversubscribed.unwrap_or_else(|| own(true)) + &of_providers;
+        if let Some(version) = message.resource_version_uuid {
+            agent.resource_version = Some(version);
+        }
+        if let Some(providers) = providers
+            && providers != agent.providers
+        {
+            agent.providers = providers;
+            agent.changed();
+        }
+        if total == agent.total {
+            return;
+        }
+        agent.total = total;
+        agent.changed();
+        let (details, total) = (agent.details(), agent.total.clone());
+        turn.info(format!("agent {id} has {total} now"));
+        // What is offered of it may be gone: those offers are taken back.
+        let offers = agent.offers.clone();
+        turn.allocator(Allocation::UpdateAgent { agent_id: id, details, total: Some(total) });
+        for offer in &offers {
+            self.rescind(turn, offer);
+        }
+    }
+}
+
+type Providers = BTreeMap<ResourceProviderId, Provider>;
+
+/// The oversubscribed resources and the resource providers, if the update speaks of them.
+fn read_update(
+    message: &UpdateAgentMessage,
+) -> Result<(Option<Resources>, Option<Providers>), ResourceError> {
+    // Older agents do not say that they send oversubscribed resources: they send nothing else.
+    let has_oversubscribed = message.update_oversubscribed_resources.unwrap_or(true);
+    let oversubscribed = Resources::from_proto(&message.oversubscribed_resources)?;
+    let mut providers = None;
+    if let Some(list) = &message.resource_providers {
+        let mut read = Providers::new();
+        for provider in &list.providers {
+            let Some(info) = &provider.info else { continue };
+            let Some(id) = &info.id else { continue };
+            let total = Resources::from_proto(&provider.total_resources)?;
+            let version = provider.resource_version_uuid.clone();
+            read.insert(id.into(), Provider { info: info.clone(), total, version });
+        }
+        providers = Some(read);
+    }
+    Ok((has_oversubscribed.then_some(oversubscribed), providers))
+}
