@@ -41,8 +41,10 @@ pub(crate) struct Agent {
     pub allocated: Resources,
 
     /// By client, and a number that keeps several of one client apart.
-    filters: BTreeMap<(usize, u32), Filter>,
-    filter_number: u32,
+    filters: BTreeMap<(usize, u64), Filter>,
+    filter_number: u64,
+    /// The number of ticks when a filter was last added, and the number of the first one added since then.
+    fresh: (u64, u64),
     /// Not after the deadline of any filter.
     pub earliest_deadline: Time,
 
@@ -75,6 +77,7 @@ impl Agent {
             allocated: Resources::new(),
             filters: BTreeMap::new(),
             filter_number: 0,
+            fresh: (0, 0),
             earliest_deadline: Time::NEVER,
             settled: Bits::default(),
             reference: Resources::new(),
@@ -183,25 +186,28 @@ impl Agent {
     }
 
     pub fn filters_of(&self, client: usize) -> impl Iterator<Item = &Filter> {
-        self.filters.range((client, 0)..=(client, u32::MAX)).map(|(_, filter)| filter)
+        self.filters.range((client, 0)..=(client, u64::MAX)).map(|(_, filter)| filter)
     }
 
     /// Adds a filter, in place of those that it makes superfluous. Returns how many more there are now.
-    pub fn add_filter(&mut self, client: usize, refused: Resources, deadline: Time) -> isize {
+    pub fn add_filter(&mut self, client: usize, refused: Resources, deadline: Time, ticks: u64) -> isize {
+        if self.fresh.0 != ticks {
+            self.fresh = (ticks, self.filter_number);
+        }
         if self
             .filters_of(client)
             .any(|filter| filter.deadline >= deadline && filter.refused.contains(&refused))
         {
             return 0;
         }
-        let mut removed: Vec<u32> = self
+        let mut removed: Vec<u64> = self
             .filters
-            .range((client, 0)..=(client, u32::MAX))
+            .range((client, 0)..=(client, u64::MAX))
             .filter(|(_, filter)| filter.deadline <= deadline && refused.contains(&filter.refused))
             .map(|((_, number), _)| *number)
             .collect();
         if removed.is_empty() && self.filters_of(client).count() >= MOST_FILTERS {
-            let of_client = self.filters.range((client, 0)..=(client, u32::MAX));
+            let of_client = self.filters.range((client, 0)..=(client, u64::MAX));
             removed
                 .extend(of_client.min_by_key(|(_, filter)| filter.deadline).map(|((_, number), _)| *number));
         }
@@ -210,7 +216,7 @@ impl Agent {
         }
         let refused = self.shared_refusal(refused);
         self.filters.insert((client, self.filter_number), Filter { refused, deadline });
-        self.filter_number = self.filter_number.wrapping_add(1);
+        self.filter_number += 1;
         self.earliest_deadline = self.earliest_deadline.min(deadline);
         1 - removed.len() as isize
     }
@@ -223,8 +229,8 @@ impl Agent {
 
     /// Removes a client's filters here, and returns how many these were.
     pub fn remove_filters(&mut self, client: usize) -> usize {
-        let numbers: Vec<u32> =
-            self.filters.range((client, 0)..=(client, u32::MAX)).map(|((_, number), _)| *number).collect();
+        let numbers: Vec<u64> =
+            self.filters.range((client, 0)..=(client, u64::MAX)).map(|((_, number), _)| *number).collect();
         for number in &numbers {
             self.filters.remove(&(client, *number));
         }
@@ -237,12 +243,13 @@ impl Agent {
         std::mem::take(&mut self.filters).into_keys().map(|(client, _)| client).collect()
     }
 
-    /// Removes the filters whose deadline has come, and returns the client of each.
-    pub fn expire_filters(&mut self, until: Time) -> Vec<usize> {
+    /// Removes the filters whose deadline has come and which have seen a tick, and returns the client of each.
+    pub fn expire_filters(&mut self, now: Time, ticks: u64) -> Vec<usize> {
+        let fresh_from = if self.fresh.0 == ticks { self.fresh.1 } else { u64::MAX };
         let mut expired = Vec::new();
         let mut earliest = Time::NEVER;
-        self.filters.retain(|(client, _), filter| {
-            let keep = filter.deadline > until;
+        self.filters.retain(|(client, number), filter| {
+            let keep = filter.deadline > now || *number >= fresh_from;
             if keep {
                 earliest = earliest.min(filter.deadline);
             } else {

@@ -35,7 +35,7 @@ pub struct Allocator {
     pub(crate) woken: bool,
     /// Agents with filters, by a time at which one may expire.
     pub(crate) expiries: BTreeSet<(Time, usize)>,
-    pub(crate) last_tick: Time,
+    pub(crate) ticks: u64,
     pub(crate) runs: u64,
 }
 
@@ -54,7 +54,7 @@ impl Allocator {
             urgent: Vec::new(),
             woken: false,
             expiries: BTreeSet::new(),
-            last_tick: Time::ZERO,
+            ticks: 0,
             runs: 0,
         }
     }
@@ -361,7 +361,7 @@ impl Allocator {
     fn add_filter(&mut self, client: usize, slot: usize, refused: Resources, deadline: Time) {
         let agent = &mut self.agents[slot];
         let before = agent.earliest_deadline;
-        let more = agent.add_filter(client, refused, deadline);
+        let more = agent.add_filter(client, refused, deadline, self.ticks);
         let filters = &mut self.tree.client_mut(client).filters;
         *filters = filters.saturating_add_signed(more);
         if agent.earliest_deadline < before {

@@ -17,7 +17,7 @@ impl Allocator {
     /// Looks at all agents that changed.
     pub(crate) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.expire_filters(now);
-        self.last_tick = now;
+        self.ticks += 1;
         for slot in std::mem::take(&mut self.urgent) {
             self.agents[slot].urgent = false;
         }
@@ -33,20 +33,14 @@ impl Allocator {
             self.agents[*slot].urgent = false;
         }
         self.run(agents, effects);
-        let agents = &self.agents;
-        self.changed.retain(|slot| agents[*slot].changed);
     }
 
-    /// Removes filters whose time has come. One that is due stays until a tick has come after it was made, however
-    /// late that is, so that the resources are shown to others first: filters are no shorter than an interval.
+    /// Removes filters whose time has come, but none before a tick has come after it was made, however late that is:
+    /// the resources are shown to others first.
     fn expire_filters(&mut self, now: Time) {
-        let until = now.min(self.last_tick + self.options.allocation_interval);
-        while let Some(&(deadline, slot)) = self.expiries.first() {
-            if deadline > until {
-                break;
-            }
-            self.expiries.pop_first();
-            let expired = self.agents[slot].expire_filters(until);
+        let later = self.expiries.split_off(&(now, usize::MAX));
+        for (_, slot) in std::mem::replace(&mut self.expiries, later) {
+            let expired = self.agents[slot].expire_filters(now, self.ticks);
             let next = self.agents[slot].earliest_deadline;
             if next < Time::NEVER {
                 self.expiries.insert((next, slot));
@@ -67,26 +61,35 @@ impl Allocator {
         self.tree.refresh();
         self.rng.shuffle(&mut agents);
         let mut offers = Offers::new();
+        let mut again = Vec::new();
         for slot in agents {
-            self.look_at(slot, &mut offers);
+            if self.look_at(slot, &mut offers) {
+                again.push(slot);
+            }
+        }
+        let agents = &self.agents;
+        self.changed.retain(|slot| agents[*slot].changed);
+        for slot in again {
+            self.mark(slot, false);
         }
         for (framework, offers) in offers {
             effects.push(Effect::Offer { framework_id: self.frameworks[framework].id.clone(), offers });
         }
     }
 
-    fn look_at(&mut self, slot: usize, offers: &mut Offers) {
+    /// Offers what one agent has; true if it is to be looked at again in the next run.
+    fn look_at(&mut self, slot: usize, offers: &mut Offers) -> bool {
         let agent = &mut self.agents[slot];
         if !std::mem::replace(&mut agent.changed, false) {
-            return;
+            return false;
         }
         let listed = self.whitelist.as_ref().is_none_or(|list| list.contains(&agent.details.hostname));
         if !listed || !agent.active || agent.available().is_empty() {
-            return;
+            return false;
         }
         let mut at_reference = agent.settle_reference();
         if self.tree.active().count_without(&agent.settled, 1) == 0 {
-            return;
+            return false;
         }
 
         let agent = &self.agents[slot];
@@ -133,8 +136,6 @@ impl Allocator {
             of_framework.entry(role).or_default().push((self.agents[slot].id.clone(), resources));
         }
         // Shared resources can be offered again, once a run.
-        if !offered_shared.is_empty() {
-            self.mark(slot, false);
-        }
+        !offered_shared.is_empty()
     }
 }

@@ -93,7 +93,7 @@ fn a_filter_holds_for_one_allocation_at_least() {
     let offer = only(cluster.settle());
     cluster.tick();
     cluster.recover(&offer, Some(0.001));
-    // The tick is late, but comes before the filter expires all the same.
+    // The tick is late, and the filter holds for it all the same.
     cluster.pass(3.0);
     assert_eq!(cluster.tick(), []);
     assert_eq!(only(cluster.tick()), offer);
