@@ -8,9 +8,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let outcome = match arguments.next().as_deref() {
-        Some("codegen") => codegen::run(),
-        _ => Err("usage: cargo xtask codegen".into()),
+    let (task, option) = (arguments.next(), arguments.next());
+    let outcome = match (task.as_deref(), option.as_deref()) {
+        (Some("codegen"), None) => codegen::run(),
+        (Some("codegen"), Some("--snapshot")) => codegen::run().and_then(|()| codegen::write_snapshot()),
+        _ => Err("usage: cargo xtask codegen [--snapshot]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

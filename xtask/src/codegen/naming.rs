@@ -2,9 +2,9 @@
 
 use heck::{ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
 
-/// The word "slave" of a wire name, as this house says it.
+/// The word "slave" of a wire name, as this house says it; and `ACLs`, of which heck would make `AcLs`.
 pub fn house(name: &str) -> String {
-    name.replace("slave", "agent").replace("Slave", "Agent").replace("SLAVE", "AGENT")
+    name.replace("slave", "agent").replace("Slave", "Agent").replace("SLAVE", "AGENT").replace("ACLs", "Acls")
 }
 
 /// Renames the last parts of `.mesos.internal.SlaveX.Y`, but no package.

@@ -20,7 +20,9 @@ pub fn messages(model: &Model, package: &str, out: &mut String) -> Result<(), Fa
         for field in &message.fields {
             let _ = writeln!(body, "        {}", writer.field(field)?);
         }
-        let used = [", version)", "version.pick(", "version == "].iter().any(|usage| body.contains(usage));
+        let used = [", version)", "version.pick(", "version == ", "version != "]
+            .iter()
+            .any(|usage| body.contains(usage));
         let version = if used { "version" } else { "_version" };
         let _ = writeln!(out, "    fn write_json(&self, out: &mut Vec<u8>, {version}: Version) {{");
         out.push_str("        let start = out.len();\n");
@@ -56,7 +58,7 @@ impl Writer<'_> {
         };
         Ok(match field.v1 {
             Some(_) => code,
-            None => format!("if version == Version::V0 {{ {code} }}"),
+            None => format!("if version != Version::V1 {{ {code} }}"),
         })
     }
 
@@ -94,7 +96,7 @@ impl Writer<'_> {
         let otherwise = match &field.default {
             [None, None] => None,
             [Some(v0), Some(v1)] if v0 == v1 => Some(self.default(field, v0)),
-            [Some(v0), _] => Some(format!("if version == Version::V0 {{ {} }}", self.default(field, v0))),
+            [Some(v0), _] => Some(format!("if version != Version::V1 {{ {} }}", self.default(field, v0))),
             [None, Some(v1)] => Some(format!("if version == Version::V1 {{ {} }}", self.default(field, v1))),
         };
         let reference = matches!(field.kind, Kind::Text | Kind::Bytes | Kind::Message(_));

@@ -233,32 +233,39 @@ pub(crate) fn normalise<'a>(
     bytes: &'a [u8],
     version: Version,
 ) -> Result<Cow<'a, [u8]>, DecodeError> {
-    if version == Version::V0 || !table.differs {
+    if version != Version::V1 || !table.differs {
         return Ok(Cow::Borrowed(bytes));
     }
     let mut out = Vec::with_capacity(bytes.len() + 16);
-    let outcome = rewrite(table, bytes, Version::V0, MAX_DEPTH, &mut out);
+    let outcome = rewrite(table, bytes, Numbering::V0, MAX_DEPTH, &mut out);
     outcome.map_err(|problem| DecodeError { message: table.name, problem })?;
     Ok(Cow::Owned(out))
 }
 
 /// The bytes that prost made, in the numbering of `version`.
 pub(crate) fn renumber(table: &'static MessageTable, bytes: Vec<u8>, version: Version) -> Vec<u8> {
-    if version == Version::V0 || !table.differs {
+    if version != Version::V1 || !table.differs {
         return bytes;
     }
     let mut out = Vec::with_capacity(bytes.len() + 16);
-    match rewrite(table, &bytes, Version::V1, MAX_DEPTH, &mut out) {
+    match rewrite(table, &bytes, Numbering::V1, MAX_DEPTH, &mut out) {
         Ok(()) => out,
         // Only messages nested too deep come here, and these differ nowhere within.
         Err(_) => bytes,
     }
 }
 
+/// Which numbers the fields are to have.
+#[derive(Clone, Copy)]
+pub(crate) enum Numbering {
+    V0,
+    V1,
+}
+
 fn rewrite(
     table: &MessageTable,
     bytes: &[u8],
-    to: Version,
+    to: Numbering,
     depth: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), Problem> {
@@ -266,11 +273,14 @@ fn rewrite(
     let mut items = Items { rest: bytes };
     while let Some(item) = items.next()? {
         let index = match to {
-            Version::V0 => table.fields.iter().position(|field| field.v1_number == item.number),
-            Version::V1 => table.by_number(item.number),
+            Numbering::V0 => table.fields.iter().position(|field| field.v1_number == item.number),
+            Numbering::V1 => table.by_number(item.number),
         };
         let Some(field) = index.map(|index| &table.fields[index]) else { continue };
-        let number = to.pick(field.number, field.v1_number);
+        let number = match to {
+            Numbering::V0 => field.number,
+            Numbering::V1 => field.v1_number,
+        };
         if number == 0 {
             continue;
         }
@@ -296,7 +306,7 @@ fn put_chunk(out: &mut Vec<u8>, chunk: &[u8]) {
 }
 
 /// `google.protobuf.Duration` (seconds, nanos) to `DurationInfo` (nanoseconds) or back.
-pub(crate) fn carry_duration(bytes: &[u8], to: Version) -> Result<Vec<u8>, Problem> {
+pub(crate) fn carry_duration(bytes: &[u8], to: Numbering) -> Result<Vec<u8>, Problem> {
     let mut numbers = [0_i64; 2];
     let mut given = [false; 2];
     let mut items = Items { rest: bytes };
@@ -308,15 +318,15 @@ pub(crate) fn carry_duration(bytes: &[u8], to: Version) -> Result<Vec<u8>, Probl
     }
     let mut out = Vec::new();
     match to {
-        Version::V0 => {
+        Numbering::V0 => {
             let nanos = numbers[0].checked_mul(1_000_000_000).and_then(|sum| sum.checked_add(numbers[1]));
             let nanos = nanos.ok_or_else(|| Problem::malformed("a duration is longer than 292 years"))?;
             put_tag(&mut out, 1, 0);
             put_varint(&mut out, nanos as u64);
         }
         // A DurationInfo without its field stays what it is: incomplete.
-        Version::V1 if !given[0] => {}
-        Version::V1 => {
+        Numbering::V1 if !given[0] => {}
+        Numbering::V1 => {
             for (number, value) in [(1, numbers[0] / 1_000_000_000), (2, numbers[0] % 1_000_000_000)] {
                 if value != 0 {
                     put_tag(&mut out, number, 0);

@@ -105,7 +105,12 @@ impl MessageTable {
 
 impl Field {
     pub fn name(&self, version: Version) -> &'static str {
-        version.pick(self.name, self.v1_name)
+        match version {
+            Version::V0 => self.name,
+            Version::V1 => self.v1_name,
+            Version::V1Names if self.v1_name.is_empty() => self.name,
+            Version::V1Names => self.v1_name,
+        }
     }
 }
 

@@ -12,19 +12,23 @@ pub enum Version {
     V0,
     /// `/api/v1` and its streams: `agent_id`, `REASON_AGENT_REMOVED`.
     V1,
+    /// v0's fields under v1's names. So Mesos answers the reads that it writes straight from its state
+    /// (GET_STATE, GET_AGENTS, GET_FRAMEWORKS, GET_EXECUTORS, GET_TASKS), which shows in
+    /// `agent_info.checkpoint`: v1 does not have it, and these answers do. In binary it is v0.
+    V1Names,
 }
 
 impl Version {
     pub fn pick<T>(self, v0: T, v1: T) -> T {
         match self {
             Version::V0 => v0,
-            Version::V1 => v1,
+            Version::V1 | Version::V1Names => v1,
         }
     }
 }
 
 /// A message of the wire.
-pub trait Wire: prost::Message + Default + Sized + 'static {
+pub trait Wire: prost::Message + Clone + PartialEq + std::fmt::Debug + Default + 'static {
     #[doc(hidden)]
     const TABLE: &'static MessageTable;
 

@@ -2893,7 +2893,7 @@ pub mod acl {
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct AcLs {
+pub struct Acls {
     #[prost(bool, optional, tag = "1", default = "true")]
     pub permissive: ::core::option::Option<bool>,
     #[prost(message, repeated, tag = "2")]

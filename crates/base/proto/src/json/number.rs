@@ -3,10 +3,16 @@
 
 use std::io::Write;
 
-/// Prints `value`; what is no number at all becomes `null`, since JSON has no word for it.
+/// Prints `value`. JSON has no words for the others: an infinity is the string that the reader takes for it,
+/// and what is no number at all is `null`. (Mesos prints them bare, which no parser reads.)
 pub fn double(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
-        out.extend_from_slice(b"null");
+        let word: &[u8] = match value {
+            f64::INFINITY => b"\"Infinity\"",
+            f64::NEG_INFINITY => b"\"-Infinity\"",
+            _ => b"null",
+        };
+        out.extend_from_slice(word);
         return;
     }
     if value.is_sign_negative() {
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn prints_as_mesos_does() {
-        let cases: [(f64, &str); 22] = [
+        let cases: [(f64, &str); 23] = [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
             (1024.0, "1024.0"),
@@ -135,6 +141,7 @@ mod tests {
             (0.30000000000000004, "0.30000000000000004"),
             (9007199254740993.0, "9007199254740992.0"),
             (f64::NAN, "null"),
+            (f64::NEG_INFINITY, "\"-Infinity\""),
         ];
         for (value, text) in cases {
             assert_eq!(print(value), text);

@@ -75,7 +75,7 @@ pub fn enumeration(out: &mut Vec<u8>, key: &str, table: &EnumTable, value: i32, 
 /// A duration that v1 has as `google.protobuf.Duration`.
 pub fn duration(out: &mut Vec<u8>, key: &str, value: &crate::mesos::DurationInfo, version: Version) {
     out.extend_from_slice(key.as_bytes());
-    if version == Version::V0 {
+    if version != Version::V1 {
         return value.write_json(out, version);
     }
     let start = out.len();

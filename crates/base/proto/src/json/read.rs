@@ -15,7 +15,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::scan::{Number, Scanner};
 use super::{JsonError, MAX_DEPTH, MAX_REPEATED_KEYS};
 use crate::Version;
-use crate::binary::{Items, carry_duration, put_tag, put_varint};
+use crate::binary::{Items, Numbering, carry_duration, put_tag, put_varint};
 use crate::table::{EnumTable, Field, Kind, Label, MessageTable};
 
 /// The v0-numbered bytes of the message that `text` holds.
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         self.out.push(0);
         if field.duration && self.version == Version::V1 {
             self.fields(&DURATION)?;
-            let carried = carry_duration(&self.out[at + 1..], Version::V0);
+            let carried = carry_duration(&self.out[at + 1..], Numbering::V0);
             let carried = carried.map_err(|problem| Fault::of(problem.to_string()))?;
             self.out.truncate(at + 1);
             self.out.extend_from_slice(&carried);

@@ -121,7 +121,7 @@ impl Wire for crate::mesos::quota::QuotaRequest {
     }
     fn write_json(&self, out: &mut Vec<u8>, version: Version) {
         let start = out.len();
-        if let Some(value) = self.force { put::boolean(out, ",\"force\":", value); } else { if version == Version::V0 { put::boolean(out, ",\"force\":", false); } }
+        if let Some(value) = self.force { put::boolean(out, ",\"force\":", value); } else { if version != Version::V1 { put::boolean(out, ",\"force\":", false); } }
         if let Some(value) = &self.role { put::text(out, ",\"role\":", value); }
         if !self.guarantee.is_empty() { put::key(out, ",\"guarantee\":"); let start = out.len(); for item in &self.guarantee { put::key(out, ","); item.write_json(out, version); } put::close_array(out, start); }
         put::close_object(out, start);

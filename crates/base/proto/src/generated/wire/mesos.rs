@@ -1649,7 +1649,7 @@ pub static ACL__WAIT_STANDALONE_CONTAINER: MessageTable = MessageTable {
     ],
 };
 
-pub static AC_LS: MessageTable = MessageTable {
+pub static ACLS: MessageTable = MessageTable {
     name: "mesos.ACLs",
     required: 0x0,
     checked: true,
@@ -5178,8 +5178,8 @@ impl Wire for crate::mesos::acl::WaitStandaloneContainer {
     }
 }
 
-impl Wire for crate::mesos::AcLs {
-    const TABLE: &'static MessageTable = &AC_LS;
+impl Wire for crate::mesos::Acls {
+    const TABLE: &'static MessageTable = &ACLS;
     fn decode_unchecked(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
         <Self as prost::Message>::decode(bytes)
     }
@@ -5295,7 +5295,7 @@ impl Wire for crate::mesos::AgentInfo {
         if !self.attributes.is_empty() { put::key(out, ",\"attributes\":"); let start = out.len(); for item in &self.attributes { put::key(out, ","); item.write_json(out, version); } put::close_array(out, start); }
         if let Some(value) = &self.id { put::key(out, ",\"id\":"); value.write_json(out, version); }
         if let Some(value) = &self.domain { put::key(out, ",\"domain\":"); value.write_json(out, version); }
-        if version == Version::V0 { if let Some(value) = self.checkpoint { put::boolean(out, ",\"checkpoint\":", value); } else { put::boolean(out, ",\"checkpoint\":", false); } }
+        if version != Version::V1 { if let Some(value) = self.checkpoint { put::boolean(out, ",\"checkpoint\":", value); } else { put::boolean(out, ",\"checkpoint\":", false); } }
         put::close_object(out, start);
     }
 }

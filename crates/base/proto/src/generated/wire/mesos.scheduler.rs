@@ -1106,7 +1106,7 @@ impl Wire for crate::mesos::scheduler::call::Subscribe {
     fn write_json(&self, out: &mut Vec<u8>, version: Version) {
         let start = out.len();
         put::key(out, ",\"framework_info\":"); self.framework_info.write_json(out, version);
-        if version == Version::V0 { if let Some(value) = self.force { put::boolean(out, ",\"force\":", value); } }
+        if version != Version::V1 { if let Some(value) = self.force { put::boolean(out, ",\"force\":", value); } }
         if !self.suppressed_roles.is_empty() { put::key(out, ",\"suppressed_roles\":"); let start = out.len(); for item in &self.suppressed_roles { put::text(out, ",", item); } put::close_array(out, start); }
         if let Some(value) = &self.offer_constraints { put::key(out, ",\"offer_constraints\":"); value.write_json(out, version); }
         put::close_object(out, start);

@@ -167,7 +167,7 @@ pub static ALL: &[&crate::table::MessageTable] = &[
     &crate::generated::wire::mesos::ACL__VIEW_TASK,
     &crate::generated::wire::mesos::ACL__WAIT_NESTED_CONTAINER,
     &crate::generated::wire::mesos::ACL__WAIT_STANDALONE_CONTAINER,
-    &crate::generated::wire::mesos::AC_LS,
+    &crate::generated::wire::mesos::ACLS,
     &crate::generated::wire::mesos::ADDRESS,
     &crate::generated::wire::mesos::AGENT_ID,
     &crate::generated::wire::mesos::AGENT_INFO,
