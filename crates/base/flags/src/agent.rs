@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::checks;
 use crate::common::{CommonFlags, VersionFlags};
-use crate::containers::{ContainerFlags, NetworkFlags, PortMappingFlags};
+use crate::containers::{ContainerFlags, NetworkFlags, PortMappingFlags, isolators};
 use crate::definition::{Prefix, Program};
 use crate::libprocess::MESOS;
 use crate::logging::LoggingFlags;
@@ -58,11 +58,11 @@ flag_set! {
                 => "Authenticatee towards the master: crammd5, or one from a module.";
             credential: Option<Location>, not_yet "authentication is not built"
                 => "File with this agent's principal and secret for the master, as JSON: {\"principal\": \"p\", \"secret\": \"s\"}.";
-            authentication_backoff_factor: Duration = "1secs"
+            authentication_backoff_factor: Duration = "1secs", no_effect "authentication is not built"
                 => "An attempt to authenticate may take a random time from --authentication_timeout_min to that plus this, doubled with each failure.";
-            authentication_timeout_min: Duration = "5secs"
+            authentication_timeout_min: Duration = "5secs", no_effect "authentication is not built"
                 => "Least time for an attempt to authenticate.";
-            authentication_timeout_max: Duration = "1mins"
+            authentication_timeout_max: Duration = "1mins", no_effect "authentication is not built"
                 => "Most time for an attempt to authenticate.";
         }
 
@@ -83,9 +83,9 @@ flag_set! {
                 => "Estimator of resources that may be promised twice, from a module.";
             qos_controller: Option<String>, not_yet "oversubscription is not built"
                 => "Controller that ends revocable work that gets in the way, from a module.";
-            qos_correction_interval_min: Duration = "0secs"
+            qos_correction_interval_min: Duration = "0secs", no_effect "oversubscription is not built"
                 => "Least time between two corrections of the QoS controller.";
-            oversubscribed_resources_interval: Duration = "15secs"
+            oversubscribed_resources_interval: Duration = "15secs", no_effect "oversubscription is not built"
                 => "Time between two estimates of resources that may be promised twice.";
             agent_features: Option<Json>, check checks::agent_features
                 => "Features to announce, as JSON: {\"capabilities\": [{\"type\": \"MULTI_ROLE\"}]}. MULTI_ROLE, HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER, AGENT_DRAINING and TASK_RESOURCE_LIMITS cannot be left out.";
@@ -96,13 +96,13 @@ flag_set! {
                 => "Directory for sandboxes and for what must outlive this agent. A directory that is cleaned by itself, such as /tmp, is no good.";
             runtime_dir: String = "/var/run/mesos"
                 => "Directory for what must outlive this agent's process but not the machine's reboot. Where /var/run cannot be written: mesos/runtime in the directory of temporary files.";
-            recover: String = "reconnect", check checks::recover
+            recover: String = "reconnect", check checks::recover, not_yet "executors are always reconnected to"
                 => "What becomes of executors that ran before: reconnect to them, or cleanup: kill them and exit.";
             recovery_timeout: Duration = "15mins"
                 => "How long executors wait for an agent that is gone before they exit.";
-            strict: bool = "true"
+            strict: bool = "true", not_yet "any error of recovery ends the agent"
                 => "Whether any error of recovery ends the agent. If not, what can be recovered is.";
-            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy
+            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy, not_yet "what may change between two runs is fixed"
                 => "What may change between this run and the one before: equal: nothing; additive: resources, attributes and a domain may be added.";
         }
 
@@ -113,7 +113,7 @@ flag_set! {
                 => "How long an executor has to register.";
             executor_reregistration_timeout: Duration = "2secs", check checks::executor_reregistration_timeout
                 => "How long an executor has to come back after the agent's restart, at most 15secs.";
-            executor_reregistration_retry_interval: Option<Duration>
+            executor_reregistration_retry_interval: Option<Duration>, no_effect "executors are asked once"
                 => "How long to wait before an executor without HTTP is asked once more to reconnect. Without it, it is asked once.";
             executor_shutdown_grace_period: Duration = "5secs"
                 => "How long an executor has to shut down, unless it says otherwise.";
@@ -123,7 +123,7 @@ flag_set! {
                 => "Whether the command executor speaks HTTP.";
             max_completed_executors_per_framework: u64 = "150"
                 => "How many completed executors of each framework to remember.";
-            frameworks_home: String = "", not_yet "URIs must be absolute"
+            frameworks_home: String = ""
                 => "Directory that relative URIs of executors begin at.";
             switch_user: bool = "true"
                 => "Whether tasks run as the user that their framework names. If not, as the agent's user.";
@@ -132,17 +132,17 @@ flag_set! {
         }
 
         "Sandboxes and artifacts" {
-            gc_delay: Duration = "1weeks"
+            gc_delay: Duration = "1weeks", no_effect "sandboxes are not removed"
                 => "How long the directories of executors that are done are kept. Less, if the disk fills up.";
-            gc_disk_headroom: f64 = "0.1", check checks::fraction
+            gc_disk_headroom: f64 = "0.1", check checks::fraction, no_effect "sandboxes are not removed"
                 => "Part of the disk to keep free: directories are kept for gc_delay * max(0, 1 - gc_disk_headroom - disk usage).";
             gc_non_executor_container_sandboxes: bool = "false", not_yet "nested and standalone containers are not built"
                 => "Whether sandboxes of nested and standalone containers are collected too.";
-            disk_watch_interval: Duration = "1mins", check checks::more_than_nothing
+            disk_watch_interval: Duration = "1mins", check checks::more_than_nothing, no_effect "sandboxes are not removed"
                 => "Time between two looks at how full the disk is.";
-            fetcher_cache_size: Size = "2GB"
+            fetcher_cache_size: Size = "2GB", no_effect "artifacts are fetched past the cache"
                 => "Size of the cache of fetched artifacts.";
-            fetcher_cache_dir: String = "{tmp}/mesos/fetch"
+            fetcher_cache_dir: String = "{tmp}/mesos/fetch", no_effect "artifacts are fetched past the cache"
                 => "Directory of the cache of fetched artifacts. It is emptied when the agent starts.";
             fetcher_stall_timeout: Duration = "1mins"
                 => "How long a download may stand still.";
@@ -180,7 +180,7 @@ flag_set! {
                 => "Directory of files, each with modules to load, taken in the order of their names. Not together with --modules.";
             hooks: Option<String>, not_yet "modules cannot be loaded"
                 => "Hooks from modules, with commas in between.";
-            http_heartbeat_interval: Duration = "30secs", check checks::more_than_nothing
+            http_heartbeat_interval: Duration = "30secs", check checks::more_than_nothing, no_effect "containers cannot be attached to"
                 => "Time between two heartbeats on the streams of LAUNCH_NESTED_CONTAINER_SESSION and ATTACH_CONTAINER_OUTPUT.";
             http_executor_domain_sockets: bool = "false", not_yet "executors are reached over TCP"
                 => "Whether executors reach the agent over a socket in the file system.";
@@ -188,32 +188,18 @@ flag_set! {
                 => "Path of that socket, less than 108 characters, or systemd:NAME. Without it, agent.sock in --runtime_dir.";
             memory_profiling: bool = "false", no_effect "there is no memory profiler in this program"
                 => "Whether the memory profiler has endpoints.";
-            systemd_enable_support: bool = "true"
+            systemd_enable_support: bool = "true", no_effect "executors stay in the slice of the agent: run its unit with KillMode=process"
                 => "Whether executors are put in a slice of their own where systemd runs, so that they outlive the agent's unit.";
-            systemd_runtime_directory: Location = "/run/systemd/system"
+            systemd_runtime_directory: Location = "/run/systemd/system", no_effect "executors stay in the slice of the agent: run its unit with KillMode=process"
                 => "Directory of systemd's units at run time.";
         }
     }
 }
 
 impl AgentFlags {
-    /// The names of `--isolation`, older ones put in today's words (U106).
-    pub fn isolators(&self) -> Vec<String> {
-        let mut isolators: Vec<String> = Vec::new();
-        for name in self.containers.isolation.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let names: &[&str] = match name {
-                "process" => &["posix/cpu", "posix/mem"],
-                "cgroups" => &["cgroups/cpu", "cgroups/mem"],
-                "posix/disk" => &["disk/du"],
-                name => &[name],
-            };
-            for name in names {
-                if !isolators.iter().any(|known| known == name) {
-                    isolators.push(name.to_string());
-                }
-            }
-        }
-        isolators
+    /// The names of `--isolation`, older ones put in today's words.
+    pub fn isolators(&self) -> Vec<&str> {
+        isolators(&self.containers.isolation)
     }
 }
 

@@ -12,19 +12,19 @@ flag_set! {
         "Containers" {
             containerizers: String = "mesos", check containerizers
                 => "Containerizers with commas in between, tried in this order.";
-            isolation: String = "posix/cpu,posix/mem"
+            isolation: String = "posix/cpu,posix/mem", check isolation
                 => "Isolators with commas in between, such as cgroups/cpu,cgroups/mem. The older names process and cgroups mean posix/cpu,posix/mem and cgroups/cpu,cgroups/mem.";
             launcher: String = "posix", check checks::launcher, not_yet "the linux launcher is not built"
                 => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix.";
             default_container_info: Option<Json>, not_yet "containers with images and volumes are not built"
                 => "ContainerInfo for executors that have none, as JSON.";
-            sandbox_directory: String = "/mnt/mesos/sandbox"
+            sandbox_directory: String = "/mnt/mesos/sandbox", no_effect "container images are not built"
                 => "Where a container with its own image sees its sandbox.";
             volume_gid_range: Option<String>, not_yet "shared volumes are not built"
                 => "Group ids, such as [10000-20000], for volumes that several users share.";
             host_path_volume_force_creation: Option<String>, not_yet "the isolator volume/host_path is not built"
                 => "Directories with : in between under which volume/host_path makes directories that do not exist.";
-            container_disk_watch_interval: Duration = "15secs"
+            container_disk_watch_interval: Duration = "15secs", no_effect "disk isolators are not built"
                 => "Time between two looks at the disk usage of containers (disk/du, disk/xfs).";
             enforce_container_disk_quota: bool = "false", not_yet "disk isolators are not built"
                 => "Whether a container that uses too much disk is killed (disk/du, disk/xfs).";
@@ -53,17 +53,17 @@ flag_set! {
         }
 
         "Control groups" {
-            cgroups_hierarchy: Location = "/sys/fs/cgroup"
+            cgroups_hierarchy: Location = "/sys/fs/cgroup", no_effect "no isolator of control groups is built"
                 => "Where the hierarchies of control groups are mounted.";
-            cgroups_root: String = "mesos"
+            cgroups_root: String = "mesos", no_effect "no isolator of control groups is built"
                 => "Name of the control group that all containers' groups are in.";
-            cgroups_enable_cfs: bool = "false"
+            cgroups_enable_cfs: bool = "false", no_effect "no isolator of control groups is built"
                 => "Whether CPU is limited hard, by CFS bandwidth.";
             cgroups_limit_swap: bool = "false", not_yet "limits on swap are not built"
                 => "Whether memory and swap are limited together, rather than memory alone.";
             cgroups_cpu_enable_pids_and_tids_count: bool = "false", not_yet "counts of processes and threads are not built"
                 => "Whether a container's processes and threads are counted.";
-            cgroups_destroy_timeout: Duration = "1mins"
+            cgroups_destroy_timeout: Duration = "1mins", no_effect "no isolator of control groups is built"
                 => "How long the removal of a control group may take.";
             cgroups_net_cls_primary_handle: Option<String>, check checks::net_cls_handle, not_yet "the isolator cgroups/net_cls is not built"
                 => "Primary net_cls handle, 0xAAAA (cgroups/net_cls).";
@@ -73,13 +73,13 @@ flag_set! {
                 => "Devices that containers may use beside the usual ones, as JSON (cgroups/devices).";
             agent_subsystems: Option<String>, alias "slave_subsystems", not_yet "the agent does not move itself to a control group"
                 => "Subsystems of control groups for the agent itself, such as memory,cpuacct.";
-            revocable_cpu_low_priority: bool = "true"
+            revocable_cpu_low_priority: bool = "true", no_effect "no isolator of control groups is built"
                 => "Whether containers with revocable CPU have a lower share of it (cgroups/cpu).";
             perf_events: Option<String>, not_yet "the isolator cgroups/perf_event is not built"
                 => "Events of perf to sample, with commas in between (cgroups/perf_event).";
-            perf_interval: Duration = "60secs"
+            perf_interval: Duration = "60secs", no_effect "the isolator cgroups/perf_event is not built"
                 => "Time between the beginnings of two samples (cgroups/perf_event).";
-            perf_duration: Duration = "10secs"
+            perf_duration: Duration = "10secs", no_effect "the isolator cgroups/perf_event is not built"
                 => "Length of a sample, less than --perf_interval (cgroups/perf_event).";
         }
 
@@ -207,6 +207,37 @@ flag_set! {
                 => "Time between two samples of those rates.";
         }
     }
+}
+
+/// The isolators that containers here can have.
+const ISOLATORS: [&str; 4] = ["posix/cpu", "posix/mem", "posix/rlimits", "filesystem/posix"];
+
+fn isolation(text: &str) -> Result<(), String> {
+    match isolators(text).into_iter().find(|name| !ISOLATORS.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(format!("the isolator {name} is not supported yet: give some of {}", ISOLATORS.join(",")))
+        }
+    }
+}
+
+/// The names in a value of `--isolation`, older ones put in today's words (U106).
+pub fn isolators(text: &str) -> Vec<&str> {
+    let mut isolators = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let names = match name {
+            "process" => vec!["posix/cpu", "posix/mem"],
+            "cgroups" => vec!["cgroups/cpu", "cgroups/mem"],
+            "posix/disk" => vec!["disk/du"],
+            name => vec![name],
+        };
+        for name in names {
+            if !isolators.contains(&name) {
+                isolators.push(name);
+            }
+        }
+    }
+    isolators
 }
 
 fn containerizers(text: &str) -> Result<(), String> {

@@ -31,7 +31,7 @@ pub use agent::AgentFlags;
 pub use checks::AGENT_FEATURES;
 pub use common::{CommonFlags, VersionFlags};
 pub use completion::{Shell, completion};
-pub use containers::{ContainerFlags, NetworkFlags, PortMappingFlags};
+pub use containers::{ContainerFlags, NetworkFlags, PortMappingFlags, isolators};
 pub use definition::{Check, Flag, FlagSet, Kind, Positional, Prefix, Program, ProgramInfo, Status};
 pub use executor::{
     CniPortMapperFlags, DefaultExecutorFlags, DockerExecutorFlags, ExecutorFlags, FetcherFlags, LaunchFlags,

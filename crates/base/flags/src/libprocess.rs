@@ -39,33 +39,33 @@ flag_set! {
         "TLS" {
             enabled: bool = "false", not_yet "TLS is not built"
                 => "Whether TLS is spoken.";
-            support_downgrade: bool = "false"
+            support_downgrade: bool = "false", no_effect "TLS is not built"
                 => "Whether plain text is accepted on the same port.";
-            cert_file: Option<Location>
+            cert_file: Option<Location>, no_effect "TLS is not built"
                 => "File of this process's certificate, in PEM.";
-            key_file: Option<Location>
+            key_file: Option<Location>, no_effect "TLS is not built"
                 => "File of the certificate's key, in PEM.";
-            verify_cert: bool = "false"
+            verify_cert: bool = "false", no_effect "TLS is not built"
                 => "Deprecated: the older name of verify_server_cert.";
-            verify_server_cert: bool = "false"
+            verify_server_cert: bool = "false", no_effect "TLS is not built"
                 => "Whether servers that this process connects to must have a valid certificate.";
-            require_cert: bool = "false"
+            require_cert: bool = "false", no_effect "TLS is not built"
                 => "Deprecated: the older name of require_client_cert.";
-            require_client_cert: bool = "false"
+            require_client_cert: bool = "false", no_effect "TLS is not built"
                 => "Whether clients that connect to this process must have a valid certificate.";
-            verify_ipadd: bool = "false"
+            verify_ipadd: bool = "false", no_effect "TLS is not built"
                 => "Whether an IP address in a certificate's alternative names counts as its name.";
-            verification_depth: u32 = "4"
+            verification_depth: u32 = "4", no_effect "TLS is not built"
                 => "Most certificates in a chain.";
-            ca_dir: Option<Location>
+            ca_dir: Option<Location>, no_effect "TLS is not built"
                 => "Directory of certificates of authorities.";
-            ca_file: Option<Location>
+            ca_file: Option<Location>, no_effect "TLS is not built"
                 => "File of certificates of authorities.";
-            ciphers: String = "AES128-SHA:AES256-SHA:RC4-SHA:DHE-RSA-AES128-SHA:DHE-DSS-AES128-SHA:DHE-RSA-AES256-SHA:DHE-DSS-AES256-SHA", no_effect "only the ciphers that are safe today are offered"
+            ciphers: String = "AES128-SHA:AES256-SHA:RC4-SHA:DHE-RSA-AES128-SHA:DHE-DSS-AES128-SHA:DHE-RSA-AES256-SHA:DHE-DSS-AES256-SHA", no_effect "TLS is not built"
                 => "Ciphers, by their OpenSSL names with : in between.";
-            ecdh_curves: String = "auto", no_effect "only the curves that are safe today are offered"
+            ecdh_curves: String = "auto", no_effect "TLS is not built"
                 => "Elliptic curves, with : in between, or auto.";
-            hostname_validation_scheme: String = "legacy", check checks::validation_scheme
+            hostname_validation_scheme: String = "legacy", check checks::validation_scheme, no_effect "TLS is not built"
                 => "How the name in a certificate is compared: legacy or openssl.";
             enable_ssl_v3: bool = "false", refused "SSL 3.0 is broken: use TLS 1.2 or 1.3"
                 => "No longer possible; only false is accepted.";
@@ -73,9 +73,9 @@ flag_set! {
                 => "No longer possible; only false is accepted.";
             enable_tls_v1_1: bool = "false", refused "TLS 1.1 is broken: use TLS 1.2 or 1.3"
                 => "No longer possible; only false is accepted.";
-            enable_tls_v1_2: bool = "true"
+            enable_tls_v1_2: bool = "true", no_effect "TLS is not built"
                 => "Whether TLS 1.2 is spoken.";
-            enable_tls_v1_3: bool = "false"
+            enable_tls_v1_3: bool = "false", no_effect "TLS is not built"
                 => "Whether TLS 1.3 is spoken.";
         }
     }

@@ -55,19 +55,19 @@ flag_set! {
                 => "Directory for what must outlive this master: the registry. Needed unless the registry is in memory. A directory that is cleaned by itself, such as /tmp, is no good.";
             registry: String = "replicated_log", check checks::registry
                 => "Where the registry is kept: replicated_log, or in_memory for tests.";
-            quorum: Option<u32>, check checks::at_least_one
+            quorum: Option<u32>, check checks::at_least_one, no_effect "there is one master and one replica of the registry"
                 => "How many replicas of the registry must agree: more than half of the masters. Needed with --zk.";
-            log_auto_initialize: bool = "true"
+            log_auto_initialize: bool = "true", no_effect "the replicated log is not built"
                 => "Whether to initialize the replicated log of the registry when it is new. If not, it must be done by hand (mesos-log initialize).";
-            registry_fetch_timeout: Duration = "1mins"
+            registry_fetch_timeout: Duration = "1mins", no_effect "the registry is in memory, where nothing takes time"
                 => "How long reading the registry may take before it counts as failed.";
-            registry_store_timeout: Duration = "20secs"
+            registry_store_timeout: Duration = "20secs", no_effect "the registry is in memory, where nothing takes time"
                 => "How long writing the registry may take before it counts as failed.";
-            registry_gc_interval: Duration = "15mins", check checks::more_than_nothing
+            registry_gc_interval: Duration = "15mins", check checks::more_than_nothing, no_effect "agents that are unreachable or gone are not forgotten"
                 => "How often to look for agents that the registry need no longer remember.";
-            registry_max_agent_age: Duration = "2weeks"
+            registry_max_agent_age: Duration = "2weeks", no_effect "agents that are unreachable or gone are not forgotten"
                 => "How long to remember agents that are unreachable or gone.";
-            registry_max_agent_count: u64 = "102400"
+            registry_max_agent_count: u64 = "102400", no_effect "agents that are unreachable or gone are not forgotten"
                 => "How many agents that are unreachable or gone to remember.";
             registry_strict: bool = "false", refused "strict registries are no longer possible: leave the flag out"
                 => "No longer possible; only false is accepted.";
@@ -82,11 +82,11 @@ flag_set! {
                 => "How long agents have to come back after they were disconnected or a new master was elected, at least 10mins. Then they become unreachable.";
             agent_removal_rate_limit: Option<String>, alias "slave_removal_rate_limit", check checks::rate
                 => "How many agents may be removed in which time for failed health checks, such as 1/10mins or 2/3hrs. Without it, each at once.";
-            recovery_agent_removal_limit: String = "100%", alias "recovery_slave_removal_limit", check checks::percentage
+            recovery_agent_removal_limit: String = "100%", alias "recovery_slave_removal_limit", check checks::percentage, no_effect "the registry is in memory: after a failover no agent is known that could be removed"
                 => "Percentage of agents that may be removed when they do not come back after a failover. If more are missing, the master exits rather than remove them.";
             whitelist: Option<Location>, not_yet "agent whitelists are not built"
                 => "File with the agents whose resources may be offered, a host name on each line; read again and again. Without it, all.";
-            require_agent_domain: bool = "false", not_yet "fault domains of agents are not looked at"
+            require_agent_domain: bool = "false"
                 => "Whether an agent without a fault domain is turned away.";
             max_executors_per_agent: Option<u32>, alias "max_executors_per_slave", not_yet "the isolator network/port_mapping is not built", only_with "port-mapping-isolator"
                 => "How many executors an agent may have, as network/port_mapping gives each a share of the ports.";
@@ -113,13 +113,13 @@ flag_set! {
                 => "Deprecated: the only roles that frameworks may have, with commas in between. Without it, any.";
             weights: Option<String>
                 => "Deprecated: ROLE=WEIGHT with commas in between. Use the endpoint /weights in its place.";
-            allocator_agent_recovery_factor: f64 = "0.8", check checks::fraction
+            allocator_agent_recovery_factor: f64 = "0.8", check checks::fraction, no_effect "the registry is in memory: after a failover no agent is known to be waited for"
                 => "Part of the known agents that must be back after a failover before offers are made.";
-            allocator_recovery_timeout: Duration = "10mins"
+            allocator_recovery_timeout: Duration = "10mins", no_effect "the registry is in memory: after a failover no agent is known to be waited for"
                 => "How long to wait for --allocator_agent_recovery_factor after a failover.";
-            offer_constraints_re2_max_mem: Size = "4KB", no_effect "regular expressions here have one bound, on their program's size"
+            offer_constraints_re2_max_mem: Size = "4KB", no_effect "the bounds of regular expressions here are fixed"
                 => "Most memory for a regular expression in a framework's offer constraints.";
-            offer_constraints_re2_max_program_size: u32 = "100"
+            offer_constraints_re2_max_program_size: u32 = "100", no_effect "the bounds of regular expressions here are fixed"
                 => "Most steps of a regular expression in a framework's offer constraints.";
         }
 
@@ -132,7 +132,7 @@ flag_set! {
                 => "How many completed tasks of each framework to remember.";
             max_unreachable_tasks_per_framework: u64 = "1000"
                 => "How many unreachable tasks of each framework to remember.";
-            publish_per_framework_metrics: bool = "true"
+            publish_per_framework_metrics: bool = "true", no_effect "each framework always has its metrics"
                 => "Whether each framework has its own metrics. With very many frameworks they are too much.";
             rate_limits: Option<Json>, not_yet "rate limits of frameworks are not built"
                 => "Limits on the messages of frameworks, as JSON: {\"limits\": [{\"principal\": \"p\", \"qps\": 55.5}], \"aggregate_default_qps\": 33.3}.";
@@ -143,7 +143,7 @@ flag_set! {
                 => "Whether only authenticated frameworks may register over libprocess.";
             authenticate_agents: bool = "false", alias "authenticate_slaves", not_yet "authentication is not built"
                 => "Whether only authenticated agents may register.";
-            authentication_v0_timeout: Duration = "15secs"
+            authentication_v0_timeout: Duration = "15secs", no_effect "authentication is not built"
                 => "How long an authentication over libprocess may take.";
             authenticate_http_readwrite: bool = "false", alias "authenticate_http", not_yet "authentication is not built"
                 => "Whether HTTP endpoints that change something need authentication.";

