@@ -1,1 +1,71 @@
-//! mesos-agent: wires the agent machine to its edges.
+//! mesos-agent: wires the agent machine to its edges. It decides nothing.
+
+mod config;
+mod detector;
+mod driver;
+mod garbage;
+mod service;
+
+use std::process::ExitCode;
+
+use messor_flags::AgentFlags;
+use messor_http_api::{BuildInfo, Request};
+use messor_runtime::{Daemon, Failure, Listening};
+
+pub use service::{Agent, Options};
+
+/// The program.
+pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
+    let daemon = match messor_runtime::start::<AgentFlags>(arguments, |flags| &flags.logging) {
+        Ok(daemon) => daemon,
+        Err(code) => return code,
+    };
+    match run(&daemon, build) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            daemon.logging.flush();
+            // Said to the user as well when the log goes elsewhere.
+            if daemon.flags.logging.quiet {
+                eprintln!("mesos-agent: {failure}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let Listening { server, hostname } =
+            messor_runtime::listen(&config::address(&daemon.flags), &daemon.libprocess).await?;
+        let options = Options {
+            flags: &daemon.flags,
+            libprocess_ip: daemon.libprocess.ip.clone(),
+            build,
+            hostname,
+            logging: &daemon.logging,
+            process: "slave(1)".to_string(),
+        };
+        let (agent, over) = Agent::start(options, server.net())?;
+        tracing::info!("the agent serves at {}", server.bound_address());
+        let over = async move {
+            let _ = over.await;
+        };
+        messor_runtime::serve(
+            server,
+            move |request, _peer| {
+                let site = agent.site();
+                async move {
+                    match Request::read(request).await {
+                        Ok(request) => site.handle(request).await,
+                        Err(refusal) => refusal,
+                    }
+                }
+            },
+            over,
+        )
+        .await?;
+        Ok(())
+    })
+}

@@ -1,1 +1,63 @@
-//! mesos-master: wires the master machine to its edges.
+//! mesos-master: wires the master machine to its edges. It decides nothing.
+
+mod allocator;
+mod config;
+mod driver;
+mod service;
+
+use std::process::ExitCode;
+
+use messor_flags::MasterFlags;
+use messor_http_api::{BuildInfo, Request};
+use messor_runtime::{Daemon, Failure, Listening};
+
+pub use service::{Master, Options};
+
+/// The program.
+pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
+    let daemon = match messor_runtime::start::<MasterFlags>(arguments, |flags| &flags.logging) {
+        Ok(daemon) => daemon,
+        Err(code) => return code,
+    };
+    match run(&daemon, build) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            daemon.logging.flush();
+            // Said to the user as well when the log goes elsewhere.
+            if daemon.flags.logging.quiet {
+                eprintln!("mesos-master: {failure}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let Listening { server, hostname } =
+            messor_runtime::listen(&config::address(&daemon.flags), &daemon.libprocess).await?;
+        let options = Options { flags: &daemon.flags, build, hostname, logging: &daemon.logging };
+        let (master, over) = Master::start(options, server.net())?;
+        tracing::info!("master {} serves at {}", master.id(), server.bound_address());
+        let over = async move {
+            let _ = over.await;
+        };
+        messor_runtime::serve(
+            server,
+            move |request, _peer| {
+                let site = master.site();
+                async move {
+                    match Request::read(request).await {
+                        Ok(request) => site.handle(request).await,
+                        Err(refusal) => refusal,
+                    }
+                }
+            },
+            over,
+        )
+        .await?;
+        Ok(())
+    })
+}

@@ -1,1 +1,31 @@
-//! Mesos endpoints and v1 calls: names, codes, JSON of answers.
+//! Mesos endpoints and v1 calls: paths, names, codes, the JSON of answers.
+//!
+//! It turns requests into events of the machines, and their views and effects into answers. It must not know how the
+//! machines decide, nor sockets.
+
+// Refusals are HTTP responses, made once a request at most: their size is of no account.
+#![allow(clippy::result_large_err)]
+
+pub mod agent;
+pub mod answer;
+pub mod call;
+pub mod common;
+pub mod document;
+pub mod endpoints;
+pub mod files;
+pub mod gateway;
+pub mod help;
+pub mod info;
+pub mod machine;
+pub mod master;
+pub mod objects;
+pub mod request;
+pub mod respond;
+
+pub use agent::{AgentSite, ContainerUsage, Usage, UsageSource};
+pub use common::{Common, Logging, MetricsSource};
+pub use files::Files;
+pub use info::{BuildInfo, ProgramInfo};
+pub use machine::{Input, Machine};
+pub use master::MasterSite;
+pub use request::Request;

@@ -1,0 +1,134 @@
+//! From flags to what the machine is told.
+
+use std::path::Path;
+
+use messor_agent_core::Config;
+use messor_containerizer::discover;
+use messor_flags::AgentFlags;
+use messor_proto::mesos::{AgentInfo, DomainInfo};
+use messor_proto::{Version, Wire};
+use messor_runtime::{Address, Failure, random_seed};
+use messor_types::{Pid, ResourceFormat, Resources, Role, parse_attributes, parse_resources};
+
+pub fn address(flags: &AgentFlags) -> Address {
+    Address {
+        ip: flags.ip.clone(),
+        port: flags.port,
+        advertise_ip: flags.advertise_ip.clone(),
+        advertise_port: flags.advertise_port,
+        ip_discovery_command: flags.ip_discovery_command.clone(),
+        hostname: flags.hostname.clone(),
+        hostname_lookup: flags.hostname_lookup,
+    }
+}
+
+fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::Words(format!("--{flag}: {error}"))
+}
+
+/// The isolators that are built. Others are refused: a task must not believe that it is isolated.
+const ISOLATORS: [&str; 4] = ["posix/cpu", "posix/mem", "posix/rlimits", "filesystem/posix"];
+
+pub fn isolators(flags: &AgentFlags) -> Result<Vec<&str>, Failure> {
+    let wanted = flags.isolators();
+    match wanted.iter().find(|name| !ISOLATORS.contains(name)) {
+        Some(name) => Err(wrong(
+            "isolation",
+            format!("the isolator '{name}' is not supported yet; there are {}", ISOLATORS.join(", ")),
+        )),
+        None => Ok(wanted),
+    }
+}
+
+/// What the flag says, and for what it leaves out, what the host has.
+fn resources(flags: &AgentFlags, work_dir: &Path) -> Result<Resources, Failure> {
+    let role = Role::parse(&flags.default_role).map_err(|error| wrong("default_role", error))?;
+    let parse = |text: &str| parse_resources(text, &role).map_err(|error| wrong("resources", error));
+    let given = parse(flags.resources.as_deref().unwrap_or_default())?;
+    let named = given.names();
+    let missing = discover(work_dir).missing(|name| named.iter().any(|n| n.as_str() == name));
+    let mut all = given;
+    all += &parse(&missing)?;
+    Ok(all)
+}
+
+pub fn machine(
+    flags: &AgentFlags,
+    pid: Pid,
+    hostname: &str,
+    libprocess_ip: Option<String>,
+    work_dir: &Path,
+) -> Result<Config, Failure> {
+    let attributes = parse_attributes(flags.attributes.as_deref().unwrap_or_default())
+        .map_err(|error| wrong("attributes", error))?;
+    let domain = match &flags.domain {
+        Some(json) => Some(
+            DomainInfo::from_json(json.as_str().as_bytes(), Version::V0)
+                .map_err(|error| wrong("domain", error))?,
+        ),
+        None => None,
+    };
+    let info = AgentInfo {
+        hostname: hostname.to_string(),
+        port: Some(i32::from(pid.address.port())),
+        resources: resources(flags, work_dir)?.to_proto(ResourceFormat::PostRefinement),
+        attributes,
+        domain,
+        ..AgentInfo::default()
+    };
+    let text = |path: &Path| {
+        path.to_str().map(str::to_string).ok_or_else(|| wrong("work_dir", "the path is no UTF-8"))
+    };
+    let launcher_dir =
+        std::path::absolute(&flags.launcher_dir).map_err(|error| wrong("launcher_dir", error))?;
+    let mut config = Config::new(pid, info, &text(work_dir)?, &text(&launcher_dir)?);
+    config.sandbox_directory.clone_from(&flags.containers.sandbox_directory);
+    config.switch_user = flags.switch_user;
+    config.isolation = isolators(flags)?.join(",");
+    config.executor_environment_variables =
+        flags.executor_environment_variables.as_ref().map(|map| map.entries.clone()).unwrap_or_default();
+    config.libprocess_ip = libprocess_ip;
+    config.native_library = std::env::var("MESOS_NATIVE_JAVA_LIBRARY").ok();
+    config.fetcher_stall_timeout = flags.fetcher_stall_timeout;
+    config.registration_backoff_factor = flags.registration_backoff_factor;
+    config.executor_registration_timeout = flags.executor_registration_timeout;
+    config.executor_reregistration_timeout = flags.executor_reregistration_timeout;
+    config.executor_shutdown_grace_period = flags.executor_shutdown_grace_period;
+    config.recovery_timeout = flags.recovery_timeout;
+    config.max_completed_executors_per_framework =
+        usize::try_from(flags.max_completed_executors_per_framework).unwrap_or(usize::MAX);
+    config.seed = random_seed();
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(resources: &str) -> AgentFlags {
+        AgentFlags { resources: Some(resources.to_string()), ..AgentFlags::default() }
+    }
+
+    #[test]
+    fn what_the_flag_leaves_out_is_found_out() {
+        let found = resources(&flags("cpus:0.5;mem:64"), Path::new("/")).unwrap();
+        assert_eq!(found.cpus().unwrap().to_f64(), 0.5);
+        assert!(found.disk().unwrap().to_f64() > 0.0);
+        assert_eq!(found.ports().unwrap().count(), 1001);
+    }
+
+    #[test]
+    fn wrong_values_name_their_flag() {
+        let error = resources(&flags("cpus"), Path::new("/")).unwrap_err().to_string();
+        assert!(error.starts_with("--resources: "), "{error}");
+        let isolated = messor_flags::AgentFlags {
+            containers: messor_flags::ContainerFlags {
+                isolation: "cgroups/mem".to_string(),
+                ..Default::default()
+            },
+            ..AgentFlags::default()
+        };
+        let error = isolators(&isolated).unwrap_err().to_string();
+        assert!(error.contains("cgroups/mem") && error.contains("not supported yet"), "{error}");
+    }
+}

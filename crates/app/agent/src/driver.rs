@@ -1,0 +1,119 @@
+//! The agent machine with its edges: events in, effects carried out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Level, Timer, View};
+use messor_containerizer::Containerizer;
+use messor_http_api::{AgentSite, Files, Machine};
+use messor_net::{Net, NetEvent};
+use messor_runtime::{Driver, Timers};
+use messor_stdx::Time;
+
+use crate::garbage::Garbage;
+
+pub struct AgentDriver {
+    pub agent: Agent,
+    pub site: Arc<AgentSite>,
+    pub net: Net,
+    /// `slave(1)`.
+    pub process: String,
+    pub containerizer: Containerizer,
+    pub garbage: Garbage,
+    pub files: Files,
+    pub work_dir: PathBuf,
+    pub own: Machine<Event, View>,
+    pub timers: Timers<Timer>,
+    pub effects: Vec<Effect>,
+    pub over: bool,
+}
+
+impl AgentDriver {
+    fn carry_out(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            let Some(effect) = self.site.carry_out(effect) else { continue };
+            match effect {
+                Effect::Send { to, name, body } => self.net.send(&self.process, &to, name, body),
+                Effect::Link { pid } => self.net.link(&self.process, &pid),
+                Effect::Unlink { pid } => self.net.unlink(&self.process, &pid),
+                Effect::Container(command) => {
+                    if let ContainerCommand::Launch(launch) = &command {
+                        self.attach(&launch.directory);
+                    }
+                    self.containerizer.command(command);
+                }
+                Effect::Persist { ticket, .. } => {
+                    // Recovery is not built: nothing would read what is written. COMPATIBILITY.md says so.
+                    self.own.event(Event::Persisted { ticket, outcome: Ok(()) });
+                }
+                Effect::ScheduleGc { path } => self.garbage.schedule(&path),
+                Effect::UnscheduleGc { path } => self.garbage.unschedule(&path),
+                Effect::SetTimer { timer, at } => self.timers.set(timer, at),
+                Effect::CancelTimer { timer } => self.timers.cancel(&timer),
+                Effect::Abort { reason } => {
+                    tracing::error!("ending: {reason}");
+                    self.over = true;
+                }
+                Effect::Log { level: Level::Info, line } => tracing::info!("{line}"),
+                Effect::Log { level: Level::Warning, line } => tracing::warn!("{line}"),
+                Effect::Log { level: Level::Error, line } => tracing::error!("{line}"),
+                // Taken by the site above.
+                Effect::StreamOpened { .. }
+                | Effect::Stream { .. }
+                | Effect::CloseStream { .. }
+                | Effect::Reply { .. } => (),
+            }
+        }
+    }
+
+    /// Makes a sandbox readable over HTTP: by its real path, which the web page and tools use, by the link to the
+    /// latest run, and by the short path without the agent.
+    fn attach(&self, directory: &str) {
+        let real = self.work_dir.join(directory);
+        self.files.attach(&real.to_string_lossy(), real.clone());
+        let Some((executor, _)) = directory.rsplit_once("/runs/") else { return };
+        let latest = format!("{executor}/runs/latest");
+        self.files.attach(&self.work_dir.join(&latest).to_string_lossy(), real.clone());
+        if let Some(at) = latest.find("/frameworks/") {
+            self.files.attach(&latest[at..], real);
+        }
+    }
+}
+
+impl Driver for AgentDriver {
+    type Event = Event;
+    type View = View;
+
+    fn handle(&mut self, now: Time, event: Event) {
+        self.agent.handle(now, event, &mut self.effects);
+        self.carry_out();
+    }
+
+    fn network(&mut self, now: Time, event: NetEvent) {
+        let event = match event {
+            NetEvent::Message(packet) => {
+                Event::Message { from: packet.from, name: packet.name, body: packet.body.to_vec() }
+            }
+            NetEvent::Exited { pid, .. } => Event::Exited { pid },
+        };
+        self.handle(now, event);
+    }
+
+    fn timers(&mut self, now: Time) {
+        while let Some(timer) = self.timers.take_due(now) {
+            self.handle(now, Event::Timer(timer));
+        }
+    }
+
+    fn next_timer(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    fn view(&mut self, now: Time) -> Arc<View> {
+        Arc::new(self.agent.view(now))
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}

@@ -1,0 +1,164 @@
+//! An agent in this process: its thread, its containers, its HTTP side, its metrics. mesos-agent has one alone,
+//! mesos-local some beside a master.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use messor_agent_core::{Event, View};
+use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Program};
+use messor_flags::AgentFlags;
+use messor_http_api::common::{Metrics, system_metrics};
+use messor_http_api::{
+    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, ProgramInfo, Usage,
+    UsageSource,
+};
+use messor_net::Net;
+use messor_proto::mesos::ContainerStatus;
+use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::driver::AgentDriver;
+use crate::garbage::{Garbage, Policy};
+use crate::{config, detector};
+
+/// Containers that fetch their artifacts at the same time.
+const PARALLEL_FETCHES: usize = 16;
+
+pub struct Options<'o> {
+    pub flags: &'o AgentFlags,
+    /// LIBPROCESS_IP in the agent's own environment, which executors are told too.
+    pub libprocess_ip: Option<String>,
+    pub build: BuildInfo,
+    pub hostname: String,
+    pub logging: &'o messor_log::Logging,
+    /// `slave(1)`.
+    pub process: String,
+}
+
+pub struct Agent {
+    site: Arc<AgentSite>,
+}
+
+struct AgentMetrics(Machine<Event, View>);
+
+impl MetricsSource for AgentMetrics {
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = Metrics> + Send + '_>> {
+        Box::pin(async {
+            let mut all = match self.0.view().await {
+                Some(view) => view.metrics.clone(),
+                None => Vec::new(),
+            };
+            all.extend(system_metrics().into_iter().map(|(name, value)| (format!("system/{name}"), value)));
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        })
+    }
+}
+
+struct ContainerizerUsage(Containerizer);
+
+impl UsageSource for ContainerizerUsage {
+    fn usage(&self) -> Pin<Box<dyn Future<Output = Usage> + Send + '_>> {
+        Box::pin(async {
+            let mut statistics = self.0.usage().await.unwrap_or_else(|error| {
+                tracing::warn!("cannot tell what containers use: {error}");
+                Default::default()
+            });
+            let found = self.0.containers().into_iter().map(|(container, pid)| {
+                let status = ContainerStatus {
+                    container_id: Some((&container).into()),
+                    executor_pid: pid,
+                    ..ContainerStatus::default()
+                };
+                let statistics = statistics.remove(&container);
+                (container, ContainerUsage { status: Some(status), statistics })
+            });
+            found.collect()
+        })
+    }
+}
+
+impl Agent {
+    /// Starts the threads of an agent. The receiver tells when it wants to end.
+    pub fn start(options: Options<'_>, net: Net) -> Result<(Agent, oneshot::Receiver<()>), Failure> {
+        let Options { flags, libprocess_ip, build, hostname, logging, process } = options;
+        let words = |error: &dyn std::fmt::Display| Failure::Words(error.to_string());
+        let master =
+            flags.master.as_ref().map(|secret| secret.value.as_str().to_string()).unwrap_or_default();
+        let leader = detector::standalone(&master)?;
+        let clock = Clock::start();
+        std::fs::create_dir_all(&flags.work_dir)
+            .map_err(|error| Failure::Words(format!("--work_dir={}: {error}", flags.work_dir)))?;
+        let work_dir = std::fs::canonicalize(&flags.work_dir)
+            .map_err(|error| Failure::Words(format!("--work_dir={}: {error}", flags.work_dir)))?;
+        let pid = net.pid(&process);
+        let machine_config = config::machine(flags, pid, &hostname, libprocess_ip, &work_dir)?;
+        let (machine, inputs) = Machine::new();
+        let mailbox = net.open(&process).map_err(|error| words(&error))?;
+
+        let launcher_dir = Path::new(&machine_config.launcher_dir).to_path_buf();
+        let (containerizer, mut container_events) = Containerizer::new(
+            ContainerizerConfig {
+                work_dir: work_dir.clone(),
+                fetcher: Program::find(&launcher_dir, "mesos-fetcher")?,
+                launcher_dir,
+                frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
+                fetcher_stall_timeout: Some(flags.fetcher_stall_timeout),
+                parallel_fetches: PARALLEL_FETCHES,
+                rlimits: config::isolators(flags)?.iter().any(|name| *name == "posix/rlimits"),
+            },
+            Handle::current(),
+        );
+        let to_machine = machine.clone();
+        tokio::spawn(async move {
+            while let Some(event) = container_events.recv().await {
+                to_machine.event(Event::Container(event));
+            }
+        });
+        let garbage = Garbage::default();
+        tokio::spawn(garbage.clone().run(Policy {
+            work_dir: work_dir.clone(),
+            delay: flags.gc_delay,
+            headroom: flags.gc_disk_headroom,
+            interval: flags.disk_watch_interval,
+        }));
+
+        let files = Files::default();
+        if let Some(log) = logging.file() {
+            files.attach("/slave/log", log);
+        }
+        let common = Common {
+            program: Arc::new(ProgramInfo { build, flags: messor_flags::shown(flags) }),
+            files: files.clone(),
+            logging: Arc::new(LevelLogging(logging.level())),
+            metrics: Arc::new(AgentMetrics(machine.clone())),
+            processes: vec![process.clone()],
+        };
+        let usage = Arc::new(ContainerizerUsage(containerizer.clone()));
+        let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
+        machine.event(Event::Detected { leader: Some(Box::new(leader)) });
+        let driver = AgentDriver {
+            agent: messor_agent_core::Agent::new(machine_config, clock.now()),
+            site: Arc::clone(&site),
+            net,
+            process,
+            containerizer,
+            garbage,
+            files,
+            work_dir,
+            own: machine,
+            timers: Timers::default(),
+            effects: Vec::new(),
+            over: false,
+        };
+        let over = run_machine("agent", clock, driver, mailbox, inputs)?;
+        Ok((Agent { site }, over))
+    }
+
+    pub fn site(&self) -> Arc<AgentSite> {
+        Arc::clone(&self.site)
+    }
+}

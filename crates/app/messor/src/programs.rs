@@ -1,0 +1,169 @@
+//! The programs by name, and where each begins.
+
+use std::process::ExitCode;
+
+use messor_flags::nearest;
+
+/// Where a program begins: with the words after its name.
+type Main = fn(&[String]) -> ExitCode;
+
+enum Body {
+    Built(Main),
+    /// With what is missing.
+    NotBuilt(&'static str),
+}
+
+pub struct Entry {
+    /// As Mesos calls it.
+    pub name: &'static str,
+    /// An older name for the same.
+    pub older: Option<&'static str>,
+    pub about: &'static str,
+    body: Body,
+}
+
+use Body::{Built, NotBuilt};
+
+fn master(words: &[String]) -> ExitCode {
+    messor_master::main(words, crate::build::INFO)
+}
+
+fn agent(words: &[String]) -> ExitCode {
+    messor_agent::main(words, crate::build::INFO)
+}
+
+fn command_executor(words: &[String]) -> ExitCode {
+    messor_executors::command_executor(words.iter().map(Into::into).collect())
+}
+
+const fn entry(name: &'static str, about: &'static str, body: Body) -> Entry {
+    Entry { name, older: None, about, body }
+}
+
+/// Every program of Mesos, in the order in which help lists them.
+pub static PROGRAMS: [Entry; 21] = [
+    entry("mesos-master", "The master: offers the resources of agents to frameworks.", Built(master)),
+    Entry {
+        name: "mesos-agent",
+        older: Some("mesos-slave"),
+        about: "The agent: runs tasks on a machine.",
+        body: Built(agent),
+    },
+    entry(
+        "mesos-local",
+        "A whole cluster in one process, for trying things out.",
+        NotBuilt("start mesos-master and mesos-agent in its place"),
+    ),
+    entry("mesos-execute", "Runs one command on a cluster.", NotBuilt("it is under way")),
+    entry("mesos-resolve", "Prints the address of the leading master.", NotBuilt("it is under way")),
+    entry(
+        "mesos",
+        "The command line of a cluster.",
+        NotBuilt("the HTTP endpoints of master and agent answer in its place"),
+    ),
+    entry(
+        "mesos-ps",
+        "Lists the tasks of a cluster.",
+        NotBuilt("the master's endpoint /tasks answers in its place"),
+    ),
+    entry(
+        "mesos-cat",
+        "Prints a file of a sandbox.",
+        NotBuilt("the agent's endpoint /files/download answers in its place"),
+    ),
+    entry(
+        "mesos-tail",
+        "Prints the end of a file of a sandbox.",
+        NotBuilt("the agent's endpoint /files/read answers in its place"),
+    ),
+    entry("mesos-scp", "Copies a file to all agents.", NotBuilt("scp itself does in its place")),
+    entry(
+        "mesos-log",
+        "Looks after replicated logs.",
+        NotBuilt("the tools of the replicated log come with it"),
+    ),
+    entry(
+        "mesos-usage",
+        "Measures what a tree of processes uses.",
+        NotBuilt("the agent's endpoint /monitor/statistics answers in its place"),
+    ),
+    entry("mesos-executor", "The command executor. Started by the agent.", Built(command_executor)),
+    entry(
+        "mesos-default-executor",
+        "The executor of task groups. Started by the agent.",
+        NotBuilt("task groups need nested containers"),
+    ),
+    entry(
+        "mesos-docker-executor",
+        "The executor of Docker's containers. Started by the agent.",
+        NotBuilt("the docker containerizer is not built"),
+    ),
+    entry(
+        "mesos-containerizer",
+        "Starts containers. Started by the agent.",
+        Built(messor_containerizer::main),
+    ),
+    entry("mesos-fetcher", "Fetches artifacts. Started by the agent.", Built(messor_fetch::main)),
+    entry(
+        "mesos-io-switchboard",
+        "Lets clients attach to containers. Started by the agent.",
+        NotBuilt("containers cannot be attached to"),
+    ),
+    entry(
+        "mesos-tcp-connect",
+        "Tries a TCP connection. Started by executors.",
+        NotBuilt("executors check by themselves"),
+    ),
+    entry(
+        "mesos-logrotate-logger",
+        "Rotates the logs of containers. Started by the agent.",
+        NotBuilt("container loggers are not built"),
+    ),
+    entry(
+        "mesos-cni-port-mapper",
+        "A CNI plugin that maps ports. Started by the agent.",
+        NotBuilt("CNI networks are not built"),
+    ),
+];
+
+impl Entry {
+    /// The name behind `messor`: `master` for `mesos-master`, and `mesos` for itself.
+    pub fn short(&self) -> &'static str {
+        self.name.strip_prefix("mesos-").unwrap_or(self.name)
+    }
+
+    pub fn is_built(&self) -> bool {
+        matches!(self.body, Built(_))
+    }
+
+    pub fn run(&self, words: &[String]) -> ExitCode {
+        match self.body {
+            Built(main) => main(words),
+            NotBuilt(why) => crate::refuse(&format!("{} is not built yet: {why}", self.name)),
+        }
+    }
+}
+
+/// The program that is called so in full.
+pub fn named(name: &str) -> Option<&'static Entry> {
+    PROGRAMS.iter().find(|entry| entry.name == name || entry.older == Some(name))
+}
+
+/// The program that is called so in full or without `mesos-`.
+pub fn meant(name: &str) -> Option<&'static Entry> {
+    named(name).or_else(|| named(&format!("mesos-{name}")))
+}
+
+/// Every name that a link may have.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().flat_map(|entry| std::iter::once(entry.name).chain(entry.older))
+}
+
+/// What to say of a name that nothing has.
+pub fn unknown(name: &str) -> String {
+    let short = names().filter_map(|name| name.strip_prefix("mesos-"));
+    match nearest(name, names().chain(short).chain(crate::commands::NAMES)) {
+        Some(near) => format!("messor: there is no program '{name}'; did you mean {near}?"),
+        None => format!("messor: there is no program '{name}'; 'messor --help' lists them"),
+    }
+}

@@ -1,0 +1,15 @@
+//! What the daemons share: start-up from flags, the port, signals, and the thread that a machine runs on.
+//!
+//! It must not know what a master or an agent is.
+
+mod clock;
+mod machine;
+mod random;
+mod start;
+mod timers;
+
+pub use clock::Clock;
+pub use machine::{Driver, run_machine};
+pub use random::{random_seed, random_uuid};
+pub use start::{Address, Daemon, Failure, LevelLogging, Listening, listen, serve, start};
+pub use timers::Timers;

@@ -1,0 +1,278 @@
+//! The v1 operator API of an agent: POST /slave(1)/api/v1.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use messor_agent_core::{ExecutorView, View};
+use messor_proto::mesos::agent::response::{self, Type as Kind};
+use messor_proto::mesos::agent::{Call, Response, call};
+use messor_proto::mesos::{AgentInfo, Task, TaskInfo, TaskState};
+use messor_proto::{Version, Wire, WireEnum};
+use messor_stdx::Memo;
+
+use super::{AgentSite, ending};
+use crate::answer::{Answer, answer, bad_request, not_supported, text};
+use crate::call::{accepted, decode, respond};
+use crate::common::files_error;
+use crate::document::{self, Object};
+use crate::master::state::V1_SLOT;
+use crate::request::{JSON, MediaType, Request};
+
+fn missing(field: &str) -> Answer {
+    bad_request(format!("failed to validate agent::Call: expecting '{field}' to be present"))
+}
+
+impl AgentSite {
+    pub(super) async fn operator_call(&self, request: &Request) -> Result<Answer, Answer> {
+        use call::Type;
+        let call: Call = decode(request)?;
+        if call.r#type.is_none() {
+            return Err(missing("type"));
+        }
+        let kind = call.r#type();
+        let media = accepted(request)?;
+        let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
+        let common = &self.common;
+        Ok(match kind {
+            Type::Unknown => {
+                return Err(bad_request("failed to validate agent::Call: 'type' is no known call"));
+            }
+            Type::GetHealth => {
+                let get_health = Some(response::GetHealth { healthy: true });
+                respond(&Response { get_health, ..typed(Kind::GetHealth) }, media)
+            }
+            Type::GetFlags => {
+                let get_flags = Some(response::GetFlags { flags: common.flag_messages() });
+                respond(&Response { get_flags, ..typed(Kind::GetFlags) }, media)
+            }
+            Type::GetVersion => {
+                let get_version = Some(response::GetVersion { version_info: common.version_message() });
+                respond(&Response { get_version, ..typed(Kind::GetVersion) }, media)
+            }
+            Type::GetLoggingLevel => {
+                let get_logging_level = Some(response::GetLoggingLevel { level: common.logging.level() });
+                respond(&Response { get_logging_level, ..typed(Kind::GetLoggingLevel) }, media)
+            }
+            Type::SetLoggingLevel => {
+                let wanted = call.set_logging_level.ok_or_else(|| missing("set_logging_level"))?;
+                let nanos = u64::try_from(wanted.duration.nanoseconds)
+                    .map_err(|_| bad_request("'set_logging_level.duration' must not be negative"))?;
+                common.set_level(wanted.level, Duration::from_nanos(nanos))
+            }
+            Type::GetMetrics => {
+                let wanted = call.get_metrics.ok_or_else(|| missing("get_metrics"))?;
+                let nanos = wanted.timeout.and_then(|t| u64::try_from(t.nanoseconds).ok());
+                let metrics =
+                    common.metric_messages(nanos.map_or(Duration::from_secs(60), Duration::from_nanos)).await;
+                let get_metrics = Some(response::GetMetrics { metrics });
+                respond(&Response { get_metrics, ..typed(Kind::GetMetrics) }, media)
+            }
+            Type::ListFiles => {
+                let wanted = call.list_files.ok_or_else(|| missing("list_files"))?;
+                let file_infos = common.files.browse(&wanted.path).map_err(|error| files_error(&error))?;
+                let list_files = Some(response::ListFiles { file_infos });
+                respond(&Response { list_files, ..typed(Kind::ListFiles) }, media)
+            }
+            Type::ReadFile => {
+                let wanted = call.read_file.ok_or_else(|| missing("read_file"))?;
+                let read = common.files.read(&wanted.path, wanted.offset, wanted.length);
+                let (size, data) = read.map_err(|error| files_error(&error))?;
+                let read_file = Some(response::ReadFile { size, data });
+                respond(&Response { read_file, ..typed(Kind::ReadFile) }, media)
+            }
+            Type::GetOperations => {
+                // Operations are refused so far, hence there are never any to show.
+                let get_operations = Some(response::GetOperations::default());
+                respond(&Response { get_operations, ..typed(Kind::GetOperations) }, media)
+            }
+            Type::GetResourceProviders => {
+                let get_resource_providers = Some(response::GetResourceProviders::default());
+                respond(&Response { get_resource_providers, ..typed(Kind::GetResourceProviders) }, media)
+            }
+            Type::GetContainers => {
+                let view = self.machine.view().await.ok_or_else(ending)?;
+                let containers = self.container_messages(&view).await;
+                // Apache Mesos leaves the field out when there are none.
+                let get_containers =
+                    (!containers.is_empty()).then_some(response::GetContainers { containers });
+                respond(&Response { get_containers, ..typed(Kind::GetContainers) }, media)
+            }
+            Type::GetAgent | Type::GetState | Type::GetFrameworks | Type::GetExecutors | Type::GetTasks => {
+                let view = self.machine.view().await.ok_or_else(ending)?;
+                read(kind, &view, media)
+            }
+            // Container calls come with the Mesos containerizer. What names a container that cannot be there yet is
+            // told so; what could start one is told that this is not built.
+            Type::WaitNestedContainer if call.wait_nested_container.is_some() => no_container(),
+            Type::WaitContainer if call.wait_container.is_some() => no_container(),
+            Type::KillNestedContainer if call.kill_nested_container.is_some() => no_container(),
+            Type::KillContainer if call.kill_container.is_some() => no_container(),
+            Type::AttachContainerOutput if call.attach_container_output.is_some() => no_container(),
+            Type::LaunchNestedContainer if call.launch_nested_container.is_none() => {
+                return Err(missing("launch_nested_container"));
+            }
+            _ => return Err(not_supported(kind.wire_name(Version::V1))),
+        })
+    }
+}
+
+fn no_container() -> Answer {
+    text(
+        StatusCode::NOT_FOUND,
+        "there is no such container: nested and standalone containers are not supported yet",
+    )
+}
+
+/// Tasks by where they stand: queued, launched, terminated, completed.
+struct Tasks<'v> {
+    queued: Vec<Task>,
+    launched: Vec<&'v Memo<Task>>,
+    terminated: Vec<&'v Memo<Task>>,
+    completed: Vec<&'v Memo<Task>>,
+}
+
+fn executors(view: &View) -> impl Iterator<Item = &ExecutorView> {
+    let all = || view.frameworks.iter().chain(&view.completed_frameworks);
+    let over = all().flat_map(|f| &f.completed_executors).map(AsRef::as_ref);
+    all().flat_map(|f| &f.executors).chain(over)
+}
+
+fn tasks(view: &View) -> Tasks<'_> {
+    let mut found = Tasks { queued: vec![], launched: vec![], terminated: vec![], completed: vec![] };
+    for framework in view.frameworks.iter().chain(&view.completed_frameworks) {
+        for executor in &framework.executors {
+            let queued = executor.queued_tasks.iter().map(|info| queued_task(info, framework.id.as_str()));
+            found.queued.extend(queued);
+        }
+    }
+    for executor in executors(view) {
+        found.launched.extend(executor.launched_tasks.iter().map(AsRef::as_ref));
+        found.terminated.extend(executor.terminated_tasks.iter().map(AsRef::as_ref));
+        found.completed.extend(executor.completed_tasks.iter().map(AsRef::as_ref));
+    }
+    found
+}
+
+fn queued_task(info: &TaskInfo, framework: &str) -> Task {
+    Task {
+        name: info.name.clone(),
+        task_id: info.task_id.clone(),
+        framework_id: messor_proto::mesos::FrameworkId { value: framework.to_string() },
+        executor_id: info.executor.as_ref().map(|e| e.executor_id.clone()),
+        agent_id: info.agent_id.clone(),
+        state: TaskState::TaskStaging.into(),
+        resources: info.resources.clone(),
+        labels: info.labels.clone(),
+        discovery: info.discovery.clone(),
+        container: info.container.clone(),
+        health_check: info.health_check.clone(),
+        kill_policy: info.kill_policy,
+        limits: info.limits.clone(),
+        ..Task::default()
+    }
+}
+
+fn read(kind: call::Type, view: &Arc<View>, media: MediaType) -> Answer {
+    use call::Type;
+    if media == MediaType::Json {
+        let body = document::object(|o| {
+            o.text("type", kind.wire_name(Version::V1));
+            match kind {
+                Type::GetTasks => o.object("get_tasks", |o| write_tasks(o, view)),
+                Type::GetExecutors => o.object("get_executors", |o| write_executors(o, view)),
+                Type::GetFrameworks => o.object("get_frameworks", |o| write_frameworks(o, view)),
+                Type::GetState => o.object("get_state", |o| {
+                    o.object("get_tasks", |o| write_tasks(o, view));
+                    o.object("get_executors", |o| write_executors(o, view));
+                    o.object("get_frameworks", |o| write_frameworks(o, view));
+                }),
+                _ => o.message("get_agent", &get_agent(view), Version::V1Names),
+            }
+        });
+        return answer(StatusCode::OK, JSON, body);
+    }
+    let mut message = Response { r#type: Some(kind as i32), ..Default::default() };
+    match kind {
+        Type::GetTasks => message.get_tasks = Some(get_tasks(view)),
+        Type::GetExecutors => message.get_executors = Some(get_executors(view)),
+        Type::GetFrameworks => message.get_frameworks = Some(get_frameworks(view)),
+        Type::GetState => {
+            message.get_state = Some(response::GetState {
+                get_tasks: Some(get_tasks(view)),
+                get_executors: Some(get_executors(view)),
+                get_frameworks: Some(get_frameworks(view)),
+            });
+        }
+        _ => message.get_agent = Some(get_agent(view)),
+    }
+    respond(&message, media)
+}
+
+fn get_agent(view: &View) -> response::GetAgent {
+    response::GetAgent {
+        agent_info: Some(AgentInfo::clone(&view.info)),
+        drain_config: view.drain_config,
+        estimated_drain_start_time: view.estimated_drain_start_time.map(crate::master::time_info),
+    }
+}
+
+fn get_tasks(view: &View) -> response::GetTasks {
+    let Tasks { queued, launched, terminated, completed } = tasks(view);
+    let copies = |list: Vec<&Memo<Task>>| list.into_iter().map(|task| Task::clone(task)).collect();
+    response::GetTasks {
+        pending_tasks: Vec::new(),
+        queued_tasks: queued,
+        launched_tasks: copies(launched),
+        terminated_tasks: copies(terminated),
+        completed_tasks: copies(completed),
+    }
+}
+
+fn get_executors(view: &View) -> response::GetExecutors {
+    let running = view.frameworks.iter().flat_map(|f| &f.executors);
+    let all = view.frameworks.iter().chain(&view.completed_frameworks);
+    let over = all.flat_map(|f| &f.completed_executors);
+    let executor = |info: &messor_proto::mesos::ExecutorInfo| response::get_executors::Executor {
+        executor_info: info.clone(),
+    };
+    response::GetExecutors {
+        executors: running.map(|e| executor(&e.info)).collect(),
+        completed_executors: over.map(|e| executor(&e.info)).collect(),
+    }
+}
+
+fn get_frameworks(view: &View) -> response::GetFrameworks {
+    let framework = |f: &messor_agent_core::FrameworkView| response::get_frameworks::Framework {
+        framework_info: f.info.as_ref().clone(),
+    };
+    response::GetFrameworks {
+        frameworks: view.frameworks.iter().map(framework).collect(),
+        completed_frameworks: view.completed_frameworks.iter().map(framework).collect(),
+    }
+}
+
+fn write_tasks(object: &mut Object<'_>, view: &View) {
+    let Tasks { queued, launched, terminated, completed } = tasks(view);
+    object.array("pending_tasks", |_| ());
+    object.messages("queued_tasks", &queued, Version::V1Names);
+    for (name, list) in
+        [("launched_tasks", launched), ("terminated_tasks", terminated), ("completed_tasks", completed)]
+    {
+        object.array(name, |a| {
+            list.into_iter().for_each(|t| a.raw(t.rendering(V1_SLOT, |task| task.to_json(Version::V1Names))));
+        });
+    }
+}
+
+fn write_executors(object: &mut Object<'_>, view: &View) {
+    let found = get_executors(view);
+    object.messages("executors", &found.executors, Version::V1Names);
+    object.messages("completed_executors", &found.completed_executors, Version::V1Names);
+}
+
+fn write_frameworks(object: &mut Object<'_>, view: &View) {
+    let found = get_frameworks(view);
+    object.messages("frameworks", &found.frameworks, Version::V1Names);
+    object.messages("completed_frameworks", &found.completed_frameworks, Version::V1Names);
+}

@@ -1,0 +1,191 @@
+//! What an agent answers: routing, executors' calls and streams, the operator API.
+
+mod calls;
+mod containers;
+pub mod state;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use messor_agent_core::{Effect, Event, Outcome, ReplyId, StreamId, View};
+use messor_proto::mesos::executor::{Call, call};
+use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
+use messor_types::ContainerId;
+
+use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
+use crate::call::{accepted, decode};
+use crate::common::Common;
+use crate::endpoints::ENDPOINTS;
+use crate::gateway::{Gateway, Reply};
+use crate::machine::Machine;
+use crate::request::Request;
+use crate::respond;
+
+/// What the containerizer knows of a container at this moment; either may fail while a container comes or goes.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerUsage {
+    pub status: Option<ContainerStatus>,
+    pub statistics: Option<ResourceStatistics>,
+}
+
+pub type Usage = BTreeMap<ContainerId, ContainerUsage>;
+
+pub trait UsageSource: Send + Sync {
+    /// Of all containers, by one look.
+    fn usage(&self) -> Pin<Box<dyn Future<Output = Usage> + Send + '_>>;
+}
+
+/// The HTTP side of an agent.
+pub struct AgentSite {
+    common: Common,
+    machine: Machine<Event, View>,
+    gateway: Arc<Gateway<Outcome>>,
+    usage: Arc<dyn UsageSource>,
+    /// `slave(1)`: its libprocess id, and the first part of the paths of its endpoints.
+    process: String,
+}
+
+impl AgentSite {
+    pub fn new(
+        common: Common,
+        machine: Machine<Event, View>,
+        usage: Arc<dyn UsageSource>,
+        process: impl Into<String>,
+    ) -> AgentSite {
+        let teller = machine.clone();
+        let gateway =
+            Gateway::new(move |stream| teller.event(Event::StreamClosed { stream: StreamId(stream) }));
+        AgentSite { common, machine, gateway, usage, process: process.into() }
+    }
+
+    /// Whether the path names this agent's process, when several share a port.
+    pub fn owns(&self, path: &str) -> bool {
+        path.strip_prefix('/')
+            .and_then(|p| p.strip_prefix(self.process.as_str()))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    pub async fn handle(&self, request: Request) -> messor_net::Response {
+        if let Some(answer) = self.common.handle(&request).await {
+            return respond::whole(answer);
+        }
+        // `/state` is short for `/slave(1)/state`.
+        let path = match self.owns(&request.path) {
+            true => &request.path[self.process.len() + 1..],
+            false => &request.path,
+        };
+        match path {
+            "/api/v1" => respond::whole(self.operator_call(&request).await.unwrap_or_else(|refusal| refusal)),
+            "/api/v1/executor" => match self.executor_call(&request).await {
+                Ok(response) => response,
+                Err(refusal) => respond::whole(refusal),
+            },
+            _ => respond::whole(self.read(path, &request).await),
+        }
+    }
+
+    async fn read(&self, path: &str, request: &Request) -> Answer {
+        match path {
+            "/health" => return empty(StatusCode::OK),
+            "/flags" => return self.common.flags(request),
+            "/containers" | "/monitor/statistics" => {
+                let Some(view) = self.machine.view().await else { return ending() };
+                return if path == "/containers" {
+                    self.containers(&view, request).await
+                } else {
+                    self.statistics(&view, request).await
+                };
+            }
+            "/state" | "/state.json" => (),
+            _ => return self.not_built(path, request).unwrap_or_else(not_found),
+        }
+        let Some(view) = self.machine.view().await else { return ending() };
+        let program = Arc::clone(&self.common.program);
+        match tokio::task::spawn_blocking(move || state::state(&view, &program)).await {
+            Ok(body) => json(request, body),
+            Err(_) => ending(),
+        }
+    }
+
+    fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {
+        let full = format!("/slave(1){path}");
+        let endpoint = ENDPOINTS.iter().find(|e| !e.built && e.path == full)?;
+        if !endpoint.methods.contains(&request.method.as_str()) {
+            return Some(method_not_allowed(&endpoint.methods.join(", "), &request.method));
+        }
+        if request.method == Method::POST && request.content_type().is_none() {
+            return Some(bad_request("expecting 'Content-Type' to be present"));
+        }
+        Some(not_supported(endpoint.path))
+    }
+
+    /// The v1 executor API.
+    async fn executor_call(&self, request: &Request) -> Result<messor_net::Response, Answer> {
+        let call: Call = decode(request)?;
+        let kind = call.r#type();
+        if call.r#type.is_none() || kind == call::Type::Unknown {
+            return Err(bad_request("failed to validate executor::Call: 'type' is missing or no known call"));
+        }
+        let missing = match kind {
+            call::Type::Subscribe if call.subscribe.is_none() => Some("subscribe"),
+            call::Type::Update if call.update.is_none() => Some("update"),
+            call::Type::Message if call.message.is_none() => Some("message"),
+            _ => None,
+        };
+        if let Some(field) = missing {
+            return Err(bad_request(format!(
+                "failed to validate executor::Call: expecting '{field}' to be present"
+            )));
+        }
+        let (reply, answer) = self.gateway.request();
+        let reply = ReplyId(reply);
+        let call = Box::new(call);
+        if kind == call::Type::Subscribe {
+            let media = accepted(request)?;
+            let stream = self.gateway.prepare(media, false);
+            self.machine.event(Event::Subscribe { stream: StreamId(stream), reply, call });
+            return match answer.await {
+                Ok(Reply::Stream(body, _)) => Ok(respond::stream(body, media, None)),
+                Ok(Reply::Outcome(outcome)) => {
+                    self.gateway.forget(stream);
+                    Err(answer_of(outcome))
+                }
+                Err(_) => Err(ending()),
+            };
+        }
+        self.machine.event(Event::ExecutorCall { reply, call });
+        match answer.await {
+            Ok(Reply::Outcome(outcome)) => Ok(respond::whole(answer_of(outcome))),
+            Ok(Reply::Stream(..)) | Err(_) => Err(ending()),
+        }
+    }
+
+    /// Does what the machine wants done at the HTTP side; gives back what is not for it.
+    pub fn carry_out(&self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::StreamOpened { stream, reply } => self.gateway.open(stream.0, reply.0),
+            Effect::Stream { stream, event } => self.gateway.send(stream.0, event.as_ref()),
+            Effect::CloseStream { stream } => self.gateway.close(stream.0),
+            Effect::Reply { reply, outcome } => self.gateway.reply(reply.0, outcome),
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+pub(crate) fn ending() -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending")
+}
+
+fn answer_of(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Accepted => empty(StatusCode::ACCEPTED),
+        Outcome::Invalid(words) => bad_request(words),
+        Outcome::Forbidden(words) => text(StatusCode::FORBIDDEN, words),
+        Outcome::Unavailable(words) => text(StatusCode::SERVICE_UNAVAILABLE, words),
+        Outcome::NotSupported(words) => text(StatusCode::NOT_IMPLEMENTED, words),
+    }
+}

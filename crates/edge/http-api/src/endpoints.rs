@@ -1,0 +1,98 @@
+//! Every endpoint, once: its path, its methods, what it is for, whether it is built. Help pages come from here, and a
+//! test compares it with what a running 1.11.0 listed.
+
+/// `methods` empty: any.
+pub struct Endpoint {
+    pub path: &'static str,
+    pub methods: &'static [&'static str],
+    pub summary: &'static str,
+    pub built: bool,
+}
+
+const fn built(path: &'static str, methods: &'static [&'static str], summary: &'static str) -> Endpoint {
+    Endpoint { path, methods, summary, built: true }
+}
+
+const fn later(path: &'static str, methods: &'static [&'static str], summary: &'static str) -> Endpoint {
+    Endpoint { path, methods, summary, built: false }
+}
+
+const GET: &[&str] = &["GET"];
+const POST: &[&str] = &["POST"];
+
+pub const ENDPOINTS: &[Endpoint] = &[
+    built("/version", &[], "Version and build of the program."),
+    built("/metrics/snapshot", &[], "Current metrics; timeout=5secs bounds the time it takes."),
+    built("/files/browse", &[], "Lists the folder path=VALUE of a sandbox."),
+    built(
+        "/files/read",
+        &[],
+        "Reads path=VALUE from offset=VALUE, at most length=VALUE bytes; offset=-1 tells the size.",
+    ),
+    built("/files/download", &[], "The file path=VALUE, whole."),
+    built("/files/debug", &[], "Which virtual paths stand for which real ones."),
+    built(
+        "/logging/toggle",
+        &[],
+        "Shows the verbosity of the log, or sets it to level=VALUE for duration=VALUE.",
+    ),
+    built("/system/stats.json", &[], "Load, memory and processors of the machine."),
+    later("/profiler/start", &[], "Starts a profile of the processor's use."),
+    later("/profiler/stop", &[], "Ends a profile and answers with it."),
+    later("/memory-profiler/start", &[], "Starts a profile of memory."),
+    later("/memory-profiler/stop", &[], "Ends a profile of memory."),
+    later("/memory-profiler/state", &[], "Whether memory is being profiled."),
+    later("/memory-profiler/statistics", &[], "Statistics of the memory allocator."),
+    later("/memory-profiler/download/raw", &[], "The last memory profile."),
+    later("/memory-profiler/download/text", &[], "The last memory profile, as text."),
+    later("/memory-profiler/download/graph", &[], "The last memory profile, as a graph."),
+    later(
+        "/allocator/offer_constraints_debug",
+        GET,
+        "Which agents the offer constraints of a framework leave out.",
+    ),
+    later("/registrar(1)/registry", GET, "The registry as it is stored."),
+    built("/master/api/v1", POST, "The v1 operator API: calls as JSON or protobuf."),
+    built("/master/api/v1/scheduler", POST, "The v1 scheduler API: SUBSCRIBE opens a stream of events."),
+    later("/master/create-volumes", POST, "Creates persistent volumes on reserved resources."),
+    later("/master/destroy-volumes", POST, "Destroys persistent volumes."),
+    built("/master/flags", GET, "The flags that the master runs with."),
+    built("/master/frameworks", &[], "Frameworks with their tasks; framework_id=VALUE for one."),
+    built("/master/health", &[], "200 while the master serves."),
+    later("/master/machine/down", POST, "Takes machines under maintenance down."),
+    later("/master/machine/up", POST, "Brings machines back up."),
+    later("/master/maintenance/schedule", &["GET", "POST"], "The maintenance schedule."),
+    later("/master/maintenance/status", GET, "Which machines are draining or down."),
+    later("/master/quota", &["GET", "POST", "DELETE"], "Quotas of roles."),
+    built("/master/redirect", &[], "Redirects to the leading master."),
+    later("/master/reserve", POST, "Reserves resources of an agent for a role."),
+    built("/master/roles", &[], "Roles with their weights and resources."),
+    built("/master/slaves", &[], "Agents with their resources; slave_id=VALUE for one."),
+    built("/master/state", &[], "The whole state of the cluster."),
+    built("/master/state-summary", &[], "Agents and frameworks with counts of their tasks."),
+    built("/master/tasks", &[], "Tasks, latest first: limit, offset, order=asc, framework_id, task_id."),
+    built("/master/teardown", POST, "Ends the framework frameworkId=VALUE and its tasks."),
+    later("/master/unreserve", POST, "Gives reserved resources back."),
+    later("/master/weights", &["GET", "PUT"], "Weights of roles."),
+    built("/slave(1)/api/v1", POST, "The v1 operator API of the agent."),
+    built("/slave(1)/api/v1/executor", POST, "The v1 executor API."),
+    later("/slave(1)/api/v1/resource_provider", POST, "The v1 resource provider API."),
+    later("/slave(1)/containerizer/debug", GET, "Operations of containers that hang."),
+    built("/slave(1)/containers", &[], "Containers with their status and statistics."),
+    built("/slave(1)/flags", GET, "The flags that the agent runs with."),
+    built("/slave(1)/health", &[], "200 while the agent serves."),
+    built("/slave(1)/monitor/statistics", &[], "Statistics of executors."),
+    built("/slave(1)/state", &[], "The whole state of the agent."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_endpoint_is_listed_twice() {
+        let mut paths: Vec<_> = ENDPOINTS.iter().map(|e| e.path).collect();
+        paths.sort_unstable();
+        assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

@@ -1,0 +1,192 @@
+//! Files that may be read over HTTP: virtual paths attached to real ones, and nothing outside of these.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use messor_proto::mesos::FileInfo;
+
+/// As much as one read answers with: 16 pages of 4 KB, as Apache Mesos.
+pub const READ_LIMIT_BYTES: u64 = 16 * 4096;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FilesError {
+    #[error("'{0}' is not attached, or there is no such file")]
+    NotFound(String),
+    #[error("'{0}' is inaccessible: it leads out of what is attached")]
+    Outside(String),
+    #[error("'{0}' is a directory")]
+    Directory(String),
+    #[error("'{path}' cannot be read: {error}")]
+    Io { path: String, error: String },
+}
+
+/// Which virtual paths stand for which real ones. Shared by the endpoints (readers) and the program (that attaches).
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    attached: Arc<RwLock<BTreeMap<String, PathBuf>>>,
+}
+
+fn key(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    parts.join("/")
+}
+
+impl Files {
+    /// Attaches a file or folder under a virtual path; a path attached before stands for the new one from now on.
+    pub fn attach(&self, virtual_path: &str, real: impl Into<PathBuf>) {
+        let mut attached = self.attached.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        attached.insert(key(virtual_path), real.into());
+    }
+
+    pub fn detach(&self, virtual_path: &str) {
+        self.attached.write().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&key(virtual_path));
+    }
+
+    /// All that is attached, for /files/debug.
+    pub fn attached(&self) -> Vec<(String, PathBuf)> {
+        let attached = self.attached.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        attached.iter().map(|(k, v)| (format!("/{k}"), v.clone())).collect()
+    }
+
+    /// The real path that a virtual one stands for: the longest attached prefix, and the rest below it.
+    fn resolve(&self, path: &str) -> Result<PathBuf, FilesError> {
+        let missing = || FilesError::NotFound(path.to_string());
+        let key = key(path);
+        let mut prefix = key.as_str();
+        let (root, rest) = loop {
+            let found =
+                self.attached.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(prefix).cloned();
+            if let Some(root) = found {
+                break (root, key[prefix.len()..].trim_start_matches('/').to_string());
+            }
+            prefix = prefix.rsplit_once('/').ok_or_else(missing)?.0;
+        };
+        let canonical = |path: &Path| {
+            path.canonicalize().map_err(|error| match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => missing(),
+                _ => FilesError::Io { path: path.display().to_string(), error: error.to_string() },
+            })
+        };
+        let root = canonical(&root)?;
+        if rest.is_empty() {
+            return Ok(root);
+        }
+        let real = canonical(&root.join(rest))?;
+        if real.starts_with(&root) { Ok(real) } else { Err(FilesError::Outside(path.to_string())) }
+    }
+
+    /// What is in a folder, by name. A file answers with an empty list, as in Apache Mesos.
+    pub fn browse(&self, path: &str) -> Result<Vec<FileInfo>, FilesError> {
+        let real = self.resolve(path)?;
+        if !real.is_dir() {
+            return Ok(Vec::new());
+        }
+        let entries = fs::read_dir(&real)
+            .map_err(|error| FilesError::Io { path: path.to_string(), error: error.to_string() })?;
+        let base = path.trim_end_matches('/');
+        let mut found: Vec<FileInfo> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                // A link is told as what it leads to; one that leads nowhere as itself.
+                let metadata = fs::metadata(entry.path()).or_else(|_| entry.metadata()).ok()?;
+                Some(file_info(format!("{base}/{name}"), &metadata))
+            })
+            .collect();
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// The size of a file and what is in it from `offset`: at most `length` and `READ_LIMIT_BYTES` bytes.
+    pub fn read(&self, path: &str, offset: u64, length: Option<u64>) -> Result<(u64, Vec<u8>), FilesError> {
+        let (mut file, size) = self.open(path)?;
+        let length = length.unwrap_or(u64::MAX).min(READ_LIMIT_BYTES);
+        if offset >= size || length == 0 {
+            return Ok((size, Vec::new()));
+        }
+        let failed =
+            |error: std::io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut data = Vec::new();
+        file.take(length).read_to_end(&mut data).map_err(failed)?;
+        Ok((size, data))
+    }
+
+    /// An open file and its size, for a download.
+    pub fn open(&self, path: &str) -> Result<(File, u64), FilesError> {
+        let real = self.resolve(path)?;
+        let failed =
+            |error: std::io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
+        let metadata = fs::metadata(&real).map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(FilesError::Directory(path.to_string()));
+        }
+        if !metadata.is_file() {
+            // A pipe or a device would block the reader, or never end.
+            return Err(FilesError::Io {
+                path: path.to_string(),
+                error: "it is no regular file".to_string(),
+            });
+        }
+        let file = File::open(&real).map_err(failed)?;
+        Ok((file, metadata.len()))
+    }
+}
+
+fn file_info(path: String, metadata: &Metadata) -> FileInfo {
+    FileInfo {
+        path,
+        nlink: i32::try_from(metadata.nlink()).ok(),
+        size: Some(metadata.len()),
+        mtime: Some(messor_proto::mesos::TimeInfo {
+            nanoseconds: metadata.mtime().saturating_mul(1_000_000_000),
+        }),
+        mode: Some(metadata.permissions().mode()),
+        uid: Some(metadata.uid().to_string()),
+        gid: Some(metadata.gid().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> (tempfile::TempDir, Files) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("run")).unwrap();
+        fs::write(folder.path().join("run/stdout"), "hello\n").unwrap();
+        fs::write(folder.path().join("secret"), "no").unwrap();
+        std::os::unix::fs::symlink("../secret", folder.path().join("run/link")).unwrap();
+        let files = Files::default();
+        files.attach("/sandbox", folder.path().join("run"));
+        (folder, files)
+    }
+
+    #[test]
+    fn reads_what_is_attached() {
+        let (_folder, files) = sandbox();
+        assert_eq!(files.read("/sandbox/stdout", 0, None), Ok((6, b"hello\n".to_vec())));
+        assert_eq!(files.read("sandbox/stdout/", 1, Some(3)), Ok((6, b"ell".to_vec())));
+        assert_eq!(files.read("/sandbox/stdout", 100, None), Ok((6, vec![])));
+        let names: Vec<String> = files.browse("/sandbox").unwrap().into_iter().map(|f| f.path).collect();
+        assert_eq!(names, ["/sandbox/link", "/sandbox/stdout"]);
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        let (_folder, files) = sandbox();
+        assert_eq!(files.read("/sandbox/link", 0, None), Err(FilesError::Outside("/sandbox/link".into())));
+        assert_eq!(
+            files.read("/sandbox/../secret", 0, None),
+            Err(FilesError::Outside("/sandbox/../secret".into()))
+        );
+        assert_eq!(files.read("/etc/passwd", 0, None), Err(FilesError::NotFound("/etc/passwd".into())));
+        assert_eq!(files.read("/sandbox", 0, None), Err(FilesError::Directory("/sandbox".into())));
+        files.detach("/sandbox");
+        assert!(matches!(files.browse("/sandbox"), Err(FilesError::NotFound(_))));
+    }
+}

@@ -1,0 +1,166 @@
+//! The v1 operator API: POST /api/v1. Reads come from a view, changes go to the machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use messor_master_core::{Event, OperatorCall, ReplyId, StreamId, View};
+use messor_net::Response as HttpResponse;
+use messor_proto::mesos::master::response::{self, Type as Kind};
+use messor_proto::mesos::master::{Call, Event as OperatorEvent, Response, call, event};
+use messor_proto::{Version, WireEnum};
+
+use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, reads, redirect};
+use crate::answer::{Answer, answer, bad_request, not_supported};
+use crate::call::{accepted, decode, respond as respond_message};
+use crate::common::files_error;
+use crate::request::{JSON, MediaType, Request};
+use crate::respond;
+
+impl MasterSite {
+    pub(super) async fn operator_call(&self, request: &Request) -> HttpResponse {
+        match self.operator_call_or_refusal(request).await {
+            Ok(response) => response,
+            Err(refusal) => respond::whole(refusal),
+        }
+    }
+
+    async fn operator_call_or_refusal(&self, request: &Request) -> Result<HttpResponse, Answer> {
+        let call: Call = decode(request)?;
+        let kind = kind_of(&call)?;
+        let media = accepted(request)?;
+        if kind == call::Type::Subscribe {
+            return self.operator_subscribe(media).await;
+        }
+        self.whole_answer(kind, call, media).await.map(respond::whole)
+    }
+
+    async fn whole_answer(&self, kind: call::Type, call: Call, media: MediaType) -> Result<Answer, Answer> {
+        use call::Type;
+        let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
+        let common = &self.common;
+        Ok(match kind {
+            Type::GetHealth => {
+                let get_health = Some(response::GetHealth { healthy: true });
+                respond_message(&Response { get_health, ..typed(Kind::GetHealth) }, media)
+            }
+            Type::GetFlags => {
+                let get_flags = Some(response::GetFlags { flags: common.flag_messages() });
+                respond_message(&Response { get_flags, ..typed(Kind::GetFlags) }, media)
+            }
+            Type::GetVersion => {
+                let get_version = Some(response::GetVersion { version_info: common.version_message() });
+                respond_message(&Response { get_version, ..typed(Kind::GetVersion) }, media)
+            }
+            Type::GetLoggingLevel => {
+                let get_logging_level = Some(response::GetLoggingLevel { level: common.logging.level() });
+                respond_message(&Response { get_logging_level, ..typed(Kind::GetLoggingLevel) }, media)
+            }
+            Type::SetLoggingLevel => {
+                let wanted = call.set_logging_level.ok_or_else(|| missing("set_logging_level"))?;
+                let nanos = u64::try_from(wanted.duration.nanoseconds)
+                    .map_err(|_| bad_request("'set_logging_level.duration' must not be negative"))?;
+                common.set_level(wanted.level, Duration::from_nanos(nanos))
+            }
+            Type::GetMetrics => {
+                let wanted = call.get_metrics.ok_or_else(|| missing("get_metrics"))?;
+                let nanos = wanted.timeout.and_then(|t| u64::try_from(t.nanoseconds).ok());
+                let metrics =
+                    common.metric_messages(nanos.map_or(Duration::from_secs(60), Duration::from_nanos)).await;
+                let get_metrics = Some(response::GetMetrics { metrics });
+                respond_message(&Response { get_metrics, ..typed(Kind::GetMetrics) }, media)
+            }
+            Type::ListFiles => {
+                let wanted = call.list_files.ok_or_else(|| missing("list_files"))?;
+                let file_infos = common.files.browse(&wanted.path).map_err(|error| files_error(&error))?;
+                let list_files = Some(response::ListFiles { file_infos });
+                respond_message(&Response { list_files, ..typed(Kind::ListFiles) }, media)
+            }
+            Type::ReadFile => {
+                let wanted = call.read_file.ok_or_else(|| missing("read_file"))?;
+                let read = common.files.read(&wanted.path, wanted.offset, wanted.length);
+                let (size, data) = read.map_err(|error| files_error(&error))?;
+                let read_file = Some(response::ReadFile { size, data });
+                respond_message(&Response { read_file, ..typed(Kind::ReadFile) }, media)
+            }
+            Type::Teardown => {
+                let wanted = call.teardown.ok_or_else(|| missing("teardown"))?;
+                let framework = (&wanted.framework_id).into();
+                self.change(None, OperatorCall::Teardown { framework }).await
+            }
+            _ => match Kind::try_from(kind as i32)
+                .ok()
+                .filter(|k| k.wire_name(Version::V1) == kind.wire_name(Version::V1))
+            {
+                Some(read) => self.read(read, media).await?,
+                None => return Err(not_supported(kind.wire_name(Version::V1))),
+            },
+        })
+    }
+
+    /// A read that needs the state of the cluster.
+    async fn read(&self, kind: Kind, media: MediaType) -> Result<Answer, Answer> {
+        let view = self.machine.view().await.ok_or_else(ending)?;
+        if view.elected_time.is_none() {
+            return Err(redirect(&view, "/master/api/v1"));
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            if media == MediaType::Json
+                && let Some(body) = reads::json_of(kind, &view)
+            {
+                return Some(answer(StatusCode::OK, JSON, body));
+            }
+            reads::message_of(kind, &view).map(|message| respond_message(&message, media))
+        });
+        written.await.map_err(|_| ending())?.ok_or_else(|| not_supported(kind.wire_name(Version::V1)))
+    }
+
+    async fn operator_subscribe(&self, media: MediaType) -> Result<HttpResponse, Answer> {
+        let stream = self.gateway.prepare(media, true);
+        let (reply, answer) = self.gateway.request();
+        self.machine.event(Event::OperatorSubscribe {
+            stream: StreamId(stream),
+            reply: ReplyId(reply),
+            principal: None,
+        });
+        self.opened(stream, answer, media, false).await
+    }
+}
+
+fn missing(field: &str) -> Answer {
+    bad_request(format!("failed to validate master::Call: expecting '{field}' to be present"))
+}
+
+/// The type of a call, once the field that goes with it is there.
+fn kind_of(call: &Call) -> Result<call::Type, Answer> {
+    use call::Type;
+    if call.r#type.is_none() {
+        return Err(missing("type"));
+    }
+    let kind = call.r#type();
+    let present = match kind {
+        Type::Unknown => return Err(bad_request("failed to validate master::Call: 'type' is no known call")),
+        Type::GetMetrics => call.get_metrics.is_some(),
+        Type::SetLoggingLevel => call.set_logging_level.is_some(),
+        Type::ListFiles => call.list_files.is_some(),
+        Type::ReadFile => call.read_file.is_some(),
+        Type::Teardown => call.teardown.is_some(),
+        Type::UnreserveResources => call.unreserve_resources.is_some(),
+        Type::ReserveResources => call.reserve_resources.is_some(),
+        _ => true,
+    };
+    let name = kind.wire_name(Version::V1).to_lowercase();
+    if present { Ok(kind) } else { Err(missing(&name)) }
+}
+
+/// The first event of an operator's stream, as a message.
+pub(super) fn subscribed(view: &Arc<View>) -> OperatorEvent {
+    OperatorEvent {
+        r#type: Some(event::Type::Subscribed.into()),
+        subscribed: Some(event::Subscribed {
+            get_state: Some(reads::get_state(view)),
+            heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL_SECS),
+        }),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,195 @@
+//! What a master answers: routing, calls, streams.
+
+mod calls;
+mod model;
+pub(crate) use model::time_info;
+pub mod reads;
+mod scheduler;
+pub mod state;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use messor_master_core::{Effect, Event, OperatorCall, Outcome, ReplyId, StreamId, View};
+use messor_types::FrameworkId;
+
+use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
+use crate::common::Common;
+use crate::endpoints::ENDPOINTS;
+use crate::gateway::{Gateway, Reply, record};
+use crate::machine::Machine;
+use crate::request::{MediaType, Request};
+use crate::respond;
+
+/// The libprocess id of a master, and the first part of the paths of its endpoints.
+pub const PROCESS: &str = "master";
+
+/// Both event streams say this often that they are alive.
+pub const HEARTBEAT_INTERVAL_SECS: f64 = 15.0;
+
+/// The HTTP side of a master.
+pub struct MasterSite {
+    common: Common,
+    machine: Machine<Event, View>,
+    gateway: Arc<Gateway<Outcome>>,
+}
+
+impl MasterSite {
+    pub fn new(common: Common, machine: Machine<Event, View>) -> MasterSite {
+        let teller = machine.clone();
+        let gateway =
+            Gateway::new(move |stream| teller.event(Event::StreamClosed { stream: StreamId(stream) }));
+        MasterSite { common, machine, gateway }
+    }
+
+    /// Whether this site answers the path, when several share a port.
+    pub fn owns(path: &str) -> bool {
+        path.strip_prefix("/master").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    pub async fn handle(&self, request: Request) -> messor_net::Response {
+        if let Some(answer) = self.common.handle(&request).await {
+            return respond::whole(answer);
+        }
+        // `/state` is short for `/master/state`, and `x.json` is the older name of the read `x`.
+        let path =
+            request.path.strip_prefix("/master").filter(|p| p.starts_with('/')).unwrap_or(&request.path);
+        let path = path.strip_suffix(".json").unwrap_or(path);
+        match path {
+            "/api/v1" => self.operator_call(&request).await,
+            "/api/v1/scheduler" => self.scheduler_call(&request).await,
+            _ => respond::whole(self.read_or_change(path, &request).await),
+        }
+    }
+
+    async fn read_or_change(&self, path: &str, request: &Request) -> Answer {
+        match path {
+            "/health" => return empty(StatusCode::OK),
+            "/flags" => return self.common.flags(request),
+            "/teardown" => return self.teardown(request).await,
+            _ => (),
+        }
+        if let Some(refusal) = self.not_built(path, request) {
+            return refusal;
+        }
+        if !matches!(
+            path,
+            "/state" | "/state-summary" | "/slaves" | "/frameworks" | "/tasks" | "/roles" | "/redirect"
+        ) {
+            return not_found();
+        }
+        let Some(view) = self.machine.view().await else { return ending() };
+        if path == "/redirect" || view.elected_time.is_none() {
+            return redirect(&view, if path == "/redirect" { "" } else { &request.path });
+        }
+        let program = Arc::clone(&self.common.program);
+        let query = request.query.clone();
+        let path = path.to_string();
+        // Writing a large document takes a while: not on a thread that serves others.
+        let written = tokio::task::spawn_blocking(move || match path.as_str() {
+            "/state" => Ok(state::state(&view, &program)),
+            "/state-summary" => Ok(state::state_summary(&view, &program)),
+            "/slaves" => Ok(state::slaves(&view, &query)),
+            "/frameworks" => Ok(state::frameworks_document(&view, &query)),
+            "/tasks" => state::tasks(&view, &query),
+            _ => Ok(state::roles(&view)),
+        })
+        .await;
+        match written {
+            Ok(Ok(body)) => json(request, body),
+            Ok(Err(wrong)) => bad_request(wrong),
+            Err(_) => ending(),
+        }
+    }
+
+    /// An endpoint of the table that is not built: its methods are checked, then it says so.
+    fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {
+        let path = if path.starts_with("/quota/") { "/quota" } else { path };
+        let full = format!("/{PROCESS}{path}");
+        let endpoint = ENDPOINTS.iter().find(|e| !e.built && (e.path == full || e.path == request.path))?;
+        let used = request.method.as_str();
+        if !endpoint.methods.is_empty() && !endpoint.methods.contains(&used) {
+            return Some(method_not_allowed(&endpoint.methods.join(", "), &request.method));
+        }
+        Some(not_supported(endpoint.path))
+    }
+
+    async fn teardown(&self, request: &Request) -> Answer {
+        if request.method != Method::POST {
+            return method_not_allowed("POST", &request.method);
+        }
+        let body = String::from_utf8_lossy(&request.body);
+        let form = match messor_codec::target::Query::parse(&body) {
+            Ok(form) => form,
+            Err(error) => return bad_request(format!("failed to read the form in the body: {error}")),
+        };
+        let Some(id) = form.get("frameworkId").filter(|id| !id.is_empty()) else {
+            return bad_request("missing 'frameworkId' in the form of the body");
+        };
+        self.change(None, OperatorCall::Teardown { framework: FrameworkId::new(id) }).await
+    }
+
+    /// Asks the machine for a change and waits for its word.
+    async fn change(&self, principal: Option<String>, call: OperatorCall) -> Answer {
+        let (reply, answer) = self.gateway.request();
+        self.machine.event(Event::Operator { reply: ReplyId(reply), principal, call });
+        match answer.await {
+            Ok(Reply::Outcome(outcome)) => answer_of(outcome),
+            Ok(Reply::Stream(..)) | Err(_) => ending(),
+        }
+    }
+
+    /// Does what the machine wants done at the HTTP side; gives back what is not for it.
+    pub fn carry_out(&self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::StreamOpened { stream, reply } => self.gateway.open(stream.0, reply.0),
+            Effect::Stream { stream, event } => self.gateway.send(stream.0, event.as_ref()),
+            Effect::CloseStream { stream } => self.gateway.close(stream.0),
+            Effect::Reply { reply, outcome } => self.gateway.reply(reply.0, outcome),
+            Effect::OperatorStreamOpened { stream, reply, view } => {
+                let first = match self.gateway.media(stream.0) {
+                    Some(MediaType::Json) => messor_codec::recordio::encode(&reads::subscribed_json(
+                        &view,
+                        HEARTBEAT_INTERVAL_SECS,
+                    ))
+                    .into(),
+                    _ => record(&calls::subscribed(&view), MediaType::Protobuf),
+                };
+                self.gateway.send_bytes(stream.0, first);
+                self.gateway.open(stream.0, reply.0);
+            }
+            Effect::Publish { event } => self.gateway.publish(|media| record(event.as_ref(), media)),
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+pub(crate) fn ending() -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the master is ending")
+}
+
+pub(crate) fn answer_of(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Done => empty(StatusCode::OK),
+        Outcome::Accepted => empty(StatusCode::ACCEPTED),
+        Outcome::Invalid(words) => bad_request(words),
+        Outcome::Forbidden(words) => text(StatusCode::FORBIDDEN, words),
+        Outcome::NotFound(words) => text(StatusCode::NOT_FOUND, words),
+        Outcome::Conflict(words) => text(StatusCode::CONFLICT, words),
+        Outcome::Unavailable(words) => text(StatusCode::SERVICE_UNAVAILABLE, words),
+        Outcome::NotSupported(words) => text(StatusCode::NOT_IMPLEMENTED, words),
+    }
+}
+
+/// To the same path on the leading master, by the name it gives itself. Without a scheme, so that it stays the same.
+pub(crate) fn redirect(view: &View, path: &str) -> Answer {
+    let Some(leader) = &view.leader else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "no leader elected");
+    };
+    let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
+    if let Ok(value) = HeaderValue::from_str(&format!("//{}:{}{path}", leader.hostname(), leader.port)) {
+        answer.headers_mut().insert(header::LOCATION, value);
+    }
+    answer
+}

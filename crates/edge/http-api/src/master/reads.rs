@@ -1,0 +1,198 @@
+//! The v1 reads of a master. As protobuf an answer is a message; as JSON the large ones are written by hand, because
+//! Apache Mesos shows their empty lists and because tasks are printed once a change.
+
+use std::sync::Arc;
+
+use messor_master_core::View;
+use messor_proto::mesos::master::{Response, response};
+use messor_proto::mesos::{Role, Task};
+use messor_proto::{Version, Wire};
+use messor_stdx::Memo;
+use messor_types::{Resource, ResourceFormat, ResourceQuantities};
+
+use super::model;
+use super::state::{V1_SLOT, allocated_to, known_roles};
+use crate::document::{self, Array, Object};
+
+/// The tasks of all frameworks: running, unreachable, completed.
+fn tasks_of(view: &View) -> [Vec<&Arc<Memo<Task>>>; 3] {
+    let all = || view.frameworks.iter().chain(&view.completed_frameworks);
+    [
+        all().flat_map(|f| &f.tasks).collect(),
+        all().flat_map(|f| &f.unreachable_tasks).collect(),
+        all().flat_map(|f| &f.completed_tasks).collect(),
+    ]
+}
+
+pub fn get_tasks(view: &View) -> response::GetTasks {
+    let [tasks, unreachable_tasks, completed_tasks] =
+        tasks_of(view).map(|list| list.into_iter().map(|t| Task::clone(t)).collect::<Vec<_>>());
+    response::GetTasks { tasks, unreachable_tasks, completed_tasks, ..Default::default() }
+}
+
+fn write_tasks(object: &mut Object<'_>, view: &View) {
+    for (name, list) in ["tasks", "unreachable_tasks", "completed_tasks"].into_iter().zip(tasks_of(view)) {
+        object.array(name, |a| list.into_iter().for_each(|t| task(a, t)));
+    }
+}
+
+fn task(array: &mut Array<'_>, task: &Memo<Task>) {
+    array.raw(task.rendering(V1_SLOT, |task| task.to_json(Version::V1Names)));
+}
+
+pub fn get_executors(view: &View) -> response::GetExecutors {
+    let executors = view
+        .frameworks
+        .iter()
+        .chain(&view.completed_frameworks)
+        .flat_map(|f| &f.executors)
+        .map(|(agent, info)| response::get_executors::Executor {
+            executor_info: info.as_ref().clone(),
+            agent_id: agent.into(),
+        })
+        .collect();
+    response::GetExecutors { executors, ..Default::default() }
+}
+
+pub fn get_frameworks(view: &View) -> response::GetFrameworks {
+    response::GetFrameworks {
+        frameworks: view.frameworks.iter().map(model::framework).collect(),
+        completed_frameworks: view.completed_frameworks.iter().map(model::framework).collect(),
+        ..Default::default()
+    }
+}
+
+pub fn get_agents(view: &View) -> response::GetAgents {
+    response::GetAgents {
+        agents: view.agents.iter().map(|agent| model::agent(agent)).collect(),
+        recovered_agents: view.recovered_agents.iter().map(|info| info.as_ref().clone()).collect(),
+    }
+}
+
+pub fn get_state(view: &View) -> response::GetState {
+    response::GetState {
+        get_tasks: Some(get_tasks(view)),
+        get_executors: Some(get_executors(view)),
+        get_frameworks: Some(get_frameworks(view)),
+        get_agents: Some(get_agents(view)),
+    }
+}
+
+/// What GET_ROLES shows; other scalars it leaves out, as 1.11.0 does.
+const SHOWN: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
+
+pub fn get_roles(view: &View) -> response::GetRoles {
+    let roles = known_roles(view)
+        .into_iter()
+        .map(|(name, frameworks)| {
+            let mut sum = ResourceQuantities::new();
+            for framework in &view.frameworks {
+                for resources in [&framework.used, &framework.offered] {
+                    sum += &allocated_to(resources, &name);
+                }
+            }
+            Role {
+                weight: view
+                    .weights
+                    .iter()
+                    .find(|(role, _)| *role == name)
+                    .map_or(1.0, |(_, weight)| *weight),
+                frameworks: frameworks.iter().map(|f| (&f.framework.id).into()).collect(),
+                resources: sum
+                    .iter()
+                    .filter(|(name, _)| SHOWN.contains(&name.as_str()))
+                    .map(|(name, amount)| Resource::scalar(name.as_str(), amount.to_f64()))
+                    .map(|resource| resource.to_proto(ResourceFormat::PostRefinement))
+                    .collect(),
+                name,
+            }
+        })
+        .collect();
+    response::GetRoles { roles }
+}
+
+pub fn get_master(view: &View) -> response::GetMaster {
+    response::GetMaster {
+        master_info: Some(view.info.as_ref().clone()),
+        start_time: Some(view.start_time.as_secs_f64()),
+        elected_time: view.elected_time.map(|t| t.as_secs_f64()),
+    }
+}
+
+fn write_agents(object: &mut Object<'_>, view: &View) {
+    object.array("agents", |a| {
+        for agent in &view.agents {
+            a.raw(agent.rendering(V1_SLOT, |agent| model::agent(agent).to_json(Version::V1Names)));
+        }
+    });
+    object.array("recovered_agents", |a| {
+        view.recovered_agents.iter().for_each(|info| a.message(info.as_ref(), Version::V1Names));
+    });
+}
+
+fn write_frameworks(object: &mut Object<'_>, view: &View) {
+    for (name, list) in
+        [("frameworks", &view.frameworks), ("completed_frameworks", &view.completed_frameworks)]
+    {
+        object.array(name, |a| list.iter().for_each(|f| a.message(&model::framework(f), Version::V1Names)));
+    }
+}
+
+fn write_executors(object: &mut Object<'_>, view: &View) {
+    object.messages("executors", &get_executors(view).executors, Version::V1Names);
+}
+
+fn write_state(object: &mut Object<'_>, view: &View) {
+    object.object("get_tasks", |o| write_tasks(o, view));
+    object.object("get_executors", |o| write_executors(o, view));
+    object.object("get_frameworks", |o| write_frameworks(o, view));
+    object.object("get_agents", |o| write_agents(o, view));
+}
+
+/// The JSON of the reads whose empty lists show; None for the others, which are plain messages.
+pub fn json_of(kind: response::Type, view: &View) -> Option<Vec<u8>> {
+    use response::Type;
+    type Write = fn(&mut Object<'_>, &View);
+    let (kind_name, name, write): (&str, &str, Write) = match kind {
+        Type::GetTasks => ("GET_TASKS", "get_tasks", write_tasks),
+        Type::GetExecutors => ("GET_EXECUTORS", "get_executors", write_executors),
+        Type::GetFrameworks => ("GET_FRAMEWORKS", "get_frameworks", write_frameworks),
+        Type::GetAgents => ("GET_AGENTS", "get_agents", write_agents),
+        Type::GetState => ("GET_STATE", "get_state", write_state),
+        _ => return None,
+    };
+    Some(document::object(|o| {
+        o.text("type", kind_name);
+        o.object(name, |o| write(o, view));
+    }))
+}
+
+/// The first event of an operator's stream.
+pub fn subscribed_json(view: &View, heartbeat_secs: f64) -> Vec<u8> {
+    document::object(|o| {
+        o.text("type", "SUBSCRIBED");
+        o.object("subscribed", |o| {
+            o.object("get_state", |o| write_state(o, view));
+            o.double("heartbeat_interval_seconds", heartbeat_secs);
+        });
+    })
+}
+
+/// The answer to a read as a message.
+pub fn message_of(kind: response::Type, view: &View) -> Option<Response> {
+    use response::Type;
+    let mut answer = Response { r#type: Some(kind.into()), ..Default::default() };
+    match kind {
+        Type::GetTasks => answer.get_tasks = Some(get_tasks(view)),
+        Type::GetExecutors => answer.get_executors = Some(get_executors(view)),
+        Type::GetFrameworks => answer.get_frameworks = Some(get_frameworks(view)),
+        Type::GetAgents => answer.get_agents = Some(get_agents(view)),
+        Type::GetState => answer.get_state = Some(get_state(view)),
+        Type::GetRoles => answer.get_roles = Some(get_roles(view)),
+        Type::GetMaster => answer.get_master = Some(get_master(view)),
+        // Operations other than LAUNCH are refused so far, hence there are never any to show.
+        Type::GetOperations => answer.get_operations = Some(response::GetOperations::default()),
+        _ => return None,
+    }
+    Some(answer)
+}

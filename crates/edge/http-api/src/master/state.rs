@@ -1,0 +1,445 @@
+//! The v0 reads of a master: /state, /state-summary, /slaves, /frameworks, /tasks, /roles.
+//!
+//! Tasks and agents are printed once a change (their `Memo`); the rest of a document is mostly copying.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use messor_codec::target::Query;
+use messor_master_core::{AgentView, FrameworkRecord, FrameworkView, View};
+use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info};
+use messor_proto::{Version, WireEnum};
+use messor_stdx::Memo;
+use messor_types::{ResourceFormat, ResourceQuantities, Resources};
+
+use crate::document::{self, Array, Object};
+use crate::info::{BuildInfo, ProgramInfo};
+use crate::objects;
+
+/// The rendering slot of `Memo`s for v0 documents; v1 has the other.
+pub const V0_SLOT: usize = 0;
+pub const V1_SLOT: usize = 1;
+
+/// As many tasks as /tasks gives when no limit is asked for.
+const TASK_LIMIT: usize = 100;
+
+pub fn task(array: &mut Array<'_>, task: &Memo<Task>) {
+    array.raw(task.rendering(V0_SLOT, |task| document::object(|o| objects::task(o, task))));
+}
+
+pub fn state(view: &View, program: &ProgramInfo) -> Vec<u8> {
+    document::object(|o| {
+        build_info(o, &program.build);
+        o.double("start_time", view.start_time.as_secs_f64());
+        if let Some(time) = view.elected_time {
+            o.double("elected_time", time.as_secs_f64());
+        }
+        o.text("id", &view.info.id);
+        o.text("pid", view.info.pid());
+        o.text("hostname", view.info.hostname());
+        objects::master_capabilities(o, &view.info.capabilities);
+        o.double("activated_slaves", view.agents.iter().filter(|a| a.active).count() as f64);
+        o.double("deactivated_slaves", view.agents.iter().filter(|a| !a.active).count() as f64);
+        o.double("unreachable_slaves", view.unreachable_agents.len() as f64);
+        if let Some(domain) = &view.info.domain {
+            objects::domain(o, "domain", domain);
+        }
+        if let Some(leader) = &view.leader {
+            o.text("leader", leader.pid());
+            o.object("leader_info", |o| objects::master_info(o, leader));
+        }
+        if let Some(cluster) = program.flag("cluster") {
+            o.text("cluster", cluster);
+        }
+        for name in ["log_dir", "external_log_file"] {
+            if let Some(value) = program.flag(name) {
+                o.text(name, value);
+            }
+        }
+        flags_object(o, program);
+        agents(o, view, None, false);
+        frameworks(o, view, None);
+        o.array("orphan_tasks", |_| ());
+        o.array("unregistered_frameworks", |_| ());
+    })
+}
+
+pub fn build_info(object: &mut Object<'_>, build: &BuildInfo) {
+    object.text("version", build.version);
+    object.text("git_sha", build.git_sha);
+    object.text("git_tag", build.git_tag);
+    object.text("build_date", build.build_date);
+    object.double("build_time", build.build_time);
+    object.text("build_user", build.build_user);
+}
+
+pub fn flags_object(object: &mut Object<'_>, program: &ProgramInfo) {
+    object.object("flags", |o| program.flags.iter().for_each(|(name, value)| o.text(name, value)));
+}
+
+pub fn slaves(view: &View, query: &Query) -> Vec<u8> {
+    document::object(|o| agents(o, view, query.get("slave_id"), true))
+}
+
+/// `full` adds the lists of resources as messages, which /slaves has and /state has not.
+fn agents(object: &mut Object<'_>, view: &View, only: Option<&str>, full: bool) {
+    let wanted = |id: &str| only.is_none_or(|only| only == id);
+    object.array("slaves", |a| {
+        for agent in view.agents.iter().filter(|agent| wanted(agent.id.as_str())) {
+            let plain = agent.rendering(V0_SLOT, |agent| document::object(|o| agent_fields(o, agent)));
+            if full {
+                a.object(|o| {
+                    o.fields_of(plain);
+                    full_resources(o, agent);
+                });
+            } else {
+                a.raw(plain);
+            }
+        }
+    });
+    object.array("recovered_slaves", |a| {
+        for info in view.recovered_agents.iter() {
+            if wanted(info.id.as_ref().map_or("", |id| &id.value)) {
+                a.object(|o| objects::agent_info(o, info));
+            }
+        }
+    });
+}
+
+pub fn resources(object: &mut Object<'_>, name: &str, resources: &Resources) {
+    objects::resources(object, name, &resources.to_proto(ResourceFormat::PostRefinement));
+}
+
+fn agent_fields(o: &mut Object<'_>, agent: &AgentView) {
+    objects::agent_info(o, &agent.info);
+    o.text("pid", &agent.pid.to_string());
+    o.double("registered_time", agent.registered_time.as_secs_f64());
+    if let Some(time) = agent.reregistered_time {
+        o.double("reregistered_time", time.as_secs_f64());
+    }
+    resources(o, "resources", &agent.total);
+    resources(o, "used_resources", &agent.used);
+    resources(o, "offered_resources", &agent.offered);
+    o.object("reserved_resources", |o| {
+        for (role, reserved) in agent.total.reservations() {
+            resources(o, role.as_str(), &reserved);
+        }
+    });
+    resources(o, "unreserved_resources", &agent.total.unreserved());
+    o.boolean("active", agent.active);
+    o.boolean("deactivated", agent.deactivated);
+    o.text("version", &agent.version);
+    objects::agent_capabilities(o, &agent.capabilities);
+    if let Some(drain) = &agent.drain_info {
+        o.message("drain_info", drain, Version::V0);
+        if let Some(time) = agent.estimated_drain_start_time {
+            o.double("estimated_drain_start_time_seconds", time.as_secs_f64());
+        }
+    }
+}
+
+fn full_resources(o: &mut Object<'_>, agent: &AgentView) {
+    let list = |resources: &Resources| resources.to_proto(ResourceFormat::Endpoint);
+    o.object("reserved_resources_full", |o| {
+        for (role, reserved) in agent.total.reservations() {
+            o.messages(role.as_str(), &list(&reserved), Version::V0);
+        }
+    });
+    o.messages("unreserved_resources_full", &list(&agent.total.unreserved()), Version::V0);
+    o.messages("used_resources_full", &list(&agent.used), Version::V0);
+    o.messages("offered_resources_full", &list(&agent.offered), Version::V0);
+}
+
+pub fn frameworks_document(view: &View, query: &Query) -> Vec<u8> {
+    document::object(|o| {
+        frameworks(o, view, query.get("framework_id"));
+        o.array("unregistered_frameworks", |_| ());
+    })
+}
+
+fn frameworks(object: &mut Object<'_>, view: &View, only: Option<&str>) {
+    let wanted = |f: &&FrameworkView| only.is_none_or(|only| only == f.framework.id.as_str());
+    object.array("frameworks", |a| {
+        view.frameworks.iter().filter(wanted).for_each(|f| a.object(|o| framework(o, f)));
+    });
+    object.array("completed_frameworks", |a| {
+        view.completed_frameworks.iter().filter(wanted).for_each(|f| a.object(|o| framework(o, f)));
+    });
+}
+
+fn framework_summary(o: &mut Object<'_>, view: &FrameworkView) {
+    let FrameworkRecord { id, info, pid, active, connected, recovered, .. } = view.framework.as_ref();
+    o.text("id", id.as_str());
+    o.text("name", &info.name);
+    if let Some(pid) = pid {
+        o.text("pid", &pid.to_string());
+    }
+    resources(o, "used_resources", &view.used);
+    resources(o, "offered_resources", &view.offered);
+    objects::framework_capabilities(o, &info.capabilities);
+    o.text("hostname", info.hostname());
+    o.text("webui_url", info.webui_url());
+    o.boolean("active", *active);
+    o.boolean("connected", *connected);
+    o.boolean("recovered", *recovered);
+}
+
+pub fn is_multi_role(info: &FrameworkInfo) -> bool {
+    info.capabilities.iter().any(|c| c.r#type() == framework_info::capability::Type::MultiRole)
+}
+
+fn framework(o: &mut Object<'_>, view: &FrameworkView) {
+    framework_summary(o, view);
+    let record = view.framework.as_ref();
+    let info = &record.info;
+    o.text("user", &info.user);
+    o.double("failover_timeout", info.failover_timeout());
+    o.boolean("checkpoint", info.checkpoint());
+    o.double("registered_time", record.registered_time.as_secs_f64());
+    o.double("unregistered_time", record.unregistered_time.map_or(0.0, |t| t.as_secs_f64()));
+    if let Some(principal) = &info.principal {
+        o.text("principal", principal);
+    }
+    let both: Vec<_> = [&view.used, &view.offered]
+        .into_iter()
+        .flat_map(|r| r.to_proto(ResourceFormat::PostRefinement))
+        .collect();
+    objects::resources(o, "resources", &both);
+    if let Some(time) = record.reregistered_time.filter(|time| *time != record.registered_time) {
+        o.double("reregistered_time", time.as_secs_f64());
+    }
+    if is_multi_role(info) {
+        o.texts("roles", info.roles.iter().map(String::as_str));
+    } else {
+        #[allow(deprecated)] // frameworks without MULTI_ROLE have nothing else
+        o.text("role", info.role());
+    }
+    for (name, tasks) in [
+        ("tasks", &view.tasks),
+        ("unreachable_tasks", &view.unreachable_tasks),
+        ("completed_tasks", &view.completed_tasks),
+    ] {
+        o.array(name, |a| tasks.iter().for_each(|t| task(a, t)));
+    }
+    o.array("offers", |a| view.offers.iter().for_each(|offer| objects::offer(a, offer)));
+    o.array("executors", |a| {
+        for (agent, executor) in &view.executors {
+            a.object(|o| {
+                objects::executor_info(o, executor);
+                o.text("slave_id", agent.as_str());
+            });
+        }
+    });
+    if let Some(labels) = &info.labels {
+        objects::labels(o, "labels", labels);
+    }
+    // Constraints are not carried yet: a framework that sends some is told so, hence this is always empty.
+    o.object("offer_constraints", |_| ());
+}
+
+/// How many tasks are in which state, in the words of /state-summary.
+#[derive(Default)]
+struct Summary([i64; 10]);
+
+const SUMMARY: [TaskState; 10] = [
+    TaskState::TaskStaging,
+    TaskState::TaskStarting,
+    TaskState::TaskRunning,
+    TaskState::TaskKilling,
+    TaskState::TaskFinished,
+    TaskState::TaskKilled,
+    TaskState::TaskFailed,
+    TaskState::TaskLost,
+    TaskState::TaskError,
+    TaskState::TaskUnreachable,
+];
+
+impl Summary {
+    fn count(&mut self, task: &Task) {
+        if let Some(at) = SUMMARY.iter().position(|s| *s == task.state()) {
+            self.0[at] += 1;
+        }
+    }
+
+    fn write(&self, o: &mut Object<'_>) {
+        for (state, count) in SUMMARY.iter().zip(self.0) {
+            o.integer(state.wire_name(Version::V0), count);
+        }
+    }
+}
+
+fn all_tasks(framework: &FrameworkView) -> impl Iterator<Item = &std::sync::Arc<Memo<Task>>> {
+    framework.tasks.iter().chain(&framework.unreachable_tasks).chain(&framework.completed_tasks)
+}
+
+pub fn state_summary(view: &View, program: &ProgramInfo) -> Vec<u8> {
+    let mut by_agent: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
+    let mut by_framework: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
+    for framework in view.frameworks.iter().chain(&view.completed_frameworks) {
+        let id = framework.framework.id.as_str();
+        for task in all_tasks(framework) {
+            let agent = by_agent.entry(&task.agent_id.value).or_default();
+            agent.0.count(task);
+            agent.1.insert(id);
+            let own = by_framework.entry(id).or_default();
+            own.0.count(task);
+            own.1.insert(&task.agent_id.value);
+        }
+    }
+    let none = Default::default();
+    document::object(|o| {
+        o.text("hostname", view.info.hostname());
+        if let Some(cluster) = program.flag("cluster") {
+            o.text("cluster", cluster);
+        }
+        o.array("slaves", |a| {
+            for agent in &view.agents {
+                let (summary, frameworks) = by_agent.get(agent.id.as_str()).unwrap_or(&none);
+                a.object(|o| {
+                    o.fields_of(
+                        agent.rendering(V0_SLOT, |agent| document::object(|o| agent_fields(o, agent))),
+                    );
+                    summary.write(o);
+                    o.texts("framework_ids", frameworks.iter().copied());
+                });
+            }
+        });
+        o.array("frameworks", |a| {
+            for framework in &view.frameworks {
+                let (summary, agents) = by_framework.get(framework.framework.id.as_str()).unwrap_or(&none);
+                a.object(|o| {
+                    framework_summary(o, framework);
+                    summary.write(o);
+                    o.texts("slave_ids", agents.iter().copied());
+                });
+            }
+        });
+    })
+}
+
+/// /tasks: of all frameworks, the latest first unless `order=asc`.
+pub fn tasks(view: &View, query: &Query) -> Result<Vec<u8>, String> {
+    let number = |name: &str, default: usize| match query.get(name) {
+        None | Some("") => Ok(default),
+        Some(text) => text.parse().map_err(|_| format!("{name}={text}: expecting a whole number, 0 or more")),
+    };
+    let limit = number("limit", TASK_LIMIT)?;
+    let offset = number("offset", 0)?;
+    let framework_id = query.get("framework_id");
+    let task_id = query.get("task_id");
+    let mut found: Vec<_> = view
+        .frameworks
+        .iter()
+        .chain(&view.completed_frameworks)
+        .filter(|f| framework_id.is_none_or(|id| id == f.framework.id.as_str()))
+        .flat_map(all_tasks)
+        .filter(|t| task_id.is_none_or(|id| id == t.task_id.value))
+        .collect();
+    // Tasks without a status yet are the latest of all.
+    let started = |task: &Memo<Task>| task.statuses.first().map_or(f64::INFINITY, |s| s.timestamp());
+    found.sort_by(|a, b| started(a).total_cmp(&started(b)));
+    if query.get("order") != Some("asc") {
+        found.reverse();
+    }
+    Ok(document::object(|o| {
+        o.array("tasks", |a| found.iter().skip(offset).take(limit).for_each(|t| task(a, t)));
+    }))
+}
+
+/// Roles that are known: of frameworks, with a weight, or with reservations.
+pub fn known_roles(view: &View) -> BTreeMap<String, Vec<&FrameworkView>> {
+    let mut roles: BTreeMap<String, Vec<&FrameworkView>> = BTreeMap::new();
+    roles.insert("*".into(), Vec::new());
+    for framework in &view.frameworks {
+        for role in framework_roles(&framework.framework.info) {
+            roles.entry(role.to_string()).or_default().push(framework);
+        }
+    }
+    for (role, _) in &view.weights {
+        roles.entry(role.clone()).or_default();
+    }
+    for agent in &view.agents {
+        for (role, _) in agent.total.reservations() {
+            roles.entry(role.as_str().to_string()).or_default();
+        }
+    }
+    roles
+}
+
+pub fn framework_roles(info: &FrameworkInfo) -> Vec<&str> {
+    if is_multi_role(info) {
+        return info.roles.iter().map(String::as_str).collect();
+    }
+    #[allow(deprecated)] // frameworks without MULTI_ROLE have nothing else
+    let role = info.role();
+    vec![role]
+}
+
+pub fn quantities(o: &mut Object<'_>, name: &str, quantities: &ResourceQuantities) {
+    o.object(name, |o| quantities.iter().for_each(|(name, amount)| o.double(name.as_str(), amount.to_f64())));
+}
+
+pub fn roles(view: &View) -> Vec<u8> {
+    document::object(|o| {
+        o.array("roles", |a| {
+            for (name, frameworks) in known_roles(view) {
+                let mut allocated = ResourceQuantities::new();
+                let mut offered = ResourceQuantities::new();
+                for framework in view.frameworks.iter() {
+                    allocated += &allocated_to(&framework.used, &name);
+                    offered += &allocated_to(&framework.offered, &name);
+                }
+                let mut reserved = ResourceQuantities::new();
+                for agent in &view.agents {
+                    for (_, resources) in
+                        agent.total.reservations().into_iter().filter(|(r, _)| r.as_str() == name)
+                    {
+                        reserved += &resources.quantities();
+                    }
+                }
+                a.object(|o| {
+                    o.text("name", &name);
+                    let weight = view.weights.iter().find(|(role, _)| *role == name).map_or(1.0, |(_, w)| *w);
+                    o.double("weight", weight);
+                    o.object("quota", |o| {
+                        o.text("role", &name);
+                        o.object("guarantee", |_| ());
+                        o.object("limit", |_| ());
+                        // Unallocated reservations are charged too.
+                        let mut consumed = allocated.clone();
+                        for agent in &view.agents {
+                            consumed += &unallocated_reservations(agent, &name);
+                        }
+                        quantities(o, "consumed", &consumed);
+                    });
+                    let mut both = allocated.clone();
+                    both += &offered;
+                    quantities(o, "resources", &both);
+                    quantities(o, "allocated", &allocated);
+                    quantities(o, "offered", &offered);
+                    quantities(o, "reserved", &reserved);
+                    o.texts("frameworks", frameworks.iter().map(|f| f.framework.id.as_str()));
+                });
+            }
+        });
+    })
+}
+
+/// What of a framework's resources is allocated to a role.
+pub fn allocated_to(resources: &Resources, role: &str) -> ResourceQuantities {
+    resources.filter(|r| r.allocation_role().is_some_and(|r| r.as_str() == role)).quantities()
+}
+
+fn unallocated_reservations(agent: &AgentView, role: &str) -> ResourceQuantities {
+    let of_role = |resources: &Resources| {
+        let mut sum = ResourceQuantities::new();
+        for (_, reserved) in resources.reservations().into_iter().filter(|(r, _)| r.as_str() == role) {
+            sum += &reserved.quantities();
+        }
+        sum
+    };
+    let mut unallocated = of_role(&agent.total);
+    for (name, amount) in of_role(&agent.used).iter() {
+        unallocated.subtract(name, amount);
+    }
+    unallocated
+}

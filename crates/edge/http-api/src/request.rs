@@ -1,0 +1,75 @@
+//! A request as endpoints see it: read whole, its target cut and decoded. How it came over the wire is net's affair.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+use messor_codec::negotiation;
+use messor_codec::target::{Query, Target, TargetError, decode};
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Decoded, without a slash at its end.
+    pub path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What a v1 call or event is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaType {
+    Json,
+    Protobuf,
+}
+
+/// The largest body of a request. Calls with thousands of tasks have some megabytes.
+pub const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+pub const JSON: &str = "application/json";
+pub const PROTOBUF: &str = "application/x-protobuf";
+pub const RECORDIO: &str = "application/recordio";
+
+impl MediaType {
+    pub fn name(self) -> &'static str {
+        match self {
+            MediaType::Json => JSON,
+            MediaType::Protobuf => PROTOBUF,
+        }
+    }
+}
+
+impl Request {
+    pub fn new(
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request, TargetError> {
+        let target = Target::parse(target)?;
+        let path = decode(target.path)?;
+        let path = if path.len() > 1 { path.trim_end_matches('/').to_string() } else { path };
+        Ok(Request { method, path, query: Query::parse(target.query)?, headers, body })
+    }
+
+    /// Reads a request to its end; the answer, where it cannot be read.
+    pub async fn read(request: messor_net::Request) -> Result<Request, messor_net::Response> {
+        let (parts, body) =
+            messor_net::read_body(request, BODY_LIMIT_BYTES).await.map_err(|error| error.response())?;
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        Request::new(parts.method, target, parts.headers, body)
+            .map_err(|error| messor_net::text(http::StatusCode::BAD_REQUEST, error.to_string()))
+    }
+
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn accepts(&self, media_type: &str) -> bool {
+        negotiation::accepts_media_type(self.header(header::ACCEPT), media_type)
+    }
+
+    /// The media type of the body, without its parameters; None when there is no Content-Type header.
+    pub fn content_type(&self) -> Option<String> {
+        self.header(header::CONTENT_TYPE).map(negotiation::media_type)
+    }
+}
