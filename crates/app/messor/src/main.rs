@@ -5,6 +5,7 @@
 mod build;
 mod commands;
 mod install;
+mod local;
 mod programs;
 
 use std::io::Write;

@@ -28,6 +28,10 @@ fn master(words: &[String]) -> ExitCode {
     messor_master::main(words, crate::build::INFO)
 }
 
+fn local(words: &[String]) -> ExitCode {
+    crate::local::main(words, crate::build::INFO)
+}
+
 fn agent(words: &[String]) -> ExitCode {
     messor_agent::main(words, crate::build::INFO)
 }
@@ -49,11 +53,7 @@ pub static PROGRAMS: [Entry; 21] = [
         about: "The agent: runs tasks on a machine.",
         body: Built(agent),
     },
-    entry(
-        "mesos-local",
-        "A whole cluster in one process, for trying things out.",
-        NotBuilt("start mesos-master and mesos-agent in its place"),
-    ),
+    entry("mesos-local", "A whole cluster in one process, for trying things out.", Built(local)),
     entry("mesos-execute", "Runs one command on a cluster.", NotBuilt("it is under way")),
     entry("mesos-resolve", "Prints the address of the leading master.", NotBuilt("it is under way")),
     entry(

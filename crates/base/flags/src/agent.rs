@@ -94,7 +94,7 @@ flag_set! {
         "Recovery" {
             work_dir: String
                 => "Directory for sandboxes and for what must outlive this agent. A directory that is cleaned by itself, such as /tmp, is no good.";
-            runtime_dir: String = "/var/run/mesos"
+            runtime_dir: String = "/var/run/mesos", no_effect "what must outlive the agent is all in --work_dir"
                 => "Directory for what must outlive this agent's process but not the machine's reboot. Where /var/run cannot be written: mesos/runtime in the directory of temporary files.";
             recover: String = "reconnect", check checks::recover, not_yet "executors are always reconnected to"
                 => "What becomes of executors that ran before: reconnect to them, or cleanup: kill them and exit.";
@@ -132,13 +132,13 @@ flag_set! {
         }
 
         "Sandboxes and artifacts" {
-            gc_delay: Duration = "1weeks", no_effect "sandboxes are not removed"
+            gc_delay: Duration = "1weeks"
                 => "How long the directories of executors that are done are kept. Less, if the disk fills up.";
-            gc_disk_headroom: f64 = "0.1", check checks::fraction, no_effect "sandboxes are not removed"
+            gc_disk_headroom: f64 = "0.1", check checks::fraction
                 => "Part of the disk to keep free: directories are kept for gc_delay * max(0, 1 - gc_disk_headroom - disk usage).";
             gc_non_executor_container_sandboxes: bool = "false", not_yet "nested and standalone containers are not built"
                 => "Whether sandboxes of nested and standalone containers are collected too.";
-            disk_watch_interval: Duration = "1mins", check checks::more_than_nothing, no_effect "sandboxes are not removed"
+            disk_watch_interval: Duration = "1mins", check checks::more_than_nothing
                 => "Time between two looks at how full the disk is.";
             fetcher_cache_size: Size = "2GB", no_effect "artifacts are fetched past the cache"
                 => "Size of the cache of fetched artifacts.";

@@ -12,7 +12,7 @@ flag_set! {
         "Containers" {
             containerizers: String = "mesos", check containerizers
                 => "Containerizers with commas in between, tried in this order.";
-            isolation: String = "posix/cpu,posix/mem", check isolation
+            isolation: String = "posix/cpu,posix/mem"
                 => "Isolators with commas in between, such as cgroups/cpu,cgroups/mem. The older names process and cgroups mean posix/cpu,posix/mem and cgroups/cpu,cgroups/mem.";
             launcher: String = "posix", check checks::launcher, not_yet "the linux launcher is not built"
                 => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix.";
@@ -205,18 +205,6 @@ flag_set! {
                 => "Window of those rates.";
             network_rate_statistics_interval: Option<Duration>, not_yet "the isolator network/port_mapping is not built", only_with "port-mapping-isolator"
                 => "Time between two samples of those rates.";
-        }
-    }
-}
-
-/// The isolators that containers here can have.
-const ISOLATORS: [&str; 4] = ["posix/cpu", "posix/mem", "posix/rlimits", "filesystem/posix"];
-
-fn isolation(text: &str) -> Result<(), String> {
-    match isolators(text).into_iter().find(|name| !ISOLATORS.contains(name)) {
-        None => Ok(()),
-        Some(name) => {
-            Err(format!("the isolator {name} is not supported yet: give some of {}", ISOLATORS.join(",")))
         }
     }
 }

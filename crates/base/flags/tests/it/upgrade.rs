@@ -79,7 +79,6 @@ fn u106_older_names_of_isolation_are_understood() {
     assert_eq!(isolators("posix/cpu, posix/mem,posix/cpu"), "posix/cpu,posix/mem");
     assert_eq!(isolators("cgroups/cpu,posix/disk"), "cgroups/cpu,disk/du");
     assert_eq!(agent(&["--isolation=process"]).flags.isolators(), ["posix/cpu", "posix/mem"]);
-    assert!(agent_refuses(&["--isolation=cgroups"]).contains("isolator cgroups/cpu is not supported yet"));
     assert_eq!(agent(&[]).flags.isolators(), ["posix/cpu", "posix/mem"]);
 }
 
