@@ -3,11 +3,10 @@
 
 use std::process::ExitCode;
 
-use messor_flags::{FetcherFlags, Request, Source};
+use messor_flags::{FetcherFlags, Program, Request};
 use messor_linux::users::{Identity, UserError};
 use messor_proto::mesos::fetcher::FetcherInfo;
 use messor_proto::{JsonError, Version, Wire};
-use rustix::process::{Gid, Uid};
 
 use crate::fetcher::{FetchError, fetch};
 use crate::uri::masked;
@@ -32,24 +31,9 @@ enum ProgramError {
     Fetch(#[from] FetchError),
 }
 
-/// The process's environment, as flags are read from it.
-struct Environment;
-
-impl Source for Environment {
-    fn variables(&self) -> Vec<(String, String)> {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
-    }
-
-    fn read_file(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| error.to_string())
-    }
-}
-
 /// The program; `args` are the words after its name. It fails if one URI could not be fetched.
 pub fn main(args: &[String]) -> ExitCode {
-    let flags = match messor_flags::parse::<FetcherFlags>(args, &Environment) {
+    let flags = match messor_flags::parse::<FetcherFlags>(args, &messor_log::Surroundings) {
         Ok(Request::Run(parsed)) => parsed,
         Ok(Request::Help(text) | Request::Version(text)) => {
             println!("{text}");
@@ -60,16 +44,22 @@ pub fn main(args: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let logging = match messor_log::begin(FetcherFlags::NAME, &flags.flags.logging) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("mesos-fetcher: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for warning in &flags.warnings {
         tracing::warn!("{warning}");
     }
-    match run(std::env::var(INFO).ok().as_deref()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
+    let result = run(std::env::var(INFO).ok().as_deref());
+    if let Err(error) = &result {
+        tracing::error!("{error}");
     }
+    logging.finish();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(info: Option<&str>) -> Result<(), ProgramError> {
@@ -86,21 +76,11 @@ fn run(info: Option<&str>) -> Result<(), ProgramError> {
 }
 
 /// From here on the task's user reads and writes, so that it can neither fetch what it may not read nor write where
-/// it may not. The calls change this thread alone, which is the only one yet: those started later take after it.
+/// it may not. The calls change this thread alone, and those started later take after it; the one that writes the log
+/// was there before and fetches nothing.
 fn become_user(user: &str) -> Result<(), ProgramError> {
     let identity = Identity::of(user, &[])?;
-    if rustix::process::geteuid().as_raw() == identity.uid {
-        return Ok(());
-    }
-    let switched = || -> rustix::io::Result<()> {
-        let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-        rustix::thread::set_thread_groups(&groups)?;
-        let gid = Gid::from_raw(identity.gid);
-        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        let uid = Uid::from_raw(identity.uid);
-        rustix::thread::set_thread_res_uid(uid, uid, uid)
-    };
-    switched().map_err(|error| ProgramError::Switch { user: user.to_owned(), source: error.into() })
+    identity.assume().map_err(|source| ProgramError::Switch { user: user.to_owned(), source })
 }
 
 #[cfg(test)]

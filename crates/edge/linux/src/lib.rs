@@ -6,6 +6,7 @@
 
 pub mod exit;
 pub mod host;
+pub mod inherited;
 pub mod killtree;
 pub mod limits;
 pub mod poll;

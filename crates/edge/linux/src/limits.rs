@@ -29,6 +29,13 @@ impl Limit {
         }
     }
 
+    /// Sets it for the calling process.
+    pub fn set(&self) -> io::Result<()> {
+        let value = libc::rlimit { rlim_cur: self.soft, rlim_max: self.hard };
+        // SAFETY: `value` is a valid rlimit to be read.
+        if unsafe { libc::setrlimit(self.resource, &value) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// What the limit of this name is in the calling process.
     pub fn current(name: &str) -> Result<Limit, LimitError> {
         let resource = resource(name).ok_or_else(|| LimitError::Name(name.to_string()))?;

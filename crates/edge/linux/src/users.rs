@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rustix::process::{Gid, Uid};
+
 /// The buffer for one entry never grows beyond this; a larger entry is an error.
 const ENTRY_LIMIT_BYTES: usize = 1 << 20;
 
@@ -43,6 +45,20 @@ impl Identity {
         groups.sort_unstable();
         groups.dedup();
         Ok(Identity { uid: user.uid, gid: user.gid, groups })
+    }
+
+    /// The calling thread becomes this user for good, and so do the threads and programs it starts; nothing happens where
+    /// it is that user already. For programs that do so before they start threads.
+    pub fn assume(&self) -> io::Result<()> {
+        if rustix::process::geteuid().as_raw() == self.uid {
+            return Ok(());
+        }
+        let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+        rustix::thread::set_thread_groups(&groups)?;
+        let gid = Gid::from_raw(self.gid);
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        let uid = Uid::from_raw(self.uid);
+        Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
     }
 }
 

@@ -1,0 +1,184 @@
+//! The containerizer as the agent sees it: commands in, events out, usage when asked for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use messor_agent_core::{ContainerCommand, ContainerEvent, LaunchFailure};
+use messor_linux::procfs;
+use messor_proto::mesos::{Resource, ResourceStatistics};
+use messor_types::ContainerId;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::container;
+use crate::fetching::Program;
+
+/// Events that wait for the agent. When it is full, containers wait with theirs; no event is lost.
+const EVENTS: usize = 256;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub work_dir: PathBuf,
+    /// Where the programs of Mesos are; those that are not there are this binary.
+    pub launcher_dir: PathBuf,
+    /// `mesos-fetcher`.
+    pub fetcher: Program,
+    pub frameworks_home: Option<String>,
+    pub fetcher_stall_timeout: Option<Duration>,
+    /// Containers that fetch at the same time; others wait for their turn.
+    pub parallel_fetches: usize,
+    /// Whether the isolator posix/rlimits is in use.
+    pub rlimits: bool,
+}
+
+/// A container that outlived the agent that started it.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    pub container: ContainerId,
+    pub pid: u32,
+    pub resources: Vec<Resource>,
+}
+
+/// All containers of an agent. Dropping it leaves them running: they outlive their agent.
+#[derive(Clone)]
+pub struct Containerizer {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+pub(crate) struct Shared {
+    pub config: Config,
+    pub fetches: Semaphore,
+    pub events: mpsc::Sender<ContainerEvent>,
+    entries: Mutex<BTreeMap<ContainerId, Entry>>,
+}
+
+struct Entry {
+    destroy: watch::Sender<bool>,
+    pid: Option<i32>,
+    resources: Vec<Resource>,
+}
+
+impl Containerizer {
+    pub fn new(config: Config, runtime: Handle) -> (Containerizer, mpsc::Receiver<ContainerEvent>) {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let fetches = Semaphore::new(config.parallel_fetches.max(1));
+        let shared = Shared { config, fetches, events, entries: Mutex::default() };
+        (Containerizer { shared: Arc::new(shared), runtime }, receiver)
+    }
+
+    /// Carries out a command; its answer comes as an event.
+    pub fn command(&self, command: ContainerCommand) {
+        match command {
+            ContainerCommand::Launch(launch) => {
+                let container = launch.container.clone();
+                let Some(destroyed) = self.shared.enter(&container, None, launch.resources.clone()) else {
+                    self.emit(ContainerEvent::LaunchFailed {
+                        message: format!("container {container} exists already"),
+                        container,
+                        reason: LaunchFailure::Launch,
+                    });
+                    return;
+                };
+                self.runtime.spawn(container::run(self.shared.clone(), launch, destroyed));
+            }
+            ContainerCommand::Update { container, resources } => {
+                if let Some(entry) = self.shared.entries().get_mut(&container) {
+                    entry.resources = resources;
+                }
+            }
+            ContainerCommand::Destroy { container } => {
+                let known = match self.shared.entries().get(&container) {
+                    Some(entry) => {
+                        entry.destroy.send_replace(true);
+                        true
+                    }
+                    None => false,
+                };
+                if !known {
+                    // It ended on its own, or never was: whoever waits for its end is told.
+                    self.emit(ContainerEvent::Exited { container, status: None, limitation: None });
+                }
+            }
+        }
+    }
+
+    /// Watches a container from before again. Its exit status stays unknown, as it is no child of this agent.
+    pub fn recover(&self, recovered: Recovered) {
+        let Recovered { container, pid, resources } = recovered;
+        let pid = i32::try_from(pid).unwrap_or(0);
+        match self.shared.enter(&container, Some(pid), resources) {
+            Some(destroyed) => {
+                self.runtime.spawn(container::watch(self.shared.clone(), container, pid, destroyed));
+            }
+            None => tracing::warn!("Container {container} was recovered twice"),
+        }
+    }
+
+    /// The usage of every container, by one look at the processes of the host.
+    pub async fn usage(&self) -> std::io::Result<BTreeMap<ContainerId, ResourceStatistics>> {
+        let processes =
+            tokio::task::spawn_blocking(procfs::processes).await.map_err(std::io::Error::other)??;
+        let now = SystemTime::now();
+        let entries = self.shared.entries();
+        let usage = entries.iter().map(|(container, entry)| {
+            (container.clone(), crate::usage::statistics(&processes, entry.pid, &entry.resources, now))
+        });
+        Ok(usage.collect())
+    }
+
+    /// The containers there are, with the pid of those that run.
+    pub fn containers(&self) -> Vec<(ContainerId, Option<u32>)> {
+        let pid = |entry: &Entry| entry.pid.and_then(|pid| u32::try_from(pid).ok());
+        self.shared.entries().iter().map(|(container, entry)| (container.clone(), pid(entry))).collect()
+    }
+
+    fn emit(&self, event: ContainerEvent) {
+        let shared = self.shared.clone();
+        self.runtime.spawn(async move { shared.emit(event).await });
+    }
+}
+
+impl Shared {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(
+        &self,
+        container: &ContainerId,
+        pid: Option<i32>,
+        resources: Vec<Resource>,
+    ) -> Option<watch::Receiver<bool>> {
+        let mut entries = self.entries();
+        if entries.contains_key(container) {
+            return None;
+        }
+        let (destroy, destroyed) = watch::channel(false);
+        entries.insert(container.clone(), Entry { destroy, pid, resources });
+        Some(destroyed)
+    }
+
+    pub fn set_pid(&self, container: &ContainerId, pid: i32) {
+        if let Some(entry) = self.entries().get_mut(container) {
+            entry.pid = Some(pid);
+        }
+    }
+
+    /// Forgets a container and tells of its end, in this order, so that its id is free when the agent hears of it.
+    pub async fn end(&self, event: ContainerEvent) {
+        if let ContainerEvent::LaunchFailed { container, .. } | ContainerEvent::Exited { container, .. } =
+            &event
+        {
+            self.entries().remove(container);
+        }
+        self.emit(event).await;
+    }
+
+    pub async fn emit(&self, event: ContainerEvent) {
+        // Nobody listens only when the agent is ending.
+        let _ = self.events.send(event).await;
+    }
+}

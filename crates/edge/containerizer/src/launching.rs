@@ -1,0 +1,220 @@
+//! From a `Launch` to a started executor: program, arguments, environment, limits, user.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use messor_agent_core::Launch;
+use messor_linux::Pid;
+use messor_linux::limits::{Limit, LimitError};
+use messor_linux::spawn::{Launch as Start, Session, SpawnError, Stdio, Step};
+use messor_linux::users::Identity;
+use messor_proto::mesos::{CommandInfo, RLimitInfo};
+use messor_proto::{Version, WireEnum};
+
+use crate::containerizer::Config;
+use crate::fetching::Program;
+use crate::sandbox::{self, SandboxError};
+
+/// What a container's first process finds when nobody set PATH; Apache Mesos's own.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("the command of the executor has no value: give CommandInfo.value")]
+    NoCommand,
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+/// What became of starting it.
+pub(crate) enum Started {
+    Running(Pid),
+    /// Its program could not be executed. In Apache Mesos a launcher is running by then, says so in the sandbox and
+    /// exits with status 1, and frameworks see an executor that ended: so they do here.
+    Failed,
+}
+
+pub(crate) fn start(
+    launch: &Launch,
+    sandbox: &Path,
+    identity: Option<Identity>,
+    config: &Config,
+) -> Result<Started, LaunchError> {
+    let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
+    let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
+    let report = stderr.try_clone();
+    let limits = match launch.container_info.as_ref().and_then(|info| info.rlimit_info.as_ref()) {
+        Some(info) if config.rlimits => limits(info)?,
+        _ => Vec::new(),
+    };
+    let (program, arguments) = program(&launch.command, Some(sandbox)).ok_or(LaunchError::NoCommand)?;
+    let mut environment = environment(&launch.environment);
+    environment.retain(|(name, _)| name != "MESOS_SANDBOX");
+    environment.push(("MESOS_SANDBOX".into(), sandbox.into()));
+    let start = Start {
+        program: installed(program, &config.launcher_dir),
+        arguments,
+        environment,
+        directory: Some(sandbox.to_owned()),
+        stdin: Stdio::Null,
+        stdout: stdout.into(),
+        stderr: stderr.into(),
+        session: Session::New,
+        identity,
+        limits,
+        ..Start::default()
+    };
+    match start.start() {
+        Ok(pid) => Ok(Started::Running(pid)),
+        Err(error @ SpawnError::Step { step: Step::Execute, .. }) => {
+            tracing::warn!("The executor of container {} did not start: {error}", launch.container);
+            if let Ok(mut report) = report {
+                // The sandbox is all that can be told of it; the exit status says the rest.
+                let _ = writeln!(report, "{error}");
+            }
+            Ok(Started::Failed)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The program and the argument vector of a command. A name that is found in the working directory means that file,
+/// before PATH is asked.
+pub(crate) fn program(command: &CommandInfo, directory: Option<&Path>) -> Option<(OsString, Vec<OsString>)> {
+    let value = command.value.as_deref().filter(|value| !value.is_empty())?;
+    if command.shell() {
+        return Some(("sh".into(), vec!["sh".into(), "-c".into(), value.into()]));
+    }
+    let mut arguments: Vec<OsString> = command.arguments.iter().map(OsString::from).collect();
+    if arguments.is_empty() {
+        arguments.push(value.into());
+    }
+    let local = directory.map(|directory| directory.join(value)).filter(|path| is_executable(path));
+    Some((local.map_or_else(|| value.into(), Into::into), arguments))
+}
+
+/// A program of the launcher directory that is not installed there is this very binary, under that name.
+fn installed(program: OsString, launcher_dir: &Path) -> OsString {
+    let path = Path::new(&program);
+    match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        (Some(parent), Some(name)) if parent == launcher_dir && name.starts_with("mesos-") => {
+            Program::find(launcher_dir, name).map_or(program.clone(), |found| found.path.into())
+        }
+        _ => program,
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The last of several variables of one name counts.
+pub(crate) fn environment(variables: &[(String, String)]) -> Vec<(OsString, OsString)> {
+    let mut environment: Vec<(OsString, OsString)> = Vec::new();
+    for (name, value) in variables {
+        match environment.iter_mut().find(|(present, _)| present.as_os_str() == name.as_str()) {
+            Some(present) => present.1 = value.into(),
+            None => environment.push((name.into(), value.into())),
+        }
+    }
+    if !environment.iter().any(|(name, _)| name == "PATH") {
+        environment.push(("PATH".into(), DEFAULT_PATH.into()));
+    }
+    environment
+}
+
+pub(crate) fn limits(info: &RLimitInfo) -> Result<Vec<Limit>, LimitError> {
+    let limits = info
+        .rlimits
+        .iter()
+        .map(|limit| Limit::new(limit.r#type().wire_name(Version::V0), limit.soft, limit.hard));
+    limits.collect()
+}
+
+/// Output files of a fetch, emptied first: they are of this run alone.
+pub(crate) fn fresh_outputs(
+    sandbox: &Path,
+    identity: Option<&Identity>,
+) -> Result<(File, File), SandboxError> {
+    let open = |name| -> Result<File, SandboxError> {
+        let file = sandbox::open_output(sandbox, name, identity)?;
+        file.set_len(0).map_err(|source| SandboxError::Prepare { path: name.to_owned(), source })?;
+        Ok(file)
+    };
+    Ok((open("stdout")?, open("stderr")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
+
+    fn texts(arguments: &[OsString]) -> Vec<&str> {
+        arguments.iter().map(|argument| argument.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn commands_are_of_a_shell_unless_they_say_no() {
+        let command = CommandInfo { value: Some("echo $HOME".into()), ..CommandInfo::default() };
+        let (path, arguments) = program(&command, None).unwrap();
+        assert_eq!((path.to_str(), texts(&arguments)), (Some("sh"), vec!["sh", "-c", "echo $HOME"]));
+        let command = CommandInfo {
+            shell: Some(false),
+            value: Some("/bin/ls".into()),
+            arguments: vec!["list".into(), "-l".into()],
+            ..CommandInfo::default()
+        };
+        let (path, arguments) = program(&command, None).unwrap();
+        assert_eq!((path.to_str(), texts(&arguments)), (Some("/bin/ls"), vec!["list", "-l"]));
+        assert!(program(&CommandInfo::default(), None).is_none());
+    }
+
+    #[test]
+    fn a_program_in_the_sandbox_goes_before_the_path() {
+        use std::os::unix::fs::PermissionsExt;
+        let sandbox = tempfile::tempdir().unwrap();
+        let tool = sandbox.path().join("ls");
+        std::fs::write(&tool, "").unwrap();
+        let command = CommandInfo { shell: Some(false), value: Some("ls".into()), ..CommandInfo::default() };
+        assert_eq!(program(&command, Some(sandbox.path())).unwrap().0, "ls");
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(program(&command, Some(sandbox.path())).unwrap().0, tool);
+    }
+
+    #[test]
+    fn the_last_variable_of_a_name_counts_and_a_path_is_there_always() {
+        let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let found = environment(&pairs(&[("A", "1"), ("B", "2"), ("A", "3")]));
+        assert_eq!(found[0], ("A".into(), "3".into()));
+        assert_eq!(found[2], ("PATH".into(), DEFAULT_PATH.into()));
+        assert_eq!(environment(&pairs(&[("PATH", "/x")])).len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_installed_is_this_binary() {
+        let here = std::env::current_exe().unwrap();
+        let directory = Path::new("/no/such/directory");
+        assert_eq!(installed("/no/such/directory/mesos-executor".into(), directory), here);
+        for other in ["/no/such/directory/tool", "/elsewhere/mesos-executor", "mesos-executor"] {
+            assert_eq!(installed(other.into(), directory), other);
+        }
+    }
+
+    #[test]
+    fn limits_come_by_their_wire_names() {
+        let one = RLimit { r#type: Some(r_limit::Type::RlmtNofile as i32), soft: Some(10), hard: Some(20) };
+        let found = limits(&RLimitInfo { rlimits: vec![one] }).unwrap();
+        assert_eq!(found, [Limit::new("RLMT_NOFILE", Some(10), Some(20)).unwrap()]);
+        let one = RLimit { r#type: Some(r_limit::Type::RlmtNofile as i32), soft: Some(10), hard: None };
+        assert!(limits(&RLimitInfo { rlimits: vec![one] }).is_err());
+    }
+}

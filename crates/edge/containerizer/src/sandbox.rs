@@ -1,0 +1,167 @@
+//! The directory a container works in, in the layout of Apache Mesos.
+//!
+//! Ids and paths come from outside, and the task's user may write in the sandbox: so no path may climb, and what the
+//! agent opens in a sandbox is never reached through a symbolic link.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use messor_linux::users::Identity;
+use rustix::fs::{Mode, OFlags};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error("the {kind} '{id}' cannot be part of a path")]
+    Id { kind: &'static str, id: String },
+    #[error("the sandbox directory '{0}' is not a relative path below the work directory")]
+    Directory(String),
+    #[error("'{path}' cannot be prepared: {source}")]
+    Prepare { path: String, source: io::Error },
+    #[error("'{path}' in the sandbox is not a plain file and is left alone")]
+    NotPlain { path: String },
+}
+
+/// The sandbox of an executor's run, relative to the work directory.
+pub fn run_directory(
+    agent: &str,
+    framework: &str,
+    executor: &str,
+    container: &str,
+) -> Result<String, SandboxError> {
+    let ids = [
+        ("agent id", agent),
+        ("framework id", framework),
+        ("executor id", executor),
+        ("container id", container),
+    ];
+    for (kind, id) in ids {
+        // A name of a directory: one component that neither climbs nor stays.
+        if id.is_empty() || id == "." || id == ".." || id.len() > 255 || id.contains(['/', '\0']) {
+            return Err(SandboxError::Id { kind, id: id.to_owned() });
+        }
+    }
+    Ok(format!("slaves/{agent}/frameworks/{framework}/executors/{executor}/runs/{container}"))
+}
+
+/// Makes the sandbox, closed to others, given to its user, and known as the latest run.
+pub(crate) fn create(
+    work_dir: &Path,
+    directory: &str,
+    identity: Option<&Identity>,
+) -> Result<PathBuf, SandboxError> {
+    let relative = Path::new(directory);
+    let plain =
+        !directory.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !plain {
+        return Err(SandboxError::Directory(directory.to_owned()));
+    }
+    let path = work_dir.join(relative);
+    let failed = |source| SandboxError::Prepare { path: path.display().to_string(), source };
+    fs::create_dir_all(&path).map_err(failed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).map_err(failed)?;
+    if let Some(identity) = identity {
+        std::os::unix::fs::chown(&path, Some(identity.uid), Some(identity.gid)).map_err(failed)?;
+    }
+    mark_latest(&path).map_err(failed)?;
+    Ok(path)
+}
+
+/// Points `runs/latest` at a run. It is replaced in one step, so that nobody finds it missing.
+fn mark_latest(path: &Path) -> io::Result<()> {
+    let Some(runs) = path.parent().filter(|parent| parent.file_name() == Some("runs".as_ref())) else {
+        return Ok(());
+    };
+    let new = runs.join(".latest.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(path, &new)?;
+    fs::rename(&new, runs.join("latest"))
+}
+
+/// Opens `stdout` or `stderr` of a sandbox to append to, and gives it to the user.
+pub(crate) fn open_output(
+    sandbox: &Path,
+    name: &str,
+    identity: Option<&Identity>,
+) -> Result<File, SandboxError> {
+    let path = sandbox.join(name);
+    let failed = |source| SandboxError::Prepare { path: path.display().to_string(), source };
+    // NONBLOCK: a pipe that an archive left under this name must not make the agent wait.
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::APPEND
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644));
+    let file = File::from(opened.map_err(|error| failed(error.into()))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(SandboxError::NotPlain { path: path.display().to_string() });
+    }
+    if let Some(identity) = identity {
+        std::os::unix::fs::fchown(&file, Some(identity.uid), Some(identity.gid)).map_err(failed)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_lie_where_apache_mesos_has_them() {
+        assert_eq!(run_directory("S0", "F", "e", "c").unwrap(), "slaves/S0/frameworks/F/executors/e/runs/c");
+        for id in ["", ".", "..", "a/b", "a\0", &"x".repeat(256)] {
+            assert!(run_directory("S0", "F", id, "c").is_err(), "{id:?}");
+        }
+        assert_eq!(
+            run_directory("S0", "..", "e", "c").unwrap_err().to_string(),
+            "the framework id '..' cannot be part of a path"
+        );
+    }
+
+    #[test]
+    fn the_latest_run_is_the_last_that_was_made() {
+        let work = tempfile::tempdir().unwrap();
+        for container in ["c1", "c2"] {
+            let directory = run_directory("S0", "F", "e", container).unwrap();
+            let path = create(work.path(), &directory, None).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o750);
+            assert_eq!(fs::read_link(path.with_file_name("latest")).unwrap(), path);
+        }
+        let runs = work.path().join("slaves/S0/frameworks/F/executors/e/runs");
+        assert_eq!(fs::read_dir(runs).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn directories_do_not_climb() {
+        let work = tempfile::tempdir().unwrap();
+        for directory in ["", "/etc", "a/../../b", ".."] {
+            let error = create(work.path(), directory, None).unwrap_err();
+            assert!(matches!(error, SandboxError::Directory(_)), "{directory}");
+        }
+    }
+
+    #[test]
+    fn output_is_not_written_through_what_the_task_planted() {
+        let sandbox = tempfile::tempdir().unwrap();
+        let victim = sandbox.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, sandbox.path().join("stdout")).unwrap();
+        assert!(open_output(sandbox.path(), "stdout", None).is_err());
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            sandbox.path().join("stderr"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        assert!(open_output(sandbox.path(), "stderr", None).is_err());
+        assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
+    }
+}
