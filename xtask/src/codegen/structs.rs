@@ -55,6 +55,8 @@ pub fn generate(mut set: FileDescriptorSet) -> Result<Files, Failure> {
     prost_build::Config::new()
         .out_dir(folder.path())
         .btree_map(["."])
+        // A master holds resources by the hundred thousand, and few have a disk: 280 bytes each, not 1,160.
+        .boxed(".mesos.Resource.disk")
         .include_file("mod.rs")
         .compile_fds(set)?;
     let mut files = Files::new();

@@ -99,7 +99,7 @@ impl Resource {
         }
         Ok(result.with_metadata(Metadata {
             reservations: reservations(resource),
-            disk: resource.disk.clone(),
+            disk: resource.disk.as_deref().cloned(),
             revocable: resource.revocable.is_some(),
             shared: resource.shared.is_some(),
             provider_id: resource.provider_id.as_ref().map(Into::into),
@@ -114,7 +114,7 @@ impl Resource {
                 .allocation_role()
                 .map(|role| mesos::resource::AllocationInfo { role: Some(role.to_string()) }),
             reservations: self.reservations().iter().map(Into::into).collect(),
-            disk: self.disk().cloned(),
+            disk: self.disk().cloned().map(Box::new),
             revocable: self.is_revocable().then(mesos::resource::RevocableInfo::default),
             shared: self.is_shared().then(mesos::resource::SharedInfo::default),
             provider_id: self.provider_id().map(Into::into),

@@ -151,7 +151,7 @@ mod tests {
             ..Default::default()
         });
         mesos::Resource {
-            disk: Some(disk),
+            disk: Some(Box::new(disk)),
             reservations: reservations.into_iter().collect(),
             ..scalar("disk", 8.0)
         }
@@ -179,7 +179,7 @@ mod tests {
         let mut wrong = volume(Some("r"), "v");
         wrong.disk.as_mut().unwrap().persistence = None;
         assert_eq!(check(wrong), Err(ResourcesError::VolumeAlone));
-        let empty = mesos::Resource { disk: Some(DiskInfo::default()), ..scalar("disk", 1.0) };
+        let empty = mesos::Resource { disk: Some(Box::default()), ..scalar("disk", 1.0) };
         assert_eq!(check(empty), Err(ResourcesError::EmptyDisk));
         let mut wrong = volume(Some("r"), "v");
         (wrong.disk, wrong.revocable) = (None, Some(RevocableInfo::default()));

@@ -146,7 +146,7 @@ fn invalid_resources_are_refused_by_name() {
         (ranges(&[(5, 4)]), "range 5-4 begins behind its end"),
         (ranges(&[(1, 5), (5, 9)]), "overlap at 5"),
         (set(&["a", "a"]), "'a' twice"),
-        (with(|r| r.disk = Some(resource::DiskInfo::default())), "only the resource 'disk'"),
+        (with(|r| r.disk = Some(Box::default())), "only the resource 'disk'"),
         (
             disk(disk_info::source::Type::Raw, true),
             "'disk.source.mount' cannot be set for a source of type RAW",
