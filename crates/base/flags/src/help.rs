@@ -51,7 +51,9 @@ pub(crate) fn note(flag: &Flag) -> Option<String> {
     if flag.required {
         notes.push("required".to_string());
     }
-    if let Some(default) = flag.default.filter(|default| !default.is_empty()) {
+    // That a switch is off unless it is given goes without saying.
+    let usual = |default: &&str| !default.is_empty() && (flag.kind != Kind::Bool || *default != "false");
+    if let Some(default) = flag.default.filter(usual) {
         notes.push(format!("default: {}", default.replace("{tmp}", "/tmp")));
     }
     if let Some(alias) = flag.alias {

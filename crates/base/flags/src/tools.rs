@@ -10,7 +10,7 @@ use crate::libprocess::MESOS;
 use crate::logging::LoggingFlags;
 use crate::macros::flag_set;
 use crate::parse::FlagError;
-use crate::value::{Json, List, Location, TextMap};
+use crate::value::{Json, List, Location, Secret, TextMap};
 
 flag_set! {
     /// What `mesos-local` is told; its master and agents take the rest from MESOS_*.
@@ -47,10 +47,10 @@ flag_set! {
                 => "The master, HOST:PORT.";
             role: String = "*"
                 => "Role of the framework.";
-            principal: Option<String>, not_yet "authentication is not built"
+            principal: Option<String>
                 => "Principal of the framework.";
-            secret: Option<String>, not_yet "authentication is not built"
-                => "Secret of the principal.";
+            secret: Option<Secret>
+                => "Secret of the principal; file:///PATH keeps it out of the list of processes.";
             checkpoint: bool = "false"
                 => "Whether the task outlives a restart of its agent.";
             partition_aware: bool = "true"
@@ -88,20 +88,25 @@ flag_set! {
                 => "Whether --package may overwrite what is in HDFS.";
         }
 
+        "Output" {
+            show_output: Option<bool>
+                => "Whether what the task wrote to its standard output is printed when it has ended. Without this flag it is if this program's own output is a terminal. Not in Apache Mesos.";
+        }
+
         "Container" {
             containerizer: String = "mesos", not_yet "the docker containerizer is not built"
                 => "Containerizer of the task: mesos or docker.";
-            docker_image: Option<String>
+            docker_image: Option<String>, not_yet "container images are not built"
                 => "Image of Docker, such as busybox:latest.";
-            appc_image: Option<String>
+            appc_image: Option<String>, not_yet "container images are not built"
                 => "Image of appc, such as example.com/reduce-worker.";
-            volumes: Option<Json>
+            volumes: Option<Json>, not_yet "volumes of tasks are not built"
                 => "Volumes as JSON, a list of Volume.";
-            networks: Option<String>
+            networks: Option<String>, not_yet "container networks are not built"
                 => "Networks to join, with commas in between.";
-            effective_capabilities: Option<Json>
+            effective_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
                 => "Capabilities of the command, as JSON: {\"capabilities\": [\"NET_RAW\"]}.";
-            bounding_capabilities: Option<Json>
+            bounding_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
                 => "Capabilities that the command may get at most, as JSON.";
             rlimits: Option<Json>
                 => "Limits of the command's processes, as JSON: {\"rlimits\": [{\"type\": \"RLMT_CPU\", \"soft\": \"1\", \"hard\": \"1\"}]}.";

@@ -107,10 +107,7 @@ impl Logging {
         let names = Names {
             program: settings.program,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            user: std::env::var("USER")
-                .ok()
-                .filter(|user| !user.is_empty() && !user.contains('/'))
-                .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
+            user: user(std::env::var("USER").ok(), rustix::process::getuid().as_raw()),
             process: std::process::id(),
         };
         let written = settings.directory.as_ref().map(|directory| directory.join(names.link(settings.least)));
@@ -163,6 +160,15 @@ impl Drop for Logging {
         self.queue.close();
         // Whether it ended or time is up, there is nothing more to do.
         let _ = self.ended.recv_timeout(PATIENCE);
+    }
+}
+
+/// For the names of files: who runs this, by name where the environment tells it.
+fn user(name: Option<String>, number: u32) -> String {
+    match name.filter(|name| !name.is_empty() && !name.contains('/')) {
+        Some(name) => name,
+        None if number == 0 => "root".to_string(),
+        None => format!("uid{number}"),
     }
 }
 
@@ -358,6 +364,55 @@ mod tests {
         let line = text.lines().find(|line| line.contains("thread 'worker' panicked")).unwrap();
         assert!(line.starts_with('F') && line.contains(" lib.rs:"), "{line}");
         assert!(line.ends_with("panicked: out of\\norder"), "{line}");
+    }
+
+    /// Standard error when it is a full pipe: the first write waits for the word.
+    struct Stuck {
+        word: Option<Receiver<()>>,
+        console: Console,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if let Some(word) = self.word.take() {
+                word.recv().unwrap();
+            }
+            self.console.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_logs_never_waits_and_lost_lines_are_counted() {
+        let console = Console::default();
+        let (say, word) = channel();
+        let (logging, layer) =
+            Logging::new(settings(Stuck { word: Some(word), console: console.clone() })).unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let long = "x".repeat(1000);
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..10_000 {
+                tracing::info!("{long}");
+            }
+        });
+        say.send(()).unwrap();
+        logging.finish();
+        let text = String::from_utf8(console.0.lock().unwrap().clone()).unwrap();
+        let written = text.lines().filter(|line| line.ends_with("xxx")).count();
+        let word = text.lines().find(|line| line.contains(" lines were lost")).unwrap();
+        let lost: usize = word.split("] ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(lost > 1000, "{word}");
+        assert_eq!(written + lost, 10_000);
+    }
+
+    #[test]
+    fn files_are_named_after_a_user() {
+        assert_eq!(user(Some("mesos".to_string()), 1), "mesos");
+        assert_eq!(user(Some("../mesos".to_string()), 1), "uid1");
+        assert_eq!(user(None, 0), "root");
     }
 
     #[test]

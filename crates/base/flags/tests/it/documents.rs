@@ -27,15 +27,13 @@ Prints the address of the leading master.
 General:
   --[no-]help
       Print this help and exit.
-      [default: false]
 
 Resolving:
   --timeout=DURATION
       How long to look for the master.
       [default: 5secs]
   --[no-]verbose
-      Whether to tell what is done.
-      [default: false]";
+      Whether to tell what is done.";
     assert_eq!(help(&program), expected);
 }
 
