@@ -18,6 +18,11 @@ pub(crate) const HEAD_TIME: Duration = Duration::from_secs(30);
 /// A peer that reads nothing of an answer for so long is dropped.
 pub(crate) const WRITE_PAUSE: Duration = Duration::from_secs(60);
 
+/// At its end, a connection is read for so long at most,
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// and so much of it.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
 /// Between requests: it may stay so for ever.
 const IDLE: u8 = 0;
 /// The first bytes of a request have come.
@@ -154,6 +159,15 @@ pub(crate) struct Guarded<S> {
     /// The peer takes no answers any more, but what it sent is still read. A libprocess without a link closes its
     /// socket behind its last message: the answers to the first messages then fail while the last ones are unread.
     deaf: bool,
+    linger: Linger,
+}
+
+/// What is done at the end: a socket closed with unread bytes resets the connection, and with it goes the answer
+/// that says why (413, 431), unread. So the writing side is closed first and some of the rest is read away.
+struct Linger {
+    shut: bool,
+    bytes: usize,
+    timer: Timer,
 }
 
 impl<S> Guarded<S> {
@@ -164,6 +178,7 @@ impl<S> Guarded<S> {
             head_timer: Timer::new(head),
             write_timer: Timer::new(write),
             deaf: false,
+            linger: Linger { shut: false, bytes: 0, timer: Timer::new(LINGER_TIME) },
         }
     }
 }
@@ -226,7 +241,7 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -256,7 +271,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        let this = &mut *self;
+        if !this.linger.shut {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(context))?;
+            this.linger.shut = true;
+        }
+        let mut scratch = [0; 8 * 1024];
+        while this.linger.bytes < LINGER_BYTES {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.socket).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    this.linger.bytes += buffer.filled().len();
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(this.linger.timer.poll(context));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

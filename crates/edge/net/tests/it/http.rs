@@ -442,7 +442,7 @@ async fn stopping_lets_requests_end_and_cuts_streams_off() {
     let started = Arc::new(Notify::new());
     let go = Arc::new(Notify::new());
     let (told, wait) = (Arc::clone(&started), Arc::clone(&go));
-    let brief = limited(|limits| limits.shutdown_grace = Duration::from_millis(300));
+    let brief = limited(|limits| limits.shutdown_grace = Duration::from_secs(2));
     let streams = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&streams);
     let mut server = Running::with(brief, move |request, _| {
