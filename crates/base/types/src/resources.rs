@@ -394,6 +394,10 @@ impl IntoIterator for Resources {
 
 impl AddAssign<&Resources> for Resources {
     fn add_assign(&mut self, other: &Resources) {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         for resource in other {
             self.insert(resource.clone());
         }

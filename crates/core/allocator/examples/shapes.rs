@@ -95,6 +95,12 @@ fn run(agents: usize, frameworks: usize, roles: usize, rounds: usize) {
 }
 
 fn main() {
+    // A shape of one's own: agents, frameworks, roles, rounds.
+    let own: Vec<usize> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
+    if let [agents, frameworks, roles, rounds] = own[..] {
+        run(agents, frameworks, roles, rounds);
+        return;
+    }
     for (agents, frameworks, roles, rounds) in [
         (1_000, 10, 10, 11),
         (1_000, 200, 200, 201),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId, Resource, Resources};
+use smallvec::SmallVec;
 
 use crate::bits::Bits;
 use crate::event::AgentDetails;
@@ -19,6 +20,8 @@ pub(crate) struct Filter {
     /// Many refuse the same: they share it.
     pub refused: Arc<Resources>,
     pub deadline: Time,
+    /// Ascending in the order in which an agent's filters were made.
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -40,9 +43,10 @@ pub(crate) struct Agent {
     /// What tasks and executors use (U006), with allocation roles.
     pub allocated: Resources,
 
-    /// By client, and a number that keeps several of one client apart.
-    filters: BTreeMap<(usize, u64), Filter>,
+    /// By client; most have one.
+    filters: BTreeMap<usize, SmallVec<[Filter; 1]>>,
     filter_number: u64,
+    last_refused: Arc<Resources>,
     /// The number of ticks when a filter was last added, and the number of the first one added since then.
     fresh: (u64, u64),
     /// Not after the deadline of any filter.
@@ -77,6 +81,7 @@ impl Agent {
             allocated: Resources::new(),
             filters: BTreeMap::new(),
             filter_number: 0,
+            last_refused: Arc::default(),
             fresh: (0, 0),
             earliest_deadline: Time::NEVER,
             settled: Bits::default(),
@@ -170,23 +175,24 @@ impl Agent {
         self.update_available();
     }
 
-    /// Forgets who was settled, if there is now something available that they were not asked about. Returns whether
-    /// what is found out now holds for `reference`.
-    pub fn settle_reference(&mut self) -> bool {
-        if !self.reference.contains(&self.available) {
-            self.reference = self.available.clone();
-            self.settled.clear();
-            return true;
+    /// Makes what is available the reference for whoever is settled from now on. Those who were settled with no less
+    /// remain so.
+    pub fn settle_reference(&mut self) {
+        if self.reference == self.available {
+            return;
         }
-        self.available.contains(&self.reference)
+        if !self.reference.contains(&self.available) {
+            self.settled.clear();
+        }
+        self.reference = self.available.clone();
     }
 
     pub fn reference(&self) -> &Resources {
         &self.reference
     }
 
-    pub fn filters_of(&self, client: usize) -> impl Iterator<Item = &Filter> {
-        self.filters.range((client, 0)..=(client, u64::MAX)).map(|(_, filter)| filter)
+    pub fn filters_of(&self, client: usize) -> &[Filter] {
+        self.filters.get(&client).map_or(&[], |filters| filters)
     }
 
     /// Adds a filter, in place of those that it makes superfluous. Returns how many more there are now.
@@ -194,68 +200,61 @@ impl Agent {
         if self.fresh.0 != ticks {
             self.fresh = (ticks, self.filter_number);
         }
-        if self
-            .filters_of(client)
-            .any(|filter| filter.deadline >= deadline && filter.refused.contains(&refused))
-        {
+        let filters = self.filters.entry(client).or_default();
+        if filters.iter().any(|filter| filter.deadline >= deadline && filter.refused.contains(&refused)) {
             return 0;
         }
-        let mut removed: Vec<u64> = self
-            .filters
-            .range((client, 0)..=(client, u64::MAX))
-            .filter(|(_, filter)| filter.deadline <= deadline && refused.contains(&filter.refused))
-            .map(|((_, number), _)| *number)
-            .collect();
-        if removed.is_empty() && self.filters_of(client).count() >= MOST_FILTERS {
-            let of_client = self.filters.range((client, 0)..=(client, u64::MAX));
-            removed
-                .extend(of_client.min_by_key(|(_, filter)| filter.deadline).map(|((_, number), _)| *number));
+        let before = filters.len() as isize;
+        filters.retain(|filter| filter.deadline > deadline || !refused.contains(&filter.refused));
+        if filters.len() >= MOST_FILTERS
+            && let Some(soonest) = (0..filters.len()).min_by_key(|at| filters[*at].deadline)
+        {
+            filters.remove(soonest);
         }
-        for number in &removed {
-            self.filters.remove(&(client, *number));
+        // Most refuse the whole of what is available: one copy of it does for all.
+        if *self.last_refused != refused {
+            self.last_refused = Arc::new(refused);
         }
-        let refused = self.shared_refusal(refused);
-        self.filters.insert((client, self.filter_number), Filter { refused, deadline });
+        let refused = self.last_refused.clone();
+        filters.push(Filter { refused, deadline, number: self.filter_number });
         self.filter_number += 1;
         self.earliest_deadline = self.earliest_deadline.min(deadline);
-        1 - removed.len() as isize
-    }
-
-    /// Most refuse the whole of what is available: one copy of it does for all.
-    fn shared_refusal(&self, refused: Resources) -> Arc<Resources> {
-        let other = self.filters.last_key_value().map(|(_, filter)| &filter.refused);
-        other.filter(|other| ***other == refused).cloned().unwrap_or_else(|| Arc::new(refused))
+        filters.len() as isize - before
     }
 
     /// Removes a client's filters here, and returns how many these were.
     pub fn remove_filters(&mut self, client: usize) -> usize {
-        let numbers: Vec<u64> =
-            self.filters.range((client, 0)..=(client, u64::MAX)).map(|((_, number), _)| *number).collect();
-        for number in &numbers {
-            self.filters.remove(&(client, *number));
-        }
-        numbers.len()
+        self.filters.remove(&client).map_or(0, |filters| filters.len())
     }
 
-    /// Removes all filters, and returns the client of each.
-    pub fn remove_all_filters(&mut self) -> Vec<usize> {
+    /// Removes all filters, and returns their clients with the number of each.
+    pub fn remove_all_filters(&mut self) -> Vec<(usize, usize)> {
         self.earliest_deadline = Time::NEVER;
-        std::mem::take(&mut self.filters).into_keys().map(|(client, _)| client).collect()
+        std::mem::take(&mut self.filters)
+            .into_iter()
+            .map(|(client, filters)| (client, filters.len()))
+            .collect()
     }
 
-    /// Removes the filters whose deadline has come and which have seen a tick, and returns the client of each.
-    pub fn expire_filters(&mut self, now: Time, ticks: u64) -> Vec<usize> {
+    /// Removes the filters whose deadline has come and which have seen a tick, and returns their clients with the
+    /// number of each.
+    pub fn expire_filters(&mut self, now: Time, ticks: u64) -> Vec<(usize, usize)> {
         let fresh_from = if self.fresh.0 == ticks { self.fresh.1 } else { u64::MAX };
         let mut expired = Vec::new();
         let mut earliest = Time::NEVER;
-        self.filters.retain(|(client, number), filter| {
-            let keep = filter.deadline > now || *number >= fresh_from;
-            if keep {
-                earliest = earliest.min(filter.deadline);
-            } else {
-                expired.push(*client);
+        self.filters.retain(|client, filters| {
+            let before = filters.len();
+            filters.retain(|filter| {
+                let keep = filter.deadline > now || filter.number >= fresh_from;
+                if keep {
+                    earliest = earliest.min(filter.deadline);
+                }
+                keep
+            });
+            if filters.len() < before {
+                expired.push((*client, before - filters.len()));
             }
-            keep
+            !filters.is_empty()
         });
         self.earliest_deadline = earliest;
         expired

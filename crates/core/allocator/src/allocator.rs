@@ -205,8 +205,8 @@ impl Allocator {
             self.release(client, slot, &held);
             self.forget_client_if_idle(client);
         }
-        for client in self.agents[slot].remove_all_filters() {
-            self.tree.client_mut(client).filters -= 1;
+        for (client, count) in self.agents[slot].remove_all_filters() {
+            self.tree.client_mut(client).filters -= count;
         }
         self.expiries.retain(|(_, agent)| *agent != slot);
         self.agent_slots.remove(agent_id);
@@ -228,8 +228,8 @@ impl Allocator {
         if self.agents[slot].details != details {
             updated = true;
             if !attributes_equal(&self.agents[slot].details.attributes, &details.attributes) {
-                for client in self.agents[slot].remove_all_filters() {
-                    self.tree.client_mut(client).filters -= 1;
+                for (client, count) in self.agents[slot].remove_all_filters() {
+                    self.tree.client_mut(client).filters -= count;
                 }
             }
             self.agents[slot].details = details;
@@ -311,10 +311,8 @@ impl Allocator {
         if self.tree.client(client).filters == 0 {
             return;
         }
-        self.tree.client_mut(client).filters = 0;
-        for (_, agent) in &mut self.agents {
-            agent.remove_filters(client);
-        }
+        let removed = self.agents.iter_mut().map(|(_, agent)| agent.remove_filters(client)).sum::<usize>();
+        self.tree.client_mut(client).filters -= removed;
     }
 
     fn recover(

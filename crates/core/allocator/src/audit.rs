@@ -42,7 +42,7 @@ impl Allocator {
             let framework = &self.frameworks[found.framework];
             let wants = framework.wants(&found.role);
             ensure(found.active == wants, || format!("{} is active as it should be", framework.id))?;
-            let filters: usize = self.agents.iter().map(|(_, agent)| agent.filters_of(client).count()).sum();
+            let filters: usize = self.agents.iter().map(|(_, agent)| agent.filters_of(client).len()).sum();
             ensure(found.filters == filters, || format!("filters of {} are counted", framework.id))?;
             for agent in &found.agents {
                 let held = self.agents.get(*agent).is_some_and(|agent| agent.held.contains_key(&client));

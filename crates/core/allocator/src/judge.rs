@@ -54,7 +54,9 @@ impl Judge<'_> {
         if offer.is_empty() || !self.is_enough(&offer, client, framework) {
             return Verdict::Nothing;
         }
-        if client.filters > 0 && self.agent.filters_of(slot).any(|filter| filter.refused.contains(&offer)) {
+        if client.filters > 0
+            && self.agent.filters_of(slot).iter().any(|filter| filter.refused.contains(&offer))
+        {
             return Verdict::Nothing;
         }
         Verdict::Offer(offer)

@@ -45,8 +45,8 @@ impl Allocator {
             if next < Time::NEVER {
                 self.expiries.insert((next, slot));
             }
-            for client in &expired {
-                self.tree.client_mut(*client).filters -= 1;
+            for (client, count) in &expired {
+                self.tree.client_mut(*client).filters -= count;
                 self.agents[slot].settled.remove(*client);
             }
             if !expired.is_empty() {
@@ -87,7 +87,7 @@ impl Allocator {
         if !listed || !agent.active || agent.available().is_empty() {
             return false;
         }
-        let mut at_reference = agent.settle_reference();
+        agent.settle_reference();
         if self.tree.active().count_without(&agent.settled, 1) == 0 {
             return false;
         }
@@ -111,12 +111,12 @@ impl Allocator {
                             available.subtract(resource);
                         }
                     }
-                    at_reference = false;
                     decisions.push((slot, offer.allocated_to(&client.role)));
                     if available.is_empty() { Step::Stop } else { Step::Next }
                 }
                 Verdict::Nothing => {
-                    if at_reference {
+                    // Nothing of what is left is not yet nothing of all that was there.
+                    if decisions.is_empty() {
                         settled.push(slot);
                     }
                     Step::Next
