@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use messor_proto::mesos::task_status::{Reason, Source};
-use messor_proto::mesos::{ExecutorInfo, Resource, Task, TaskInfo, TaskState, TaskStatus};
+use messor_proto::mesos::{ExecutorInfo, KillPolicy, Resource, Task, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::{Memo, Time};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources, TaskId};
 
@@ -37,6 +37,8 @@ pub(crate) struct Executor {
     /// Why it is going to end, where that is known before.
     pub end: Option<End>,
     pub queued: IndexMap<TaskId, QueuedTask>,
+    /// Launched tasks that are to be killed as soon as the executor is back.
+    pub kills: IndexMap<TaskId, Option<KillPolicy>>,
     pub launched: IndexMap<TaskId, Arc<Memo<Task>>>,
     pub terminated: IndexMap<TaskId, Arc<Memo<Task>>>,
     /// At most `MAX_COMPLETED_TASKS`, oldest first.
@@ -111,6 +113,7 @@ impl Executor {
             waiting_launch: None,
             end: None,
             queued: IndexMap::new(),
+            kills: IndexMap::new(),
             launched: IndexMap::new(),
             terminated: IndexMap::new(),
             completed: VecDeque::new(),

@@ -112,6 +112,7 @@ impl Agent {
             ..executor::Event::default()
         };
         turn.effect(Effect::Stream { stream, event: Arc::new(event) });
+        self.send_waiting_kills(turn, &framework, &id);
         self.update_container(turn, &framework, &id);
         self.send_queued(turn, &framework, &id);
     }

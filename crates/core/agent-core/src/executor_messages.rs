@@ -83,6 +83,16 @@ impl Agent {
                     KillTaskMessage { framework_id: framework.into(), task_id: task.into(), kill_policy };
                 turn.send(&pid, &message);
             }
+            Some(Channel::None) => {
+                turn.info(format!(
+                    "Executor '{id}' of framework {framework} will be told to kill {task} when it is back"
+                ));
+                if let Some(executor) =
+                    self.executor_mut(framework, id).filter(|executor| executor.has_task(task))
+                {
+                    executor.kills.insert(task.clone(), kill_policy);
+                }
+            }
             _ => {
                 let event = executor::Event {
                     r#type: Some(event::Type::Kill.into()),
@@ -91,6 +101,19 @@ impl Agent {
                 };
                 self.stream_event(turn, framework, id, event);
             }
+        }
+    }
+
+    /// The executor is back: it hears of the kills that came meanwhile.
+    pub(crate) fn send_waiting_kills(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+    ) {
+        let kills = self.executor_mut(framework, id).map(|executor| std::mem::take(&mut executor.kills));
+        for (task, kill_policy) in kills.into_iter().flatten() {
+            self.send_kill(turn, framework, id, &task, kill_policy);
         }
     }
 

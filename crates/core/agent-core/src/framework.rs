@@ -63,6 +63,11 @@ impl Framework {
         self.executor_of(task).is_some()
     }
 
+    /// One that did not end.
+    pub fn has_live_task(&self, task: &TaskId) -> bool {
+        self.executor_of(task).is_some_and(|executor| !executor.terminated.contains_key(task))
+    }
+
     pub fn remember(&mut self, executor: ExecutorView, limit: usize) {
         if limit == 0 {
             return;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use messor_proto::mesos::internal::{RunTaskGroupMessage, RunTaskMessage, UpdateFrameworkMessage};
 use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{
-    ContainerInfo, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState, container_info, resource,
+    ContainerInfo, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState, container_info, executor_info,
+    resource,
 };
 use messor_types::{
     ExecutorId, FrameworkCapabilities, FrameworkId, Pid, TaskId, resource_to_post_refinement,
@@ -46,6 +47,11 @@ impl Agent {
             return;
         };
 
+        // An update would be taken for one of the task that lives: its refusal would end it.
+        if self.frameworks.get(&framework).is_some_and(|found| found.has_live_task(&task)) {
+            turn.error(format!("Ignoring task '{task}' of framework {framework}: one of this ID runs here"));
+            return;
+        }
         let command_task = message.task.executor.is_none();
         let mut assignment = message.task;
         let executor_info = match prepare(&mut assignment, &info) {
@@ -190,12 +196,11 @@ impl Agent {
                 ));
             }
         }
-        if self
-            .frameworks
-            .get(framework)
-            .is_some_and(|framework| framework.has_task(&TaskId::from(&task.task_id)))
-        {
+        if self.frameworks.get(framework).is_some_and(|found| found.has_task(&TaskId::from(&task.task_id))) {
             return Err(Refusal::new(Reason::TaskInvalid, "The agent has a task of this ID already"));
+        }
+        if executor.r#type() == executor_info::Type::Default {
+            return Err(Refusal::new(Reason::TaskInvalid, "not supported yet: the default executor"));
         }
         Ok(())
     }

@@ -60,6 +60,8 @@ pub(crate) struct Stream {
     /// The acknowledgement of the first pending update is being written.
     pub acknowledging: bool,
     pub retry: Option<Retry>,
+    /// A terminal update was acknowledged: when nothing is left, the stream is over.
+    pub terminated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,7 @@ impl Stream {
             remembered: VecDeque::new(),
             acknowledging: false,
             retry: None,
+            terminated: false,
         }
     }
 
@@ -102,17 +105,24 @@ impl Stream {
         self.waiting.len() >= MAX_PENDING
     }
 
+    /// Nothing comes any more, and nothing is left to be told. A task whose id is used again too soon is refused in the
+    /// stream of the first one: that refusal still goes out after the first one's end.
+    pub fn over(&self) -> bool {
+        self.terminated && self.pending.is_empty() && self.writing.is_empty()
+    }
+
     pub fn expect(&mut self, uuid: &[u8]) {
         self.waiting.insert(uuid.to_vec());
     }
 
-    /// Takes the acknowledged update off; true if it ends the stream.
+    /// Takes the acknowledged update off.
     pub fn advance(&mut self) -> Option<Arc<StatusUpdate>> {
         let update = self.pending.pop_front()?;
         self.acknowledging = false;
         self.retry = None;
         let uuid = update.uuid.clone().unwrap_or_default();
         self.waiting.remove(&uuid);
+        self.terminated |= terminal(update.status.state);
         if self.remembered.len() == MAX_REMEMBERED {
             self.remembered.pop_front();
         }

@@ -38,7 +38,7 @@ pub enum Action {
         key: Key,
         update: Arc<StatusUpdate>,
     },
-    /// The framework has the update. `last`: it was terminal, and the stream is gone.
+    /// The framework has the update. `last`: a terminal one was among them, nothing else waits, the stream is gone.
     Delivered {
         key: Key,
         update: Arc<StatusUpdate>,
@@ -296,9 +296,9 @@ impl Streams {
         let Some(update) = stream.advance() else {
             return;
         };
-        let last = terminal(update.status.state);
+        let last = stream.over();
         actions.push(Action::Delivered { key: key.clone(), update, last });
-        if !last && !self.paused && !stream.pending.is_empty() {
+        if !self.paused && !stream.pending.is_empty() {
             Streams::send(now, key, stream, RETRY_MIN, actions);
         } else if timer {
             actions.push(Action::CancelTimer { key: key.clone() });

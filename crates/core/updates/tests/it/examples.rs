@@ -1,4 +1,4 @@
-use messor_proto::mesos::TaskState::{TaskFinished, TaskRunning, TaskStarting};
+use messor_proto::mesos::TaskState::{TaskDropped, TaskFinished, TaskRunning, TaskStarting};
 use messor_proto::mesos::internal::status_update_record::Type;
 use messor_stdx::{Duration, Time};
 use messor_updates::{Action, MAX_PENDING, Refused, Streams};
@@ -154,6 +154,39 @@ fn a_repeated_update_is_accepted_again_and_not_sent_again() {
     actions.clear();
     streams.update(START, key("t"), update("t", 1, TaskRunning), false, &mut actions).unwrap();
     assert_eq!(names(&actions), ["accepted 1"], "also after the framework has it");
+}
+
+#[test]
+fn what_waits_behind_a_terminal_update_is_still_told() {
+    for checkpoint in [false, true] {
+        let mut streams = running();
+        let mut actions = Vec::new();
+        streams.update(START, key("t"), update("t", 1, TaskFinished), checkpoint, &mut actions).unwrap();
+        streams.update(START, key("t"), update("t", 2, TaskDropped), checkpoint, &mut actions).unwrap();
+        streams.update(START, key("t"), update("t", 3, TaskRunning), checkpoint, &mut actions).unwrap();
+        for entry in 0..3 {
+            streams.persisted(START, &key("t"), entry, &mut actions);
+        }
+        for (number, last) in [(1, false), (2, false), (3, true)] {
+            actions.clear();
+            streams.acknowledge(START, &key("t"), &uuid(number), &mut actions).unwrap();
+            streams.persisted(START, &key("t"), number + 2, &mut actions);
+            assert!(names(&actions).contains(&format!("delivered {number} {last}")), "{:?}", names(&actions));
+        }
+        assert!(!streams.contains(&key("t")));
+    }
+}
+
+#[test]
+fn streams_know_their_framework_and_their_updates() {
+    let mut streams = running();
+    assert!(!streams.has_framework(&key("t").framework));
+    streams.update(START, key("t"), update("t", 1, TaskRunning), false, &mut Vec::new()).unwrap();
+    assert!(streams.has_framework(&key("t").framework));
+    assert!(!streams.has_framework(&"another".into()));
+    assert!(streams.knows(&key("t"), &uuid(1)) && !streams.knows(&key("t"), &uuid(2)));
+    streams.acknowledge(START, &key("t"), &uuid(1), &mut Vec::new()).unwrap();
+    assert!(streams.knows(&key("t"), &uuid(1)), "also when it is acknowledged");
 }
 
 #[test]

@@ -48,6 +48,8 @@ struct Watcher {
     forwarded: BTreeMap<Key, u64>,
     delivered: BTreeMap<Key, Vec<u64>>,
     ended: BTreeSet<Key>,
+    /// An acknowledgement is asked to be written and not in force.
+    acknowledging: BTreeSet<Key>,
     timers: BTreeMap<Key, Time>,
     writes: Vec<(Key, u64, Option<u64>)>,
 }
@@ -63,6 +65,9 @@ impl Watcher {
                 Action::Persist { key, entry, record } => {
                     assert!(checkpoint, "only what is checkpointed is written");
                     let of = record.update.as_ref().map(|update| number(&update.uuid));
+                    if of.is_none() {
+                        self.acknowledging.insert(key.clone());
+                    }
                     self.writes.push((key, entry, of));
                 }
                 Action::Accepted { update, .. } => {
@@ -87,6 +92,7 @@ impl Watcher {
                     let delivered = self.delivered.entry(key.clone()).or_default();
                     assert_eq!(self.sent_in[&key][delivered.len()], update, "delivered once and in order");
                     delivered.push(update);
+                    self.acknowledging.remove(&key);
                     if last {
                         self.ended.insert(key);
                     }
@@ -107,10 +113,9 @@ impl Watcher {
         for (key, sent_in) in &self.sent_in {
             let delivered = self.delivered.get(key).map_or(0, Vec::len);
             let waiting = sent_in.get(delivered).filter(|update| self.accepted.contains(update));
-            let acknowledging = self.writes.iter().any(|(of, _, update)| of == key && update.is_none());
             if let Some(update) = waiting
                 && !self.paused
-                && !acknowledging
+                && !self.acknowledging.contains(key)
                 && !self.ended.contains(key)
             {
                 assert_eq!(self.forwarded.get(key), Some(update), "what waits first was forwarded");
