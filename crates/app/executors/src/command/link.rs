@@ -70,6 +70,11 @@ impl Link {
         self.state == State::GivenUp
     }
 
+    /// Whether a lost agent is being looked for.
+    pub fn is_searching(&self) -> bool {
+        self.give_up.is_some()
+    }
+
     /// Both connections stand.
     pub fn opened(&mut self) -> Option<Step> {
         if self.state != State::Opening {
@@ -200,7 +205,9 @@ mod tests {
     #[test]
     fn with_checkpoints_it_is_tried_until_the_recovery_timeout() {
         let mut link = subscribed(Some(RECOVERY));
+        assert!(!link.is_searching());
         assert_eq!(link.lost(at(100), "reset", 0.5), None);
+        assert!(link.is_searching());
         assert_eq!(link.due(at(100)), Some(Step::Open), "at once");
         link.lost(at(100), "refused", 0.5);
         assert_eq!(link.deadline(), at(102), "half of the longest backoff");

@@ -93,6 +93,7 @@ pub struct Settings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
+    /// Only until the answer to [`Effect::Start`], before which no other event comes.
     Starting,
     Running,
     Ended,
@@ -133,6 +134,8 @@ pub struct Machine {
     shutdown_grace: Duration,
     stamps: Stamps,
     link: Link,
+    /// The latest refusal that was said.
+    refused_with: Option<u16>,
     sends_killing: bool,
     task: Option<Task>,
     updates: VecDeque<Update>,
@@ -150,6 +153,7 @@ impl Machine {
             executor: settings.executor,
             shutdown_grace: settings.shutdown_grace,
             link: Link::new(settings.recovery),
+            refused_with: None,
             sends_killing: false,
             task: None,
             updates: VecDeque::new(),
@@ -165,7 +169,7 @@ impl Machine {
         let mut add = |at: Option<Time>| deadline = deadline.min(at.unwrap_or(Time::NEVER));
         add(self.last_moment);
         add(self.acknowledged_by);
-        if let Some(task) = &self.task {
+        if let Some(task) = self.task.as_ref().filter(|task| task.life == Life::Running) {
             add(task.completion);
             add(task.killing.filter(|killing| !killing.escalated).map(|killing| killing.escalate));
             task.checks.iter().for_each(|(_, check)| add(Some(check.deadline())));
@@ -183,7 +187,8 @@ impl Machine {
                 self.step(now, step, effects);
             }
             Event::Lost(reason) => {
-                if !self.link.is_given_up() {
+                // Of all attempts to find it again the first tells enough.
+                if !self.link.is_given_up() && !self.link.is_searching() {
                     say(effects, format!("lost the agent: {reason}"));
                 }
                 self.updates.iter_mut().for_each(|update| update.sent = false);
@@ -193,7 +198,12 @@ impl Machine {
                 self.step(now, step, effects);
             }
             Event::Refused(status) => {
-                say(effects, format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again"));
+                if self.refused_with.replace(status) != Some(status) {
+                    say(
+                        effects,
+                        format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again"),
+                    );
+                }
                 self.link.refused(now.steady);
             }
             Event::CallRefused(status) => {
@@ -226,6 +236,7 @@ impl Machine {
                 let killing = Some(FrameworkCapability::TaskKillingState as i32);
                 self.sends_killing =
                     subscribed.framework_info.capabilities.iter().any(|one| one.r#type == killing);
+                self.refused_with = None;
                 self.link.subscribed(now.steady);
                 self.send_updates(effects);
                 self.await_acknowledgement(now);
@@ -289,6 +300,9 @@ impl Machine {
     }
 
     fn started(&mut self, now: Now, pid: i32, effects: &mut Vec<Effect>) {
+        if self.task.as_ref().is_none_or(|task| task.life != Life::Starting) {
+            return;
+        }
         say(effects, format!("started the command as process {pid}"));
         self.started_at_all(now, effects);
         let Some(task) = self.task.as_mut().filter(|task| task.life == Life::Running) else { return };
@@ -434,6 +448,9 @@ impl Machine {
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
         while let Some(step) = self.link.due(now.steady) {
             self.step(now, Some(step), effects);
+        }
+        if self.exited {
+            return;
         }
         let come = |at: Option<Time>| at.is_some_and(|at| at <= now.steady);
         if let Some(task) = self.task.as_mut().filter(|task| task.life == Life::Running) {

@@ -117,3 +117,72 @@ fn begin(answer: rustix::io::Result<()>) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    use messor_linux::poll::{PollFd, poll};
+
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+
+    fn wait(socket: &Socket) {
+        assert_eq!(poll(&mut [PollFd::new(socket, socket.interest())], PATIENCE).unwrap(), 1);
+    }
+
+    /// Sends more than fits at once, and reads an answer.
+    fn converse(mut socket: Socket, mut peer: impl Read + Write + Send) {
+        let text = vec![7; 4 << 20];
+        socket.send(text.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut got = vec![0; text.len()];
+                peer.read_exact(&mut got).unwrap();
+                assert!(got == text);
+                peer.write_all(b"answer").unwrap();
+                drop(peer);
+            });
+            let mut buffer = [0; 64];
+            let mut answer: Vec<u8> = Vec::new();
+            loop {
+                wait(&socket);
+                socket.advance().unwrap();
+                match socket.read(&mut buffer).unwrap() {
+                    Reading::Bytes(count) => answer.extend(&buffer[..count]),
+                    Reading::Later => {}
+                    Reading::End => break,
+                }
+            }
+            assert_eq!(answer, b"answer");
+        });
+    }
+
+    #[test]
+    fn over_tcp() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = Socket::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(!socket.is_connected());
+        converse(socket, listener.accept().unwrap().0);
+    }
+
+    #[test]
+    fn over_a_unix_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let socket = Socket::connect_unix(&path).unwrap();
+        converse(socket, listener.accept().unwrap().0);
+        assert!(Socket::connect_unix(&folder.path().join("other")).is_err());
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if let Ok(mut socket) = Socket::connect(address) {
+            wait(&socket);
+            assert_eq!(socket.advance().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+}
