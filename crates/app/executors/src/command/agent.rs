@@ -10,7 +10,7 @@ use messor_linux::poll::{PollFd, PollFlags};
 use messor_proto::Wire;
 use messor_proto::mesos::executor::{Call, Event as AgentEvent, call};
 
-use super::machine::Event;
+use super::contract::Event;
 use super::settings::{Address, Settings};
 use super::socket::{Reading, Socket};
 

@@ -1,8 +1,9 @@
-//! The command executor. `settings` reads what it is told, `machine` (with `link`, `check` and `status`) decides, and
+//! The command executor. `settings` reads what it is told, `machine` (with `contract`, `link`, `check` and `status`) decides, and
 //! `program` carries out, with `agent`, `probe`, `socket` and `start` for one outside thing each.
 
 mod agent;
 mod check;
+mod contract;
 mod link;
 mod machine;
 mod probe;

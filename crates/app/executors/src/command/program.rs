@@ -13,7 +13,8 @@ use messor_stdx::Time;
 
 use super::agent::Agent;
 use super::check::Which;
-use super::machine::{self, Effect, Event, Machine, Now};
+use super::contract::{Effect, Event, Now};
+use super::machine::{self, Machine};
 use super::probe::Running;
 use super::say;
 use super::settings::Settings;
