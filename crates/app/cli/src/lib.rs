@@ -1,1 +1,16 @@
 //! mesos-execute, mesos-resolve and, later, the mesos command line.
+//!
+//! Short-lived programs of one thread over blocking sockets: they wait for one stream and for signals, so a runtime
+//! would only make them slower to start.
+
+mod client;
+mod execute;
+mod master;
+mod output;
+mod resolve;
+mod scheduler;
+mod session;
+mod task;
+
+pub use execute::{execute, run as execute_with};
+pub use resolve::resolve;

@@ -1,0 +1,226 @@
+//! `mesos-execute`: one command on a cluster, from the first offer to the task's end.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use messor_flags::{ExecuteFlags, FlagError, Program, Request};
+use messor_linux::Signal;
+use messor_linux::poll::{PollFd, PollFlags, poll};
+use messor_linux::signals::SignalFd;
+use messor_proto::mesos::TaskState;
+use messor_proto::mesos::scheduler::{Event, event};
+use messor_proto::{Version, WireEnum};
+
+use crate::master::{Address, AddressError};
+use crate::output;
+use crate::scheduler::{Action, End, Scheduler};
+use crate::session::{Api, Session, SessionError};
+use crate::task::{self, TaskError};
+
+/// How long a master may be away before this program gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to reach it.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So many heartbeats may be missed before a stream counts as lost.
+const MISSED_HEARTBEATS: u32 = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    #[error("--master: {0}")]
+    Master(#[from] AddressError),
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("{last}; gave up after {}: is a master running there, and does one lead?", messor_stdx::format_duration(*.patience))]
+    GaveUp { last: SessionError, patience: Duration },
+    #[error("the master refuses this framework: {0}")]
+    Refused(String),
+    #[error("the task ended with {0}")]
+    Unfinished(&'static str),
+    #[error("interrupted")]
+    Interrupted,
+    #[error("this program cannot wait for events: {0}")]
+    Wait(std::io::Error),
+}
+
+/// The program; `args` are the words after its name. It succeeds if the task finished.
+pub fn execute(args: &[String]) -> ExitCode {
+    match run(args, &mut std::io::stdout(), PATIENCE) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", ExecuteFlags::NAME);
+            if matches!(error, ExecuteError::Interrupted) { ExitCode::from(130) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// The same with its output and its patience to choose.
+pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(), ExecuteError> {
+    let parsed = match messor_flags::parse::<ExecuteFlags>(args, &messor_log::Surroundings)? {
+        Request::Run(parsed) => parsed,
+        Request::Help(text) | Request::Version(text) => {
+            print(out, &text);
+            return Ok(());
+        }
+    };
+    for warning in &parsed.warnings {
+        eprintln!("{}: {warning}", ExecuteFlags::NAME);
+    }
+    let flags = parsed.flags;
+    let master = Address::parse(&flags.master)?;
+    let framework = task::framework(&flags, &messor_linux::users::current_name())?;
+    let (task, required) = task::task(&flags)?;
+    let authorization = match (&flags.principal, &flags.secret) {
+        (Some(principal), Some(secret)) => {
+            Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{principal}:{}", secret.value))))
+        }
+        _ => None,
+    };
+    let api = Api { json: flags.content_type.ends_with("json"), authorization };
+    let signals = SignalFd::new(&[Signal::INT, Signal::TERM]).map_err(ExecuteError::Wait)?;
+    let scheduler = Scheduler::new(framework, task, required, flags.kill_after);
+    let mut program = Running { api, signals, scheduler, out, patience };
+    let end = program.run(&master)?;
+    if flags.show_output.unwrap_or_else(|| std::io::stdout().is_terminal()) {
+        program.show_output();
+    }
+    match end {
+        End::Task(TaskState::TaskFinished) => Ok(()),
+        End::Task(state) => Err(ExecuteError::Unfinished(state.wire_name(Version::V1))),
+        End::Refused(message) => Err(ExecuteError::Refused(message)),
+        End::Interrupted => Err(ExecuteError::Interrupted),
+    }
+}
+
+fn print(out: &mut dyn Write, line: &str) {
+    // Whoever closed the output does not want it; the task is seen to its end all the same.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+struct Running<'a> {
+    api: Api,
+    signals: SignalFd,
+    scheduler: Scheduler,
+    out: &'a mut dyn Write,
+    patience: Duration,
+}
+
+impl Running<'_> {
+    /// One session after the other, until the end.
+    fn run(&mut self, master: &Address) -> Result<End, ExecuteError> {
+        let mut away_since = Instant::now();
+        let mut told = false;
+        loop {
+            let result = Session::open(&self.api, master, &self.scheduler.subscribe());
+            let error = match result {
+                Ok(session) => {
+                    let result = self.attend(session);
+                    away_since = Instant::now();
+                    told = false;
+                    match result {
+                        Ok(end) => return Ok(end),
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error.into(),
+            };
+            let ExecuteError::Session(error) = error else { return Err(error) };
+            if !error.may_pass() {
+                return Err(error.into());
+            }
+            if away_since.elapsed() >= self.patience {
+                return Err(ExecuteError::GaveUp { last: error, patience: self.patience });
+            }
+            if !std::mem::replace(&mut told, true) {
+                eprintln!("{}: {error}; trying again", ExecuteFlags::NAME);
+            }
+            // While nobody can be told to end the task, an interruption ends this program.
+            if self.wait(None, Some(PAUSE))? {
+                return Ok(End::Interrupted);
+            }
+        }
+    }
+
+    fn attend(&mut self, mut session: Session) -> Result<End, ExecuteError> {
+        let mut silence_allowed = None;
+        let mut heard_at = Instant::now();
+        loop {
+            for event in session.events()? {
+                if let Some(interval) = heartbeat_interval(&event) {
+                    silence_allowed = Some(interval * MISSED_HEARTBEATS);
+                }
+                let actions = self.scheduler.event(Instant::now(), event);
+                if let Some(end) = self.act(&session, actions)? {
+                    return Ok(end);
+                }
+            }
+            let actions = self.scheduler.tick(Instant::now());
+            if let Some(end) = self.act(&session, actions)? {
+                return Ok(end);
+            }
+            let silent_at = silence_allowed.map(|allowed| heard_at + allowed);
+            let wake_at = [silent_at, self.scheduler.deadline()].into_iter().flatten().min();
+            let timeout = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if self.wait(Some(&session), timeout)? {
+                let actions = self.scheduler.interrupt();
+                if let Some(end) = self.act(&session, actions)? {
+                    return Ok(end);
+                }
+            }
+            if self.is_readable(&session)? {
+                session.fill()?;
+                heard_at = Instant::now();
+            } else if silent_at.is_some_and(|at| at <= Instant::now()) {
+                return Err(SessionError::Ended(session.master().clone()).into());
+            }
+        }
+    }
+
+    fn act(&mut self, session: &Session, actions: Vec<Action>) -> Result<Option<End>, ExecuteError> {
+        for action in actions {
+            match action {
+                Action::Print(line) => print(self.out, &line),
+                Action::Tell(line) => eprintln!("{}: {line}", ExecuteFlags::NAME),
+                Action::Call(call) => session.call(&call)?,
+                Action::End(end) => return Ok(Some(end)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the stream, a signal or the time; says whether a signal came.
+    fn wait(&self, session: Option<&Session>, timeout: Option<Duration>) -> Result<bool, ExecuteError> {
+        let mut awaited = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        awaited.extend(session.map(|session| PollFd::new(session, PollFlags::IN)));
+        poll(&mut awaited, timeout).map_err(ExecuteError::Wait)?;
+        Ok(self.signals.read().map_err(ExecuteError::Wait)?.is_some())
+    }
+
+    fn is_readable(&self, session: &Session) -> Result<bool, ExecuteError> {
+        let ready = poll(&mut [PollFd::new(session, PollFlags::IN)], Some(Duration::ZERO));
+        Ok(ready.map_err(ExecuteError::Wait)? > 0)
+    }
+
+    fn show_output(&mut self) {
+        let (Some(framework), task, Some(launched)) = self.scheduler.outcome() else { return };
+        let agent = output::agent(&launched.offer);
+        let authorization = self.api.authorization.as_deref();
+        if let Err(error) = output::copy(&agent, authorization, framework, task, "stdout", self.out) {
+            eprintln!("{}: the task's output cannot be shown: {error}", ExecuteFlags::NAME);
+        }
+    }
+}
+
+fn heartbeat_interval(event: &Event) -> Option<Duration> {
+    if event.r#type() != event::Type::Subscribed {
+        return None;
+    }
+    let seconds = event.subscribed.as_ref()?.heartbeat_interval_seconds?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|interval| !interval.is_zero())
+}
