@@ -49,7 +49,6 @@ pub fn generate(mut set: FileDescriptorSet) -> Result<Files, Failure> {
             rename_enum(item);
         }
         file.service.clear();
-        file.source_code_info = None;
     }
     let folder = tempfile::tempdir()?;
     prost_build::Config::new()
