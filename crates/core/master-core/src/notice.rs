@@ -18,6 +18,10 @@ pub(crate) const NO_PID: &str = "@0.0.0.0:0";
 /// The time between two HEARTBEAT events.
 pub(crate) const HEARTBEAT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// Schedulers look for these very words to know that they must not come back with their id (Marathon, Chronos…).
+pub(crate) const FRAMEWORK_REMOVED: &str = "Framework has been removed";
+pub(crate) const FRAMEWORK_FAILED_OVER: &str = "Framework failed over";
+
 pub(crate) enum Notice {
     /// The answer to SUBSCRIBE; drivers hear a difference when they were known before.
     Subscribed {

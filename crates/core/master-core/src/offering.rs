@@ -67,8 +67,7 @@ impl Master {
         let told = as_told(&offer, framework, &resources);
         let pid = agent.pid.to_string();
 
-        framework.offers.insert(offer_id.clone());
-        framework.offered += &resources;
+        framework.add_offer(offer_id.clone(), &resources);
         agent.offers.insert(offer_id.clone());
         agent.offered += &resources;
         agent.changed();
@@ -90,8 +89,7 @@ impl Master {
     pub(crate) fn take_offer(&mut self, turn: &mut Turn<'_>, id: &OfferId) -> Option<OfferRecord> {
         let record = self.offers.remove(id)?;
         if let Some(framework) = self.frameworks.get_mut(&record.framework) {
-            framework.offers.remove(id);
-            framework.offered -= &record.resources;
+            framework.remove_offer(id, &record.resources);
         }
         if let Some(agent) = self.agents.get_mut(&record.agent) {
             agent.offers.remove(id);

@@ -77,13 +77,23 @@ impl Master {
         }
         message.agent.resources.iter_mut().for_each(resource_to_post_refinement);
         message.checkpointed_resources.iter_mut().for_each(resource_to_post_refinement);
-        let id = AgentId::numbered(&self.info.id, self.next_agent);
-        self.next_agent += 1;
+        let id = self.new_agent_id();
         message.agent.id = Some((&id).into());
         self.agents.registering.insert(from.clone());
         turn.info(format!("registering {name} as {id}"));
         let operation = Operation::AdmitAgent { info: Box::new(message.agent.clone()) };
         self.store(turn, operation, Pending::Admit { pid: from.clone(), message: Box::new(message) });
+    }
+
+    fn new_agent_id(&mut self) -> AgentId {
+        loop {
+            let id = AgentId::numbered(&self.info.id, self.next_agent);
+            self.next_agent += 1;
+            // An agent may have come with an id of this form by itself.
+            if !self.agents.knows(&id) {
+                return id;
+            }
+        }
     }
 
     /// What has to hold for every agent that registers or comes back.

@@ -17,7 +17,7 @@ use messor_validation::{
 use crate::effect::{Effect, Outcome};
 use crate::event::{ReplyId, StreamId, Timer};
 use crate::master::Master;
-use crate::notice::{self, Notice};
+use crate::notice::{self, FRAMEWORK_FAILED_OVER, FRAMEWORK_REMOVED, Notice};
 use crate::state::Framework;
 use crate::turn::Turn;
 use crate::view::FrameworkRecord;
@@ -144,7 +144,7 @@ impl Master {
                 "refusing the subscription of framework {} from {from}: it is elsewhere",
                 framework.name()
             ));
-            return refuse(turn, caller, "framework failed over".to_string());
+            return refuse(turn, caller, FRAMEWORK_FAILED_OVER.to_string());
         }
         self.update_framework(turn, &id, info, subscribe.suppressed_roles);
         match caller {
@@ -174,7 +174,7 @@ impl Master {
         }
         let id = info.id.as_ref().map(|id| id.value.as_str()).unwrap_or_default();
         if self.frameworks.completed.contains_key(id) {
-            return Err("framework has been removed".to_string());
+            return Err(FRAMEWORK_REMOVED.to_string());
         }
         validate_suppressed_roles(&roles, suppressed).map_err(|error| error.to_string())?;
         if let Some(constraints) = constraints {
@@ -203,8 +203,7 @@ impl Master {
                 Notice::Subscribed { master: self.info.clone(), reregistered: false },
             );
         }
-        let id = FrameworkId::numbered(&self.info.id, self.next_framework);
-        self.next_framework += 1;
+        let id = self.new_framework_id();
         info.id = Some((&id).into());
         let mut record = new_record(id.clone(), info, turn.now);
         record.suppressed_roles = suppressed;
@@ -217,6 +216,18 @@ impl Master {
         self.tell(turn, &id, Notice::Subscribed { master: self.info.clone(), reregistered: false });
         self.first_heartbeat(turn, &id, caller);
         self.publish_framework(turn, &id, true);
+    }
+
+    fn new_framework_id(&mut self) -> FrameworkId {
+        loop {
+            let id = FrameworkId::numbered(&self.info.id, self.next_framework);
+            self.next_framework += 1;
+            // A framework may have come with an id of this form by itself.
+            let taken = self.frameworks.get(&id).is_some() || self.frameworks.completed.contains_key(&id);
+            if !taken {
+                return id;
+            }
+        }
     }
 
     /// A framework that is known from agents, or from nowhere but its own words.
@@ -310,7 +321,7 @@ impl Master {
         framework.change().reregistered_time = Some(turn.now);
         let same = matches!(caller, Caller::Driver(pid) if framework.record.pid.as_ref() == Some(pid));
         if framework.connected() && !same {
-            framework.tell(turn, Notice::Error("framework failed over".to_string()));
+            framework.tell(turn, Notice::Error(FRAMEWORK_FAILED_OVER.to_string()));
         }
         turn.info(format!("framework {} failed over", framework.name()));
         let offers = framework.offers.clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal::UpdateAgentMessage;
-use messor_types::{AgentId, ResourceError, ResourceProviderId, Resources};
+use messor_types::{AgentId, OfferId, Resource, ResourceError, ResourceProviderId, Resources};
 
 use crate::master::Master;
 use crate::state::Provider;
@@ -28,6 +28,7 @@ impl Master {
                 "agent {id} has {operations} operations, which are not supported yet: passing over them"
             ));
         }
+        let (speaks_of_oversubscribed, speaks_of_providers) = (oversubscribed.is_some(), providers.is_some());
         let own = |revocable: bool| {
             agent
                 .total
@@ -54,8 +55,15 @@ impl Master {
         agent.changed();
         let (details, total) = (agent.details(), agent.total.clone());
         turn.info(format!("agent {id} has {total} now"));
-        // What is offered of it may be gone: those offers are taken back.
-        let offers = agent.offers.clone();
+        // What is offered of that may be gone: those offers are taken back.
+        let changed = |resources: &Resources| {
+            speaks_of_providers || (speaks_of_oversubscribed && resources.iter().any(Resource::is_revocable))
+        };
+        let offered = agent
+            .offers
+            .iter()
+            .filter(|offer| self.offers.get(*offer).is_some_and(|record| changed(&record.resources)));
+        let offers: Vec<OfferId> = offered.cloned().collect();
         turn.allocator(Allocation::UpdateAgent { agent_id: id, details, total: Some(total) });
         for offer in &offers {
             self.rescind(turn, offer);

@@ -56,7 +56,7 @@ impl Master {
     }
 
     fn view_of(&self, framework: &Framework) -> FrameworkView {
-        let offers = framework.offers.iter().filter_map(|id| self.offers.get(id));
+        let offers = || framework.offers.iter().filter_map(|id| self.offers.get(id));
         let executors = framework.executors.iter();
         FrameworkView {
             framework: Arc::clone(&framework.record),
@@ -66,9 +66,9 @@ impl Master {
             unreachable_tasks: framework.unreachable_tasks.values().cloned().collect(),
             completed_tasks: framework.completed_tasks.iter().cloned().collect(),
             executors: executors.map(|((agent, _), info)| (agent.clone(), Arc::clone(info))).collect(),
-            offers: offers.map(|record| Arc::clone(&record.offer)).collect(),
-            used: framework.used.clone(),
-            offered: framework.offered.clone(),
+            offers: offers().map(|record| Arc::clone(&record.offer)).collect(),
+            used: framework.total_used(),
+            offered: framework.total_offered(offers().map(|record| &record.resources)),
         }
     }
 

@@ -166,6 +166,15 @@ impl Agents {
         self.registered.get_mut(id)
     }
 
+    pub fn knows(&self, id: &AgentId) -> bool {
+        self.registered.contains_key(id)
+            || self.recovered.contains_key(id)
+            || self.unreachable.contains_key(id)
+            || self.gone.contains_key(id)
+            || self.removed.contains(id)
+            || self.reregistering.contains(id)
+    }
+
     pub fn remember_removed(&mut self, id: AgentId) {
         self.removed.insert(id);
         if self.removed.len() > MOST_REMOVED {

@@ -32,9 +32,10 @@ pub(crate) struct Framework {
     pub completed_tasks: VecDeque<Arc<Memo<Task>>>,
     pub executors: BTreeMap<(AgentId, ExecutorId), Arc<ExecutorInfo>>,
     pub offers: BTreeSet<OfferId>,
-    pub used: Resources,
+    /// Scalars alone: ports of several agents have the same numbers, and do not add up.
+    used: Resources,
     pub used_on: BTreeMap<AgentId, Resources>,
-    pub offered: Resources,
+    offered: Resources,
 }
 
 impl Framework {
@@ -101,18 +102,38 @@ impl Framework {
     }
 
     pub fn use_resources(&mut self, agent: &AgentId, resources: &Resources) {
-        self.used += resources;
+        self.used += &resources.scalars();
         *self.used_on.entry(agent.clone()).or_default() += resources;
     }
 
     pub fn free_resources(&mut self, agent: &AgentId, resources: &Resources) {
-        self.used -= resources;
+        self.used -= &resources.scalars();
         if let Some(used) = self.used_on.get_mut(agent) {
             *used -= resources;
             if used.is_empty() {
                 self.used_on.remove(agent);
             }
         }
+    }
+
+    pub fn add_offer(&mut self, id: OfferId, resources: &Resources) {
+        self.offers.insert(id);
+        self.offered += &resources.scalars();
+    }
+
+    pub fn remove_offer(&mut self, id: &OfferId, resources: &Resources) {
+        self.offers.remove(id);
+        self.offered -= &resources.scalars();
+    }
+
+    /// What it uses on all agents; ranges and sets are united.
+    pub fn total_used(&self) -> Resources {
+        with_others(&self.used, self.used_on.values())
+    }
+
+    /// The same for what it is offered; `offers` are those of the framework.
+    pub fn total_offered<'a>(&self, offers: impl Iterator<Item = &'a Resources>) -> Resources {
+        with_others(&self.offered, offers)
     }
 
     pub fn remember_completed(&mut self, task: Arc<Memo<Task>>, most: usize) {
@@ -157,6 +178,15 @@ impl Framework {
                 .collect(),
         }
     }
+}
+
+/// Sums of scalars, and the union of everything else.
+fn with_others<'a>(scalars: &Resources, parts: impl Iterator<Item = &'a Resources>) -> Resources {
+    let mut total = scalars.clone();
+    for resource in parts.flat_map(Resources::iter).filter(|resource| !resource.is_scalar()) {
+        total.insert(resource.clone());
+    }
+    total
 }
 
 /// All frameworks that the master knows of.

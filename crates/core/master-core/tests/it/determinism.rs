@@ -1,0 +1,147 @@
+//! The same events have the same effects, and random ones keep the books in order.
+
+use std::time::Duration;
+
+use messor_master_core::{Event, StreamId};
+use messor_proto::mesos::internal as wire;
+use messor_proto::mesos::scheduler::call;
+use messor_proto::mesos::{Filters, FrameworkInfo, TaskState};
+use messor_types::AgentId;
+
+use crate::world::*;
+
+/// Small and reproducible; nothing here needs good randomness.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// A few hundred things that happen to three agents and two frameworks. `World` checks the books after each.
+fn story(seed: u64) -> World {
+    let mut dice = Dice(seed);
+    let mut world = World::new();
+    world.answer_pings = false;
+    let mut agents: Vec<AgentId> = (1..=3).map(|number| world.agent(number)).collect();
+    let stream = StreamId(world.number());
+    let reply = messor_master_core::ReplyId(world.number());
+    world.handle(Event::OperatorSubscribe { stream, reply, principal: None });
+    let mut schedulers =
+        vec![world.subscribe(modern()), world.subscribe(FrameworkInfo { checkpoint: Some(true), ..old() })];
+    let mut running: Vec<(usize, usize, String)> = Vec::new();
+    for step in 0..300 {
+        let who = dice.roll(2) as usize;
+        let agent = dice.roll(3) as usize;
+        let number = agent as u8 + 1;
+        let scheduler = schedulers[who].clone();
+        match dice.roll(12) {
+            0..=3 => {
+                world.allocation();
+                for (other, scheduler) in schedulers.clone().iter().enumerate() {
+                    for offer in world.offers(scheduler.stream) {
+                        let at = agents.iter().position(|agent| agent.as_str() == offer.agent_id.value);
+                        if let (Some(at), true) = (at, dice.roll(3) > 0) {
+                            let id = format!("t{step}-{}", offer.id.value);
+                            world.accept(scheduler, &[&offer], vec![task(&id, &agents[at])]);
+                            running.push((other, at, id));
+                        } else {
+                            let filters = Some(Filters { refuse_seconds: Some(dice.roll(20) as f64) });
+                            let decline = call::Decline { offer_ids: vec![offer.id], filters };
+                            world.call(scheduler, call::Type::Decline, |call| call.decline = Some(decline));
+                        }
+                    }
+                }
+            }
+            4 | 5 if !running.is_empty() => {
+                let (who, at, id) = running.remove(dice.roll(running.len() as u64) as usize);
+                let (scheduler, agent) = (schedulers[who].clone(), agents[at].clone());
+                let uuid = world.report(at as u8 + 1, &scheduler.id, &agent, &id, TaskState::TaskFinished);
+                let task_id = task(&id, &agent).task_id;
+                let acknowledge = call::Acknowledge { agent_id: (&agent).into(), task_id, uuid };
+                world.call(&scheduler, call::Type::Acknowledge, |call| call.acknowledge = Some(acknowledge));
+            }
+            6 => world.exited(&agent_pid(number)),
+            7 => {
+                let message = world.reregistration(number, &agents[agent]);
+                world.message(&agent_pid(number), &message);
+            }
+            8 => {
+                for number in 1..=3 {
+                    world.message(&agent_pid(number), &wire::PongAgentMessage {});
+                }
+                world.advance(Duration::from_secs(dice.roll(60)));
+            }
+            9 => {
+                world.handle(Event::StreamClosed { stream: scheduler.stream });
+                let info =
+                    if who == 0 { modern() } else { FrameworkInfo { checkpoint: Some(true), ..old() } };
+                schedulers[who] = world.subscribe(FrameworkInfo { id: Some((&scheduler.id).into()), ..info });
+            }
+            10 => {
+                let kind = if dice.roll(2) == 0 { call::Type::Suppress } else { call::Type::Revive };
+                world.call(&scheduler, kind, |_| ());
+            }
+            11 if dice.roll(4) == 0 => {
+                world.message(
+                    &agent_pid(number),
+                    &wire::UnregisterAgentMessage { agent_id: (&agents[agent]).into() },
+                );
+                let registered = world.view().agents.iter().any(|known| known.pid == agent_pid(number));
+                if !registered {
+                    agents[agent] = world.agent(number);
+                    running.retain(|(_, at, _)| *at != agent);
+                }
+            }
+            _ => {
+                drop(world.call(&scheduler, call::Type::Reconcile, |call| {
+                    call.reconcile = Some(Default::default())
+                }))
+            }
+        }
+    }
+    world
+}
+
+#[test]
+fn the_same_events_have_the_same_effects() {
+    for seed in 0..8 {
+        let (first, second) = (story(seed), story(seed));
+        assert_eq!(first.trace.len(), second.trace.len());
+        for (number, (left, right)) in first.trace.iter().zip(&second.trace).enumerate() {
+            assert_eq!(left, right, "seed {seed}, effect {number}");
+        }
+        assert!(
+            first
+                .trace
+                .iter()
+                .any(|effect| effect.contains("TASK_FINISHED") || effect.contains("RunTaskMessage"))
+        );
+    }
+}
+
+#[test]
+fn when_all_is_over_nothing_is_used() {
+    for seed in 100..108 {
+        let mut world = story(seed);
+        let ids: Vec<_> =
+            world.view().frameworks.iter().map(|framework| framework.framework.id.clone()).collect();
+        for framework in ids {
+            world.operator(messor_master_core::OperatorCall::Teardown { framework });
+        }
+        for agent in &world.view().agents {
+            assert!(
+                agent.used.is_empty() && agent.offered.is_empty(),
+                "seed {seed}: agent {} uses {}",
+                agent.id,
+                agent.used
+            );
+        }
+        assert_eq!(world.metric("master/outstanding_offers"), 0.0);
+        for state in ["staging", "starting", "running", "killing"] {
+            assert_eq!(world.metric(&format!("master/tasks_{state}")), 0.0, "seed {seed}");
+        }
+    }
+}
