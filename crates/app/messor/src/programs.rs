@@ -54,8 +54,8 @@ pub static PROGRAMS: [Entry; 21] = [
         body: Built(agent),
     },
     entry("mesos-local", "A whole cluster in one process, for trying things out.", Built(local)),
-    entry("mesos-execute", "Runs one command on a cluster.", NotBuilt("it is under way")),
-    entry("mesos-resolve", "Prints the address of the leading master.", NotBuilt("it is under way")),
+    entry("mesos-execute", "Runs one command on a cluster.", Built(messor_cli::execute)),
+    entry("mesos-resolve", "Prints the address of the leading master.", Built(messor_cli::resolve)),
     entry(
         "mesos",
         "The command line of a cluster.",
