@@ -168,7 +168,7 @@ impl Running<'_> {
             let wake_at = [silent_at, self.scheduler.deadline()].into_iter().flatten().min();
             let timeout = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
             if self.wait(Some(&session), timeout)? {
-                let actions = self.scheduler.interrupt();
+                let actions = self.scheduler.interrupt(Instant::now());
                 if let Some(end) = self.act(&session, actions)? {
                     return Ok(end);
                 }

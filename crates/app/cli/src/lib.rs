@@ -12,5 +12,5 @@ mod scheduler;
 mod session;
 mod task;
 
-pub use execute::{execute, run as execute_with};
-pub use resolve::resolve;
+pub use execute::{ExecuteError, execute, run as execute_with};
+pub use resolve::{ResolveError, resolve, run as resolve_with};

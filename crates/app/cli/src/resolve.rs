@@ -1,5 +1,6 @@
 //! `mesos-resolve`: which master leads.
 
+use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::master::{Address, AddressError};
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, thiserror::Error)]
-enum ResolveError {
+pub enum ResolveError {
     #[error(transparent)]
     Flag(#[from] messor_flags::FlagError),
     #[error("give one master: mesos-resolve HOST:PORT")]
@@ -37,7 +38,8 @@ pub fn resolve(args: &[String]) -> ExitCode {
     }
 }
 
-fn run(args: &[String]) -> Result<String, ResolveError> {
+/// What the program prints.
+pub fn run(args: &[String]) -> Result<String, ResolveError> {
     let parsed = match messor_flags::parse::<ResolveFlags>(args, &messor_log::Surroundings)? {
         Request::Run(parsed) => parsed,
         Request::Help(text) | Request::Version(text) => return Ok(text),
@@ -51,7 +53,7 @@ fn run(args: &[String]) -> Result<String, ResolveError> {
     let deadline = Instant::now() + timeout;
     loop {
         let reason = match leader(&address) {
-            Ok(leader) => return Ok(leader.to_string()),
+            Ok(leader) => return Ok(numbered(&leader)),
             Err(reason) => reason,
         };
         if parsed.flags.verbose {
@@ -62,6 +64,13 @@ fn run(args: &[String]) -> Result<String, ResolveError> {
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// The address as numbers where its name can be found, as Mesos prints it; IPv4 before IPv6.
+fn numbered(leader: &Address) -> String {
+    let found: Vec<_> = (leader.host.as_str(), leader.port).to_socket_addrs().into_iter().flatten().collect();
+    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    best.map_or_else(|| leader.to_string(), ToString::to_string)
 }
 
 /// Asks a master, which knows the leader by where it redirects to.

@@ -9,6 +9,8 @@ use messor_proto::mesos::{
 use messor_proto::{Version, Wire, WireEnum};
 use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources};
 
+const SAME_INTERRUPTION: Duration = Duration::from_millis(500);
+
 /// What is to be done about an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -34,7 +36,7 @@ pub struct Scheduler {
     kill_after: Option<Duration>,
     kill_at: Option<Instant>,
     launched: Option<Launched>,
-    interrupted: bool,
+    interrupted_at: Option<Instant>,
     told_of_small_offers: bool,
 }
 
@@ -59,7 +61,7 @@ impl Scheduler {
             kill_after,
             kill_at: None,
             launched: None,
-            interrupted: false,
+            interrupted_at: None,
             told_of_small_offers: false,
         }
     }
@@ -91,12 +93,17 @@ impl Scheduler {
         }
     }
 
-    /// Ctrl-C: the first asks for the task's end, if there is one; the second waits for nothing.
-    pub fn interrupt(&mut self) -> Vec<Action> {
-        if self.launched.is_none() || std::mem::replace(&mut self.interrupted, true) {
-            return vec![Action::End(End::Interrupted)];
+    /// Ctrl-C: the first asks for the task's end, if there is one; another waits for nothing. One that follows at once
+    /// is the same one, as it comes to a process and to its group.
+    pub fn interrupt(&mut self, now: Instant) -> Vec<Action> {
+        match (&self.launched, self.interrupted_at) {
+            (Some(_), Some(at)) if now.saturating_duration_since(at) < SAME_INTERRUPTION => Vec::new(),
+            (Some(_), None) => {
+                self.interrupted_at = Some(now);
+                self.kill()
+            }
+            _ => vec![Action::End(End::Interrupted)],
         }
-        self.kill()
     }
 
     pub fn event(&mut self, now: Instant, event: Event) -> Vec<Action> {
@@ -198,7 +205,9 @@ impl Scheduler {
             };
             actions.push(self.send(call::Type::Acknowledge, |call| call.acknowledge = Some(acknowledge)));
         }
-        if let (TaskState::TaskRunning, None, Some(after)) = (state, self.kill_at, self.kill_after.take()) {
+        if state == TaskState::TaskRunning
+            && let Some(after) = self.kill_after.take()
+        {
             self.kill_at = Some(now + after);
         }
         if is_terminal(state) {
@@ -256,4 +265,59 @@ fn is_terminal(state: TaskState) -> bool {
             | TaskState::TaskDropped
             | TaskState::TaskGone
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messor_types::{Role, parse_resources};
+
+    fn launched() -> Scheduler {
+        let resources = parse_resources("cpus:1;mem:32", &Role::star()).unwrap();
+        let mut scheduler =
+            Scheduler::new(FrameworkInfo::default(), TaskInfo::default(), resources.clone(), None);
+        let offer =
+            Offer { resources: resources.to_proto(ResourceFormat::PostRefinement), ..Offer::default() };
+        let actions = scheduler.offer(offer);
+        assert!(matches!(&actions[..], [Action::Call(call), Action::Print(_)] if call.accept.is_some()));
+        scheduler
+    }
+
+    #[test]
+    fn the_first_interruption_kills_the_task_and_a_later_one_ends_all() {
+        let start = Instant::now();
+        let mut scheduler = launched();
+        let actions = scheduler.interrupt(start);
+        assert!(
+            matches!(&actions[..], [Action::Print(_), Action::Call(call)] if call.kill.is_some()),
+            "{actions:?}"
+        );
+        assert_eq!(scheduler.interrupt(start + Duration::from_millis(1)), []);
+        assert_eq!(scheduler.interrupt(start + Duration::from_secs(1)), [Action::End(End::Interrupted)]);
+    }
+
+    #[test]
+    fn without_a_task_an_interruption_ends_all() {
+        let mut scheduler =
+            Scheduler::new(FrameworkInfo::default(), TaskInfo::default(), Resources::new(), None);
+        assert_eq!(scheduler.interrupt(Instant::now()), [Action::End(End::Interrupted)]);
+    }
+
+    #[test]
+    fn what_is_reserved_for_the_role_is_taken_first() {
+        let role = Role::new("web");
+        let required = parse_resources("cpus:2", &Role::star()).unwrap();
+        let framework = FrameworkInfo { role: Some("web".into()), ..FrameworkInfo::default() };
+        let mut scheduler = Scheduler::new(framework, TaskInfo::default(), required, None);
+        let mut offered = parse_resources("cpus:4", &Role::star()).unwrap();
+        offered += &parse_resources("cpus:1", &role).unwrap();
+        let offered = offered.allocated_to(&role).to_proto(ResourceFormat::PostRefinement);
+        let actions = scheduler.offer(Offer { resources: offered, ..Offer::default() });
+        let Action::Call(call) = &actions[0] else { panic!("{actions:?}") };
+        let operation = &call.accept.as_ref().unwrap().operations[0];
+        let taken =
+            Resources::from_proto(&operation.launch.as_ref().unwrap().task_infos[0].resources).unwrap();
+        assert_eq!(taken.reserved_to(&role).cpus().map(|cpus| cpus.to_string()).as_deref(), Some("1"));
+        assert_eq!(taken.unreserved().cpus().map(|cpus| cpus.to_string()).as_deref(), Some("1"));
+    }
 }

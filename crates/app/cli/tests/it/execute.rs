@@ -79,11 +79,11 @@ fn an_offer_that_is_too_small_is_declined() {
 
 #[test]
 fn kill_after_ends_a_task_that_runs_too_long() {
-    let (address, master) = Master::start(&[TaskRunning], false, nobody());
+    let (address, master) = Master::start(&[TaskStarting, TaskRunning], false, nobody());
     let (out, error) = execute(address, &["--kill_after=1ms"]);
     assert!(out.contains("Asked to kill task 't' on agent 'S1'\n"), "{out}");
     assert_eq!(error.as_deref(), Some("the task ended with TASK_KILLED"));
-    assert_eq!(kinds(&master.calls.lock().unwrap())[3], call::Type::Kill);
+    assert_eq!(kinds(&master.calls.lock().unwrap())[4], call::Type::Kill);
 }
 
 #[test]
@@ -146,4 +146,23 @@ fn the_output_of_the_task_is_shown() {
         run(&[&format!("--master={address}"), "--name=t", "--command=echo hello", "--show_output"]);
     assert_eq!(error, None);
     assert!(out.ends_with("\nhello\n"), "{out}");
+}
+
+#[test]
+fn resolving_is_asking_where_a_master_redirects_to() {
+    let leader = "//127.0.0.1:5050";
+    let address = serve(move |mut request| {
+        let (status, location) = match request.target() {
+            "/master/redirect" => ("307 Temporary Redirect", leader),
+            _ => ("404 Not Found", "//elsewhere:1"),
+        };
+        request.answer(&format!("HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"));
+    });
+    let words = [address.to_string()];
+    assert_eq!(messor_cli::resolve_with(&words).unwrap(), "127.0.0.1:5050");
+    let silent =
+        serve(|mut request| request.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"));
+    let words = [silent.to_string(), "--timeout=0ns".to_string()];
+    let error = messor_cli::resolve_with(&words).unwrap_err().to_string();
+    assert!(error.ends_with("it answers HTTP 503"), "{error}");
 }
