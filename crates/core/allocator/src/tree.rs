@@ -4,6 +4,7 @@
 //!
 //! It knows amounts and weights. Agents, filters and what may be offered to whom are not its affair.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -363,12 +364,21 @@ impl Tree {
         }
         let mut candidates: SmallVec<[usize; FEW]> = self.active.iter_without(settled).collect();
         match self.kind {
-            SorterKind::Drf if candidates.len() > 1 => self.sort(&mut candidates),
-            SorterKind::Drf => {}
+            // Most often the first one takes everything: the others are sorted only if it does not.
+            SorterKind::Drf => {
+                let first = (0..candidates.len()).min_by(|a, b| self.compare(candidates[*a], candidates[*b]));
+                if let Some(first) = first {
+                    candidates.swap(0, first);
+                }
+            }
             SorterKind::Random => self.shuffle(&mut candidates, rng),
         }
         let mut passed_over = None;
-        for client in candidates {
+        for at in 0..candidates.len() {
+            if at == 1 && self.kind == SorterKind::Drf {
+                self.sort(&mut candidates[1..]);
+            }
+            let client = candidates[at];
             let found = &self.clients[client];
             if passed_over == Some(found.node) {
                 continue;
@@ -415,10 +425,16 @@ impl Tree {
 
     /// The same order as `walk`, by comparison.
     fn sort(&self, candidates: &mut [usize]) {
-        candidates.sort_by_cached_key(|client| {
-            let client = &self.clients[*client];
-            (self.places(client.node), &client.key)
-        });
+        candidates.sort_by(|a, b| self.compare(*a, *b));
+    }
+
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let (a, b) = (&self.clients[a], &self.clients[b]);
+        if a.node == b.node {
+            return a.key.cmp(&b.key);
+        }
+        let (x, y) = (&self.nodes[a.node], &self.nodes[b.node]);
+        if x.parent == y.parent { x.key.cmp(&y.key) } else { self.places(a.node).cmp(&self.places(b.node)) }
     }
 
     /// A weighted shuffle of the roles, and within each of its frameworks.

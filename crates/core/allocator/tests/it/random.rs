@@ -282,7 +282,14 @@ impl Run {
                 }
                 offer.resources = back;
                 self.cluster.recover(&offer, refuse.map(f64::from));
-                if let (Some(secs), false) = (refuse.filter(|secs| *secs > 0), offer.resources.is_empty()) {
+                // A role that was left keeps no filters, as its filters went when it was left.
+                let subscribed = truth.frameworks[&FrameworkId::new(&offer.framework)]
+                    .details
+                    .roles
+                    .contains(offer.role.as_str());
+                if let (Some(secs), true) =
+                    (refuse.filter(|secs| *secs > 0), subscribed && !offer.resources.is_empty())
+                {
                     truth.filters.push(Filter {
                         framework: FrameworkId::new(&offer.framework),
                         role: Role::new(&offer.role),
