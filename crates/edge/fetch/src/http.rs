@@ -180,4 +180,51 @@ mod tests {
         let error = proxy("http://host/", &look).unwrap_err();
         assert!(error.to_string().contains("http_proxy"));
     }
+
+    /// A server for one request, with a certificate for "localhost" of an authority of its own (`tests/tls`, whose
+    /// authority's key is thrown away).
+    fn https_server() -> u16 {
+        use rustls::pki_types::pem::PemObject;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("../tests/tls/server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tests/tls/server.key")).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let connection = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            // A client that does not trust the certificate ends the connection here.
+            if stream.read(&mut [0; 1024]).is_ok() {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret")
+                    .unwrap();
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        port
+    }
+
+    #[test]
+    fn https_is_fetched_from_those_the_host_trusts_and_from_nobody_else() {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject;
+        let authority = CertificateDer::from_pem_slice(include_bytes!("../tests/tls/authority.pem")).unwrap();
+        let authority = Certificate::from_der(&authority).to_owned();
+        let mut file = tempfile::tempfile().unwrap();
+        let url = |host| format!("https://{host}:{}/a", https_server());
+        let trusting = agent(vec![authority], None, None);
+        assert_eq!(download_with(&trusting, &url("localhost"), &mut file, None).unwrap(), 6);
+        let other_name = download_with(&trusting, &url("127.0.0.1"), &mut file, None);
+        assert!(matches!(other_name, Err(HttpError::Request(_))), "{other_name:?}");
+        let stranger = download_with(&agent(Vec::new(), None, None), &url("localhost"), &mut file, None);
+        assert!(matches!(stranger, Err(HttpError::Request(_))), "{stranger:?}");
+    }
 }
