@@ -127,6 +127,11 @@ impl Executor {
             || self.terminated.contains_key(task)
     }
 
+    /// The framework has all updates of the task.
+    pub fn has_completed(&self, task: &TaskId) -> bool {
+        self.completed.iter().any(|completed| completed.task_id.value == task.as_str())
+    }
+
     pub fn has_incomplete_tasks(&self) -> bool {
         !self.queued.is_empty() || !self.launched.is_empty() || !self.terminated.is_empty()
     }

@@ -225,8 +225,7 @@ impl Agent {
         let Some(framework) = self.frameworks.get(id) else {
             return;
         };
-        let over =
-            framework.terminating || self.state == State::Terminating || !self.updates.has_framework(id);
+        let over = framework.terminating || self.state == State::Terminating || !self.updates.wait_for(id);
         if !framework.executors.is_empty() || !over {
             return;
         }

@@ -67,6 +67,10 @@ impl Agent {
         let key = key_of(&update);
         let own = self.frameworks.get(&key.framework).and_then(|framework| framework.executor_of(&key.task));
         let Some(executor) = own else {
+            if sender.is_some() && self.has_completed(&key) {
+                turn.info(format!("Status update {} is of a completed task", describe(&update)));
+                return self.acknowledge_sender(turn, &update, sender);
+            }
             // A late update of a task that is completed or never was: the framework sorts it out.
             turn.warning(format!("No executor has the task of status update {}", describe(&update)));
             self.counters.valid_status_updates.increment();
@@ -111,6 +115,13 @@ impl Agent {
             self.counters.task_ended(update.status.state());
         }
         self.stream_update(turn, update, checkpoint, sender);
+    }
+
+    /// Some executor of the framework had the task, and the framework has all its updates.
+    fn has_completed(&self, key: &Key) -> bool {
+        let framework = self.frameworks.get(&key.framework);
+        let mut executors = framework.into_iter().flat_map(|framework| framework.executors.values());
+        executors.any(|executor| executor.has_completed(&key.task))
     }
 
     /// Why an update is not taken at all.

@@ -236,10 +236,11 @@ impl Streams {
         self.streams.get(key).is_some_and(|stream| stream.waits(uuid) || stream.remembers(uuid))
     }
 
-    /// Whether updates of a framework wait for it.
-    pub fn has_framework(&self, framework: &FrameworkId) -> bool {
+    /// Whether there is an update that the framework did not acknowledge.
+    pub fn wait_for(&self, framework: &FrameworkId) -> bool {
         let first = Key { framework: framework.clone(), task: TaskId::from("") };
-        self.streams.range(first..).next().is_some_and(|(key, _)| key.framework == *framework)
+        let mut own = self.streams.range(first..).take_while(|(key, _)| key.framework == *framework);
+        own.any(|(_, stream)| !stream.pending.is_empty() || !stream.writing.is_empty())
     }
 
     pub fn contains(&self, key: &Key) -> bool {

@@ -10,6 +10,7 @@ mod edge;
 mod exits;
 mod kills;
 mod launches;
+mod laws;
 mod refusals;
 mod registration;
 mod shutdown;

@@ -197,6 +197,21 @@ fn updates_of_a_disconnected_agent_wait() {
 }
 
 #[test]
+fn an_update_of_a_completed_task_is_only_acknowledged() {
+    let mut edge = Edge::registered();
+    let (container, _) = edge.run_command("t");
+    edge.call(build::update("t", "t", TaskFinished, 1));
+    let update = edge.one_update();
+    edge.acknowledge(&update);
+    edge.events.clear();
+    edge.call(build::update("t", "t", TaskFinished, 1));
+    assert_eq!(edge.event_types(), [event::Type::Acknowledged]);
+    assert!(edge.updates().is_empty());
+    edge.exited(&container, 0);
+    assert!(edge.view().frameworks.is_empty());
+}
+
+#[test]
 fn a_late_update_of_a_task_that_is_not_here_reaches_the_framework() {
     let mut edge = Edge::registered();
     edge.run_command("t");

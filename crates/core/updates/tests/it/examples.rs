@@ -180,13 +180,14 @@ fn what_waits_behind_a_terminal_update_is_still_told() {
 #[test]
 fn streams_know_their_framework_and_their_updates() {
     let mut streams = running();
-    assert!(!streams.has_framework(&key("t").framework));
+    assert!(!streams.wait_for(&key("t").framework));
     streams.update(START, key("t"), update("t", 1, TaskRunning), false, &mut Vec::new()).unwrap();
-    assert!(streams.has_framework(&key("t").framework));
-    assert!(!streams.has_framework(&"another".into()));
+    assert!(streams.wait_for(&key("t").framework));
+    assert!(!streams.wait_for(&"another".into()));
     assert!(streams.knows(&key("t"), &uuid(1)) && !streams.knows(&key("t"), &uuid(2)));
     streams.acknowledge(START, &key("t"), &uuid(1), &mut Vec::new()).unwrap();
     assert!(streams.knows(&key("t"), &uuid(1)), "also when it is acknowledged");
+    assert!(!streams.wait_for(&key("t").framework));
 }
 
 #[test]
