@@ -2,6 +2,8 @@
 
 mod codegen;
 #[cfg(test)]
+mod flags;
+#[cfg(test)]
 mod tidy;
 
 use std::process::ExitCode;

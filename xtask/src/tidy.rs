@@ -156,7 +156,7 @@ fn unsafe_crates(members: &BTreeMap<String, &Package>) -> Vec<String> {
     broken
 }
 
-fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+pub fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();

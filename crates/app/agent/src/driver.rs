@@ -25,6 +25,8 @@ pub struct AgentDriver {
     pub own: Machine<Event, View>,
     pub timers: Timers<Timer>,
     pub effects: Vec<Effect>,
+    /// Whether the log says already that checkpoints are not written.
+    pub told_of_checkpoints: bool,
     pub over: bool,
 }
 
@@ -39,11 +41,18 @@ impl AgentDriver {
                 Effect::Container(command) => {
                     if let ContainerCommand::Launch(launch) = &command {
                         self.attach(&launch.directory);
+                        if launch.checkpoint && !std::mem::replace(&mut self.told_of_checkpoints, true) {
+                            tracing::warn!(
+                                "framework {} asks for checkpoint=true, which has no effect yet: nothing is \
+                                 written, and a restarted agent does not find its executors again",
+                                launch.framework
+                            );
+                        }
                     }
                     self.containerizer.command(command);
                 }
                 Effect::Persist { ticket, .. } => {
-                    // Recovery is not built: nothing would read what is written. COMPATIBILITY.md says so.
+                    // Recovery is not built: nothing would read what is written. The log and COMPATIBILITY.md say so.
                     self.own.event(Event::Persisted { ticket, outcome: Ok(()) });
                 }
                 Effect::ScheduleGc { path } => self.garbage.schedule(&path),

@@ -27,7 +27,7 @@ pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
             daemon.logging.flush();
             // Said to the user as well when the log goes elsewhere.
             if daemon.flags.logging.quiet {
-                eprintln!("mesos-agent: {failure}");
+                messor_runtime::complain(&format!("mesos-agent: {failure}"));
             }
             ExitCode::FAILURE
         }
@@ -46,6 +46,7 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
             hostname,
             logging: &daemon.logging,
             process: "slave(1)".to_string(),
+            hidden_flags: &[],
         };
         let (agent, over) = Agent::start(options, server.net())?;
         tracing::info!("the agent serves at {}", server.bound_address());

@@ -36,6 +36,8 @@ pub struct Options<'o> {
     pub logging: &'o messor_log::Logging,
     /// `slave(1)`.
     pub process: String,
+    /// Flags that /flags does not show, as nobody gave them.
+    pub hidden_flags: &'o [&'static str],
 }
 
 pub struct Agent {
@@ -84,7 +86,7 @@ impl UsageSource for ContainerizerUsage {
 impl Agent {
     /// Starts the threads of an agent. The receiver tells when it wants to end.
     pub fn start(options: Options<'_>, net: Net) -> Result<(Agent, oneshot::Receiver<()>), Failure> {
-        let Options { flags, libprocess_ip, build, hostname, logging, process } = options;
+        let Options { flags, libprocess_ip, build, hostname, logging, process, hidden_flags } = options;
         let words = |error: &dyn std::fmt::Display| Failure::Words(error.to_string());
         let master =
             flags.master.as_ref().map(|secret| secret.value.as_str().to_string()).unwrap_or_default();
@@ -108,7 +110,7 @@ impl Agent {
                 frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
                 fetcher_stall_timeout: Some(flags.fetcher_stall_timeout),
                 parallel_fetches: PARALLEL_FETCHES,
-                rlimits: config::isolators(flags)?.iter().any(|name| *name == "posix/rlimits"),
+                rlimits: config::isolators(flags)?.contains(&"posix/rlimits"),
             },
             Handle::current(),
         );
@@ -126,12 +128,14 @@ impl Agent {
             interval: flags.disk_watch_interval,
         }));
 
+        let mut shown = messor_flags::shown(flags);
+        shown.retain(|(name, _)| !hidden_flags.contains(&name.as_str()));
         let files = Files::default();
         if let Some(log) = logging.file() {
             files.attach("/slave/log", log);
         }
         let common = Common {
-            program: Arc::new(ProgramInfo { build, flags: messor_flags::shown(flags) }),
+            program: Arc::new(ProgramInfo { build, flags: shown }),
             files: files.clone(),
             logging: Arc::new(LevelLogging(logging.level())),
             metrics: Arc::new(AgentMetrics(machine.clone())),
@@ -152,6 +156,7 @@ impl Agent {
             own: machine,
             timers: Timers::default(),
             effects: Vec::new(),
+            told_of_checkpoints: false,
             over: false,
         };
         let over = run_machine("agent", clock, driver, mailbox, inputs)?;

@@ -26,7 +26,7 @@ pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
             daemon.logging.flush();
             // Said to the user as well when the log goes elsewhere.
             if daemon.flags.logging.quiet {
-                eprintln!("mesos-master: {failure}");
+                messor_runtime::complain(&format!("mesos-master: {failure}"));
             }
             ExitCode::FAILURE
         }

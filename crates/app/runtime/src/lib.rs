@@ -11,5 +11,5 @@ mod timers;
 pub use clock::Clock;
 pub use machine::{Driver, run_machine};
 pub use random::{random_seed, random_uuid};
-pub use start::{Address, Daemon, Failure, LevelLogging, Listening, listen, serve, start};
+pub use start::{Address, Daemon, Failure, LevelLogging, Listening, complain, listen, serve, start};
 pub use timers::Timers;

@@ -1,6 +1,7 @@
 //! From a command line to a listening port: flags, log, address.
 
 use std::future::Future;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +31,22 @@ pub struct Daemon<F> {
     pub logging: messor_log::Logging,
 }
 
+/// Prints an answer. A reader that has closed its end has seen enough.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Tells the user what is wrong, where the log is not open or goes elsewhere.
+pub fn complain(text: &str) {
+    // Nothing is left to tell anybody if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Reads flags and begins the log. Help, version and wrong flags end here, with the exit code.
 pub fn start<F: Program>(
     arguments: &[String],
@@ -37,14 +54,13 @@ pub fn start<F: Program>(
 ) -> Result<Daemon<F>, ExitCode> {
     let name = F::NAME;
     let wrong = |error: &dyn std::fmt::Display| {
-        eprintln!("{name}: {error}");
+        complain(&format!("{name}: {error}"));
         ExitCode::FAILURE
     };
     let parsed = match messor_flags::parse::<F>(arguments, &Surroundings) {
         Ok(Request::Run(parsed)) => parsed,
         Ok(Request::Help(text) | Request::Version(text)) => {
-            println!("{}", text.trim_end());
-            return Err(ExitCode::SUCCESS);
+            return Err(say(text.trim_end()));
         }
         Err(error) => return Err(wrong(&format!("{error}\nSee `{name} --help`."))),
     };
@@ -52,9 +68,10 @@ pub fn start<F: Program>(
         messor_flags::parse_environment::<LibprocessFlags>(messor_flags::LIBPROCESS, &Surroundings)
             .map_err(|error| wrong(&error))?;
     // Read so that what is not built is refused in place of ignored.
-    messor_flags::parse_environment::<TlsFlags>(TLS, &Surroundings).map_err(|error| wrong(&error))?;
+    let (_, about_tls) =
+        messor_flags::parse_environment::<TlsFlags>(TLS, &Surroundings).map_err(|error| wrong(&error))?;
     let logging = messor_log::begin(name, logging_of(&parsed.flags)).map_err(|error| wrong(&error))?;
-    for warning in parsed.warnings.iter().chain(&more) {
+    for warning in parsed.warnings.iter().chain(&more).chain(&about_tls) {
         tracing::warn!("{warning}");
     }
     Ok(Daemon { flags: parsed.flags, libprocess, logging })

@@ -87,22 +87,22 @@ flag_set! {
                 => "Least time between two corrections of the QoS controller.";
             oversubscribed_resources_interval: Duration = "15secs", no_effect "oversubscription is not built"
                 => "Time between two estimates of resources that may be promised twice.";
-            agent_features: Option<Json>, check checks::agent_features
+            agent_features: Option<Json>, check checks::agent_features, not_yet "AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER and AGENT_DRAINING, which cannot be left out, are not built"
                 => "Features to announce, as JSON: {\"capabilities\": [{\"type\": \"MULTI_ROLE\"}]}. MULTI_ROLE, HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER, AGENT_DRAINING and TASK_RESOURCE_LIMITS cannot be left out.";
         }
 
         "Recovery" {
             work_dir: String
                 => "Directory for sandboxes and for what must outlive this agent. A directory that is cleaned by itself, such as /tmp, is no good.";
-            runtime_dir: String = "/var/run/mesos", no_effect "what must outlive the agent is all in --work_dir"
+            runtime_dir: String = "/var/run/mesos", no_effect "nothing is written that outlives the agent"
                 => "Directory for what must outlive this agent's process but not the machine's reboot. Where /var/run cannot be written: mesos/runtime in the directory of temporary files.";
-            recover: String = "reconnect", check checks::recover, not_yet "executors are always reconnected to"
+            recover: String = "reconnect", check checks::recover, not_yet "agents do not find again what ran before"
                 => "What becomes of executors that ran before: reconnect to them, or cleanup: kill them and exit.";
             recovery_timeout: Duration = "15mins"
                 => "How long executors wait for an agent that is gone before they exit.";
-            strict: bool = "true", not_yet "any error of recovery ends the agent"
+            strict: bool = "true", not_yet "agents do not find again what ran before"
                 => "Whether any error of recovery ends the agent. If not, what can be recovered is.";
-            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy, not_yet "what may change between two runs is fixed"
+            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy, not_yet "agents do not find again what ran before: each start is a new agent"
                 => "What may change between this run and the one before: equal: nothing; additive: resources, attributes and a domain may be added.";
         }
 
@@ -111,15 +111,15 @@ flag_set! {
                 => "Directory of the programs that the agent starts: fetcher, containerizer, executors.";
             executor_registration_timeout: Duration = "1mins"
                 => "How long an executor has to register.";
-            executor_reregistration_timeout: Duration = "2secs", check checks::executor_reregistration_timeout
+            executor_reregistration_timeout: Duration = "2secs", check checks::executor_reregistration_timeout, no_effect "agents do not find again what ran before; executors take it as their longest pause between attempts to subscribe"
                 => "How long an executor has to come back after the agent's restart, at most 15secs.";
-            executor_reregistration_retry_interval: Option<Duration>, no_effect "executors are asked once"
+            executor_reregistration_retry_interval: Option<Duration>, no_effect "agents do not find again what ran before"
                 => "How long to wait before an executor without HTTP is asked once more to reconnect. Without it, it is asked once.";
             executor_shutdown_grace_period: Duration = "5secs"
                 => "How long an executor has to shut down, unless it says otherwise.";
             executor_environment_variables: Option<TextMap>
                 => "Environment of executors, as JSON: {\"PATH\": \"/bin:/usr/bin\"}. They inherit nothing of the agent's.";
-            http_command_executor: bool = "false", not_yet "the command executor speaks libprocess"
+            http_command_executor: bool = "false", not_needed "the command executor always speaks HTTP"
                 => "Whether the command executor speaks HTTP.";
             max_completed_executors_per_framework: u64 = "150"
                 => "How many completed executors of each framework to remember.";

@@ -45,6 +45,8 @@ pub enum Status {
     NotYet(&'static str),
     /// Accepted with a warning, as it is harmless that nothing comes of it.
     NoEffect(&'static str),
+    /// Accepted in silence: what it asks for is there without it.
+    NotNeeded(&'static str),
     /// Accepted with the one value that has no effect, and refused with this reason otherwise.
     Refused(&'static str),
 }

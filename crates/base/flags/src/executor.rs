@@ -17,7 +17,7 @@ flag_set! {
         include common: CommonFlags;
 
         "Task" {
-            launcher_dir: String = "/usr/libexec/mesos"
+            launcher_dir: String = "/usr/libexec/mesos", not_needed "tasks and checks are started without other programs"
                 => "Directory of the programs of Mesos.";
             task_command: Option<Json>
                 => "CommandInfo as JSON, in the place of the task's own.";
@@ -29,9 +29,9 @@ flag_set! {
                 => "User that the task runs as.";
             task_supplementary_groups: Option<String>, not_yet "shared volumes are not built"
                 => "Further groups of the task, by number, with commas in between.";
-            working_directory: Option<Location>
+            working_directory: Option<Location>, not_yet "container images are not built"
                 => "Working directory of the task in its root file system.";
-            sandbox_directory: Option<Location>
+            sandbox_directory: Option<Location>, not_yet "container images are not built"
                 => "Where the task sees its sandbox in its root file system.";
             rootfs: Option<Location>, not_yet "container images are not built"
                 => "Root file system of the task.";

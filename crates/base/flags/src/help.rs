@@ -62,6 +62,7 @@ pub(crate) fn note(flag: &Flag) -> Option<String> {
     match flag.status {
         Status::NotYet(reason) => notes.push(format!("not supported yet: {reason}")),
         Status::NoEffect(reason) => notes.push(format!("no effect: {reason}")),
+        Status::NotNeeded(reason) => notes.push(format!("not needed: {reason}")),
         Status::Works | Status::Refused(_) => {}
     }
     if notes.is_empty() { None } else { Some(format!("[{}]", notes.join("; "))) }

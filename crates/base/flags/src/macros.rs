@@ -13,7 +13,7 @@
 /// }
 /// ```
 /// Everything after the type may be left out, but keeps this order: `= default`, `alias`, `check`,
-/// then one of `not_yet`, `no_effect`, `refused`, then `only_with`.
+/// then one of `not_yet`, `no_effect`, `not_needed`, `refused`, then `only_with`.
 /// A type that is no `Option` and has no default makes the flag required.
 macro_rules! flag_set {
     (
@@ -24,7 +24,8 @@ macro_rules! flag_set {
                 $(
                     $field:ident $(as $name:literal)?: $type:ty $(= $default:literal)?
                     $(, alias $alias:literal)? $(, check $check:path)?
-                    $(, not_yet $not_yet:literal)? $(, no_effect $no_effect:literal)? $(, refused $refused:literal)?
+                    $(, not_yet $not_yet:literal)? $(, no_effect $no_effect:literal)?
+                    $(, not_needed $not_needed:literal)? $(, refused $refused:literal)?
                     $(, only_with $only_with:literal)?
                     => $help:literal;
                 )*
@@ -52,7 +53,9 @@ macro_rules! flag_set {
                     required: !<$type as $crate::value::FlagValue>::OPTIONAL
                         && flag_set!(@none $($default)?),
                     help: $help,
-                    status: flag_set!(@status $(not_yet $not_yet)? $(no_effect $no_effect)? $(refused $refused)?),
+                    status: flag_set!(@status
+                        $(not_yet $not_yet)? $(no_effect $no_effect)? $(not_needed $not_needed)? $(refused $refused)?
+                    ),
                     only_with: flag_set!(@option $($only_with)?),
                     check: flag_set!(@option $($check)?),
                     reads: |text| <$type as $crate::value::FlagValue>::read(text).map(|value| $crate::value::FlagValue::show(&value)),
@@ -109,6 +112,7 @@ macro_rules! flag_set {
     (@status) => { $crate::definition::Status::Works };
     (@status not_yet $why:literal) => { $crate::definition::Status::NotYet($why) };
     (@status no_effect $why:literal) => { $crate::definition::Status::NoEffect($why) };
+    (@status not_needed $why:literal) => { $crate::definition::Status::NotNeeded($why) };
     (@status refused $why:literal) => { $crate::definition::Status::Refused($why) };
 }
 

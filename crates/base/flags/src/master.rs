@@ -51,9 +51,9 @@ flag_set! {
         }
 
         "Registry" {
-            work_dir: Option<String>
+            work_dir: Option<String>, no_effect "the registry is in memory, and nothing else is written"
                 => "Directory for what must outlive this master: the registry. Needed unless the registry is in memory. A directory that is cleaned by itself, such as /tmp, is no good.";
-            registry: String = "replicated_log", check checks::registry
+            registry: String = "replicated_log", check checks::registry, no_effect "the registry is in memory with either value"
                 => "Where the registry is kept: replicated_log, or in_memory for tests.";
             quorum: Option<u32>, check checks::at_least_one, no_effect "there is one master and one replica of the registry"
                 => "How many replicas of the registry must agree: more than half of the masters. Needed with --zk.";
@@ -117,9 +117,9 @@ flag_set! {
                 => "Part of the known agents that must be back after a failover before offers are made.";
             allocator_recovery_timeout: Duration = "10mins", no_effect "the registry is in memory: after a failover no agent is known to be waited for"
                 => "How long to wait for --allocator_agent_recovery_factor after a failover.";
-            offer_constraints_re2_max_mem: Size = "4KB", no_effect "the bounds of regular expressions here are fixed"
+            offer_constraints_re2_max_mem: Size = "4KB", no_effect "offer constraints are not built"
                 => "Most memory for a regular expression in a framework's offer constraints.";
-            offer_constraints_re2_max_program_size: u32 = "100", no_effect "the bounds of regular expressions here are fixed"
+            offer_constraints_re2_max_program_size: u32 = "100", no_effect "offer constraints are not built"
                 => "Most steps of a regular expression in a framework's offer constraints.";
         }
 
@@ -132,7 +132,7 @@ flag_set! {
                 => "How many completed tasks of each framework to remember.";
             max_unreachable_tasks_per_framework: u64 = "1000"
                 => "How many unreachable tasks of each framework to remember.";
-            publish_per_framework_metrics: bool = "true", no_effect "each framework always has its metrics"
+            publish_per_framework_metrics: bool = "true", no_effect "no framework has metrics of its own yet"
                 => "Whether each framework has its own metrics. With very many frameworks they are too much.";
             rate_limits: Option<Json>, not_yet "rate limits of frameworks are not built"
                 => "Limits on the messages of frameworks, as JSON: {\"limits\": [{\"principal\": \"p\", \"qps\": 55.5}], \"aggregate_default_qps\": 33.3}.";

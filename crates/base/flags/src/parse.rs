@@ -384,7 +384,7 @@ impl Reader {
         let usual = default.and_then(|text| (flag.reads)(text).ok()).flatten();
         if usual.is_none() || usual != shown {
             match flag.status {
-                Status::Works => {}
+                Status::Works | Status::NotNeeded(_) => {}
                 Status::NotYet(why) => return Err(FlagError::NotYet { flag: label, reason: why }),
                 Status::Refused(why) => return Err(FlagError::Refused { flag: label, reason: why }),
                 Status::NoEffect(why) => self.warnings.push(format!("{label} has no effect: {why}")),

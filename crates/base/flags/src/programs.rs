@@ -55,7 +55,7 @@ pub struct Row {
     pub flag: &'static str,
     pub alias: Option<&'static str>,
     pub default: Option<&'static str>,
-    /// `works`, `not yet`, `no effect` or `refused`.
+    /// `works`, `not yet`, `no effect`, `not needed` or `refused`.
     pub status: &'static str,
     pub reason: &'static str,
 }
@@ -74,6 +74,7 @@ fn row(program: &'static str, flag: &'static Flag) -> Row {
         Status::Works => ("works", ""),
         Status::NotYet(reason) => ("not yet", reason),
         Status::NoEffect(reason) => ("no effect", reason),
+        Status::NotNeeded(reason) => ("not needed", reason),
         Status::Refused(reason) => ("refused", reason),
     };
     Row { program, flag: flag.name, alias: flag.alias, default: flag.default, status, reason }

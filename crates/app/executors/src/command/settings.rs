@@ -58,11 +58,6 @@ pub struct Settings {
 }
 
 pub fn read(flags: &ExecutorFlags, variables: Vec<(OsString, OsString)>) -> Result<Settings, SettingsError> {
-    if flags.working_directory.is_some() || flags.sandbox_directory.is_some() {
-        return Err(SettingsError::NotYet(
-            "--working_directory and --sandbox_directory, which are of tasks with a root file system of their own",
-        ));
-    }
     let find = |name: &'static str| {
         let found = variables.iter().find(|(key, _)| key == OsStr::new(name));
         found.map(|(_, value)| value.to_string_lossy().into_owned())
@@ -202,7 +197,6 @@ mod tests {
         assert!(wrong(&[("LIBPROCESS_SSL_ENABLED", "true")]).contains("not supported yet"));
         let long = format!("/{}", "x".repeat(120));
         assert!(wrong(&[("MESOS_DOMAIN_SOCKET", &long)]).contains("MESOS_DOMAIN_SOCKET"));
-        assert!(settings(&["--sandbox_directory=/x"], &[]).is_err());
         assert!(settings(&["--task_command={\"value\": 7}"], &[]).is_err());
     }
 

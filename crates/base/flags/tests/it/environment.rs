@@ -20,7 +20,9 @@ fn the_command_line_wins() {
     assert_eq!(parsed.flags.port, 7000);
     assert!(!parsed.flags.logging.quiet);
     assert_eq!(parsed.flags.agent_ping_timeout.as_secs(), 6);
-    assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
+    let others =
+        parsed.warnings.iter().filter(|warning| !warning.starts_with("MESOS_WORK_DIR has no effect"));
+    assert_eq!(others.count(), 0, "{:?}", parsed.warnings);
 }
 
 #[test]
@@ -90,7 +92,8 @@ fn json_may_be_named_by_a_bare_path_with_a_warning() {
     let source = Fake::files(&[("/etc/domain", "{\"fault_domain\": {}}")]);
     let parsed = run::<MasterFlags>(&["--work_dir=/w", "--domain=/etc/domain"], &source);
     assert_eq!(parsed.flags.domain.unwrap().as_str(), "{\"fault_domain\": {}}");
-    assert!(parsed.warnings[0].contains("--domain=file:///etc/domain"), "{:?}", parsed.warnings);
+    let named = |warning: &String| warning.contains("--domain=file:///etc/domain");
+    assert!(parsed.warnings.iter().any(named), "{:?}", parsed.warnings);
 }
 
 #[test]

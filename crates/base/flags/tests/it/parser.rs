@@ -144,10 +144,14 @@ fn what_is_not_built_is_refused_unless_it_changes_nothing() {
     master(&["--zk_session_timeout=10000ms"]);
     assert!(wrong(&["--zk_session_timeout=11secs"]).contains("not supported yet"));
     let parsed = run::<MasterFlags>(&[DIR, "--memory_profiling"], &Fake::default());
-    assert_eq!(
-        parsed.warnings,
-        ["--memory_profiling has no effect: there is no memory profiler in this program"]
-    );
+    let expected = "--memory_profiling has no effect: there is no memory profiler in this program";
+    assert_eq!(parsed.warnings.last().map(String::as_str), Some(expected));
+}
+
+#[test]
+fn what_is_not_needed_is_accepted_in_silence() {
+    let line = ["--work_dir=/w", "--master=m:5050", "--http_command_executor"];
+    assert!(run::<AgentFlags>(&line, &Fake::default()).warnings.is_empty());
 }
 
 #[test]
