@@ -24,7 +24,8 @@ pub enum Effect {
     Unlink {
         pid: Pid,
     },
-    /// The scheduler's SUBSCRIBE is accepted: open its stream (the first event follows as `Stream`).
+    /// The scheduler's SUBSCRIBE is well formed: open its stream. Its events follow as `Stream`; a refusal is one ERROR
+    /// event and the end of the stream, as in Mesos.
     StreamOpened {
         stream: StreamId,
         reply: ReplyId,

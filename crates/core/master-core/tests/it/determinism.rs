@@ -107,7 +107,7 @@ fn story(seed: u64) -> World {
 
 #[test]
 fn the_same_events_have_the_same_effects() {
-    for seed in 0..8 {
+    for seed in 0..3 {
         let (first, second) = (story(seed), story(seed));
         assert_eq!(first.trace.len(), second.trace.len());
         for (number, (left, right)) in first.trace.iter().zip(&second.trace).enumerate() {
@@ -124,7 +124,7 @@ fn the_same_events_have_the_same_effects() {
 
 #[test]
 fn when_all_is_over_nothing_is_used() {
-    for seed in 100..108 {
+    for seed in 100..106 {
         let mut world = story(seed);
         let ids: Vec<_> =
             world.view().frameworks.iter().map(|framework| framework.framework.id.clone()).collect();
