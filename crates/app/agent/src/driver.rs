@@ -36,7 +36,8 @@ impl AgentDriver {
             let Some(effect) = self.site.carry_out(effect) else { continue };
             match effect {
                 Effect::Send { to, name, body } => self.net.send(&self.process, &to, name, body),
-                Effect::Link { pid } => self.net.link(&self.process, &pid),
+                // A new connection each time: an old one that half broke would not tell that the master is gone.
+                Effect::Link { pid } => self.net.relink(&self.process, &pid),
                 Effect::Unlink { pid } => self.net.unlink(&self.process, &pid),
                 Effect::Container(command) => {
                     if let ContainerCommand::Launch(launch) = &command {

@@ -7,10 +7,12 @@ mod garbage;
 mod service;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use messor_flags::AgentFlags;
 use messor_http_api::{BuildInfo, Request};
 use messor_runtime::{Daemon, Failure, Listening};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use service::{Agent, Options};
 
@@ -53,10 +55,17 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
         let over = async move {
             let _ = over.await;
         };
+        let site = agent.site();
+        let mut leave = signal(SignalKind::user_defined1())?;
+        tokio::spawn(async move {
+            while leave.recv().await.is_some() {
+                agent.shut_down("received SIGUSR1");
+            }
+        });
         messor_runtime::serve(
             server,
             move |request, _peer| {
-                let site = agent.site();
+                let site = Arc::clone(&site);
                 async move {
                     match Request::read(request).await {
                         Ok(request) => site.handle(request).await,

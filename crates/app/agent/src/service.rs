@@ -42,6 +42,7 @@ pub struct Options<'o> {
 
 pub struct Agent {
     site: Arc<AgentSite>,
+    machine: Machine<Event, View>,
 }
 
 struct AgentMetrics(Machine<Event, View>);
@@ -153,14 +154,19 @@ impl Agent {
             garbage,
             files,
             work_dir,
-            own: machine,
+            own: machine.clone(),
             timers: Timers::default(),
             effects: Vec::new(),
             told_of_checkpoints: false,
             over: false,
         };
         let over = run_machine("agent", clock, driver, mailbox, inputs)?;
-        Ok((Agent { site }, over))
+        Ok((Agent { site, machine }, over))
+    }
+
+    /// The operator wants the agent to leave: it unregisters, ends its frameworks, then itself.
+    pub fn shut_down(&self, reason: &str) {
+        self.machine.event(Event::ShutDown { reason: reason.to_string() });
     }
 
     pub fn site(&self) -> Arc<AgentSite> {

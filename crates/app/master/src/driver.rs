@@ -37,8 +37,11 @@ impl MasterDriver {
                 Effect::Link { pid } => self.net.link(PROCESS, &pid),
                 Effect::Unlink { pid } => self.net.unlink(PROCESS, &pid),
                 Effect::Store { ticket, operation } => {
-                    let outcome = self.registry.apply(&operation).map_err(|refusal| refusal.to_string());
-                    self.own.event(Event::Stored { ticket, outcome });
+                    let fits = self.registry.apply(&operation);
+                    if let Err(refusal) = &fits {
+                        tracing::warn!("the registry refuses a change: {refusal}");
+                    }
+                    self.own.event(Event::Stored { ticket, outcome: Ok(fits.is_ok()) });
                 }
                 Effect::Allocator(event) => {
                     if self.allocator.send(event).is_err() {

@@ -19,6 +19,10 @@ pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
         Ok(daemon) => daemon,
         Err(code) => return code,
     };
+    // Each agent and scheduler takes a descriptor or two; the usual 1,024 are soon too few.
+    if let Err(error) = messor_linux::limits::raise_open_files() {
+        tracing::warn!("cannot raise the limit on open files: {error}");
+    }
     match run(&daemon, build) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -43,7 +43,8 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
     let flags = &daemon.flags;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let port = if flags.given.has("port") { flags.port } else { daemon.libprocess.port.unwrap_or(flags.port) };
+        let port =
+            if flags.given.has("port") { flags.port } else { daemon.libprocess.port.unwrap_or(flags.port) };
         let address = Address { ip: flags.ip.clone(), port, hostname_lookup: true, ..Address::default() };
         let Listening { server, hostname } = messor_runtime::listen(&address, &daemon.libprocess).await?;
         let root = flags.work_dir.trim_end_matches('/');

@@ -128,6 +128,9 @@ pub async fn listen(flags: &Address, libprocess: &LibprocessFlags) -> Result<Lis
     Ok(Listening { server, hostname })
 }
 
+/// How long the end of a program may wait for its last messages.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves until SIGTERM or SIGINT comes, or the machine wants to end.
 pub async fn serve<H, F>(
     server: Server,
@@ -141,6 +144,7 @@ where
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let net = server.net();
     server
         .serve(handler, async move {
             tokio::select! {
@@ -150,6 +154,8 @@ where
             }
         })
         .await;
+    // Last words, such as a refusal to an agent, still go out.
+    net.finish(LAST_WORDS).await;
     Ok(())
 }
 

@@ -33,7 +33,11 @@ impl Limit {
     pub fn set(&self) -> io::Result<()> {
         let value = libc::rlimit { rlim_cur: self.soft, rlim_max: self.hard };
         // SAFETY: `value` is a valid rlimit to be read.
-        if unsafe { libc::setrlimit(self.resource, &value) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if unsafe { libc::setrlimit(self.resource, &value) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// What the limit of this name is in the calling process.
@@ -67,6 +71,22 @@ fn resource(name: &str) -> Option<libc::__rlimit_resource_t> {
         "RLMT_STACK" => libc::RLIMIT_STACK,
         _ => return None,
     })
+}
+
+/// Allows this process as many open files as it may allow itself.
+pub fn raise_open_files() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit to be written.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit to be read.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

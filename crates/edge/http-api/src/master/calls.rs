@@ -88,10 +88,8 @@ impl MasterSite {
                 let framework = (&wanted.framework_id).into();
                 self.change(None, OperatorCall::Teardown { framework }).await
             }
-            _ => match Kind::try_from(kind as i32)
-                .ok()
-                .filter(|k| k.wire_name(Version::V1) == kind.wire_name(Version::V1))
-            {
+            // Reads have the same name in calls and answers, under other numbers.
+            _ => match Kind::from_wire_name(kind.wire_name(Version::V1), Version::V1) {
                 Some(read) => self.read(read, media).await?,
                 None => return Err(not_supported(kind.wire_name(Version::V1))),
             },

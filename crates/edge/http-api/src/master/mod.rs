@@ -47,6 +47,14 @@ impl MasterSite {
         path.strip_prefix("/master").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The endpoints that belong to no process, where a port serves several.
+    pub async fn shared(&self, request: &Request) -> Answer {
+        match self.common.handle(request).await {
+            Some(answer) => answer,
+            None => self.not_built(&request.path, request).unwrap_or_else(not_found),
+        }
+    }
+
     pub async fn handle(&self, request: Request) -> messor_net::Response {
         if let Some(answer) = self.common.handle(&request).await {
             return respond::whole(answer);
@@ -143,7 +151,18 @@ impl MasterSite {
     pub fn carry_out(&self, effect: Effect) -> Option<Effect> {
         match effect {
             Effect::StreamOpened { stream, reply } => self.gateway.open(stream.0, reply.0),
-            Effect::Stream { stream, event } => self.gateway.send(stream.0, event.as_ref()),
+            Effect::Stream { stream, event } => {
+                match event.subscribed.as_ref().and_then(|s| s.master_info.as_ref()) {
+                    Some(info) => {
+                        let mut shown = event.as_ref().clone();
+                        if let Some(subscribed) = &mut shown.subscribed {
+                            subscribed.master_info = Some(model::master_info(info));
+                        }
+                        self.gateway.send(stream.0, &shown);
+                    }
+                    None => self.gateway.send(stream.0, event.as_ref()),
+                }
+            }
             Effect::CloseStream { stream } => self.gateway.close(stream.0),
             Effect::Reply { reply, outcome } => self.gateway.reply(reply.0, outcome),
             Effect::OperatorStreamOpened { stream, reply, view } => {

@@ -1,13 +1,24 @@
 //! Agents and frameworks of a view as the messages of the v1 operator API.
 
 use messor_master_core::{AgentView, FrameworkView};
-use messor_proto::mesos::TimeInfo;
 use messor_proto::mesos::master::response::{get_agents, get_frameworks};
+use messor_proto::mesos::{MasterInfo, TimeInfo, master_info};
 use messor_stdx::Time;
 use messor_types::ResourceFormat;
 
 pub fn time_info(time: Time) -> TimeInfo {
     TimeInfo { nanoseconds: i64::try_from(time.as_nanos()).unwrap_or(i64::MAX) }
+}
+
+/// The master as v1 shows it: 1.11.0 has no v1 name for QUOTA_V2, and shows that capability without a type.
+pub fn master_info(info: &MasterInfo) -> MasterInfo {
+    let mut shown = info.clone();
+    for capability in &mut shown.capabilities {
+        if capability.r#type() == master_info::capability::Type::QuotaV2 {
+            capability.r#type = None;
+        }
+    }
+    shown
 }
 
 pub fn agent(view: &AgentView) -> get_agents::Agent {

@@ -113,7 +113,7 @@ pub fn get_roles(view: &View) -> response::GetRoles {
 
 pub fn get_master(view: &View) -> response::GetMaster {
     response::GetMaster {
-        master_info: Some(view.info.as_ref().clone()),
+        master_info: Some(model::master_info(&view.info)),
         start_time: Some(view.start_time.as_secs_f64()),
         elected_time: view.elected_time.map(|t| t.as_secs_f64()),
     }
