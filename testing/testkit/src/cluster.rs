@@ -75,6 +75,32 @@ impl Cluster {
         cluster
     }
 
+    /// mesos-local: a master and an agent in one process on one port, told by its environment as the oracle is.
+    pub fn local() -> Cluster {
+        let address = loopback(free_port());
+        let mut cluster = Cluster {
+            master: address,
+            agents: vec![address],
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            processes: Vec::new(),
+        };
+        let port = address.port().to_string();
+        let environment = [
+            ("LIBPROCESS_IP", "127.0.0.1"),
+            ("LIBPROCESS_PORT", port.as_str()),
+            ("MESOS_LAUNCHER", "posix"),
+            ("MESOS_SYSTEMD_ENABLE_SUPPORT", "false"),
+        ];
+        let work_dir = format!("--work_dir={}", cluster.path("work").display());
+        cluster.spawn_with("mesos-local", "local", &[work_dir], &environment);
+        cluster.wait_until_healthy("mesos-local", address, "/master/health");
+        wait_for("the agent to register", Duration::from_secs(20), || {
+            let state = get(address, "/master/state-summary").ok()?.json();
+            (state["slaves"].as_array()?.len() == 1).then_some(())
+        });
+        cluster
+    }
+
     /// An agent alone, under a master that somebody else started.
     pub fn agent_under(master: &str, flags: &[String]) -> Cluster {
         let mut cluster = Cluster {
@@ -127,11 +153,16 @@ impl Cluster {
     }
 
     fn spawn(&mut self, program: &str, name: &str, arguments: &[String]) {
+        self.spawn_with(program, name, arguments, &[]);
+    }
+
+    fn spawn_with(&mut self, program: &str, name: &str, arguments: &[String], environment: &[(&str, &str)]) {
         let log = File::create(self.path(&format!("{name}.log"))).expect("a log file");
         let child = Command::new(self.bin().join(program))
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)

@@ -4,7 +4,7 @@ import threading
 import time
 
 from addict import Dict
-from pymesos import Executor, MesosExecutorDriver
+from pymesos import Executor, MesosExecutorDriver, encode_data
 
 
 class Threads(Executor):
@@ -16,7 +16,7 @@ class Threads(Executor):
                 update.state = state
                 update.timestamp = time.time()
                 if state == "TASK_FINISHED":
-                    driver.sendFrameworkMessage("done " + task.task_id.value)
+                    driver.sendFrameworkMessage(encode_data(("done " + task.task_id.value).encode()))
                 driver.sendStatusUpdate(update)
 
         threading.Thread(target=run).start()
