@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use messor_agent_core::{ContainerCommand, Launch, LaunchFailure};
 use messor_containerizer::Recovered;
@@ -12,7 +11,7 @@ use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
 use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo};
 use messor_types::ContainerId;
 
-use crate::{Bench, directory, environment, runs, scalar, shell, words};
+use crate::{Bench, environment, runs, scalar, shell, words};
 
 #[tokio::test]
 async fn an_executor_runs_in_its_sandbox_with_nothing_beside_it() {
@@ -191,4 +190,3 @@ async fn reaped(pid: messor_linux::Pid) {
         tokio::task::yield_now().await;
     }
 }
-
