@@ -224,12 +224,44 @@ fn the_table_of_flags_has_a_row_for_each() {
     );
 }
 
+/// What works is told in one place: the definitions of the flags.
+#[test]
+fn the_table_of_flags_is_the_one_in_compatibility_md() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../COMPATIBILITY.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("<!-- flags: made by messor flags-table -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- end of flags -->\n").unwrap();
+    let (_, out, _) = told(&messor(&["flags-table"]));
+    let unlike = table.lines().zip(out.lines()).find(|(there, here)| there != here);
+    assert!(
+        table == out,
+        "COMPATIBILITY.md is behind: put what `messor flags-table` prints between its marks; first {unlike:?}"
+    );
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let output = Command::new(MESSOR).arg("--help").stdout(writer).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!(told(&output), (0, String::new(), String::new()));
+    for words in [&["--help"][..], &["master", "--help"], &["agent", "--version"], &["local", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(MESSOR).args(words).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(told(&output), (0, String::new(), String::new()), "{words:?}");
+    }
+}
+
+/// U118. The address is one that no machine has, so the master ends when its warnings are logged.
+#[test]
+fn older_names_of_tls_are_warned_about() {
+    let output = Command::new(MESSOR)
+        .args(["master", "--registry=in_memory", "--ip=192.0.2.1"])
+        .env_clear()
+        .env("SSL_ENABLED", "false")
+        .output()
+        .unwrap();
+    let (code, _, error) = told(&output);
+    assert_eq!(code, 1, "{error}");
+    let line = error.lines().find(|line| line.contains("SSL_ENABLED")).unwrap();
+    assert!(line.starts_with('W') && line.ends_with("set LIBPROCESS_SSL_ENABLED in its place"), "{line}");
 }
 
 #[test]
@@ -247,6 +279,14 @@ fn a_program_logs_where_its_flags_say() {
     assert!(directory.path().join("mesos-fetcher.ERROR").exists());
     let (_, _, error) = told(&called("mesos-fetcher", &[]));
     assert!(error.lines().all(|line| line.starts_with('E')), "{error}");
+}
+
+#[test]
+fn a_mistake_that_nobody_hears_of_is_a_mistake() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(MESSOR).args(["agent", "--nonsense"]).stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
