@@ -1,4 +1,4 @@
-//! The endpoints that a master and an agent have alike: version, metrics, files, logging, system, help.
+//! The endpoints that a master and an agent have alike: the first page, version, metrics, files, logging, system, help.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use crate::answer::{Answer, answer, bad_request, empty, json, not_supported, tex
 use crate::document::{self, Object};
 use crate::files::{Files, FilesError};
 use crate::help;
+use crate::home;
 use crate::info::ProgramInfo;
 use crate::master::state::{build_info, flags_object};
 use crate::request::Request;
@@ -50,6 +51,7 @@ impl Common {
     pub async fn handle(&self, request: &Request) -> Option<Answer> {
         let path = request.path.as_str();
         Some(match path.strip_suffix(".json").filter(|p| *p != "/system/stats").unwrap_or(path) {
+            "/" => home::answer_home(request, &self.program, &self.processes),
             "/version" => json(request, document::object(|o| build_info(o, &self.program.build))),
             "/metrics/snapshot" => self.snapshot(request).await,
             "/files/browse" => self.browse(request),

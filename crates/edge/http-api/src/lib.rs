@@ -15,6 +15,7 @@ pub mod endpoints;
 pub mod files;
 pub mod gateway;
 pub mod help;
+pub mod home;
 pub mod info;
 pub mod machine;
 pub mod master;

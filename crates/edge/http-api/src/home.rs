@@ -1,0 +1,146 @@
+//! `/`: what a browser meets first. Says what answers here and where to read on, until the web page is built.
+//!
+//! Apache Mesos 1.11.0 has its web page here, and 404 where that is not installed. Nothing is loaded from elsewhere.
+
+use std::fmt::Write as _;
+
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::answer::{Answer, answer, method_not_allowed};
+use crate::endpoints::ENDPOINTS;
+use crate::info::ProgramInfo;
+use crate::request::Request;
+
+/// What a reader wants first of a process; only endpoints of the table are shown.
+const OF_MASTER: &[&str] = &["state", "state-summary", "slaves", "frameworks", "tasks", "roles", "flags"];
+const OF_AGENT: &[&str] = &["state", "containers", "monitor/statistics", "flags"];
+
+/// Text as HTML: nothing in it opens a tag or leaves an attribute.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+fn item(out: &mut String, path: &str, summary: &str) {
+    let (path, summary) = (escape(path), escape(summary));
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "<li><a href=\"{path}\">{path}</a> {summary}</li>");
+}
+
+fn links(out: &mut String, process: &str) {
+    let (known, wanted) = match process {
+        "master" => ("master", OF_MASTER),
+        // The table has the agent's endpoints under the id of the first agent of a port.
+        _ => ("slave(1)", OF_AGENT),
+    };
+    for name in wanted {
+        let path = format!("/{known}/{name}");
+        if let Some(endpoint) = ENDPOINTS.iter().find(|e| e.built && e.path == path) {
+            item(out, &format!("/{process}/{name}"), endpoint.summary);
+        }
+    }
+}
+
+fn page(program: &ProgramInfo, processes: &[String]) -> String {
+    let what = match processes {
+        [only] if only == "master" => "master",
+        [only] if only.starts_with("slave(") => "agent",
+        _ => "cluster",
+    };
+    let named = program.flag("cluster").map(|name| format!(" of {name}")).unwrap_or_default();
+    let title = escape(&format!("Messor {what}{named}"));
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{title}</title></head>\n<body>\n\
+         <h1>{title}</h1>\n<p>A cluster manager that speaks Apache Mesos {}. The web page is not built yet; \
+         what it will show is here as JSON:</p>\n<ul>\n",
+        escape(program.build.version)
+    );
+    processes.iter().for_each(|process| links(&mut out, process));
+    item(&mut out, "/metrics/snapshot", "Current metrics.");
+    item(&mut out, "/version", "Version and build of the program.");
+    item(&mut out, "/help", "Every endpoint.");
+    out.push_str("</ul>\n</body>\n</html>\n");
+    out
+}
+
+pub fn answer_home(request: &Request, program: &ProgramInfo, processes: &[String]) -> Answer {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return method_not_allowed("GET", &request.method);
+    }
+    let mut answer = answer(StatusCode::OK, "text/html; charset=utf-8", page(program, processes));
+    let only_itself = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, only_itself);
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::info::BuildInfo;
+
+    fn program(flags: &[(&str, &str)]) -> ProgramInfo {
+        let build = BuildInfo {
+            version: "1.11.0",
+            git_sha: "",
+            git_tag: "",
+            build_date: "",
+            build_time: 0.0,
+            build_user: "",
+        };
+        ProgramInfo { build, flags: flags.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect() }
+    }
+
+    fn links_of(page: &str) -> Vec<&str> {
+        page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_link_leads_to_an_endpoint_that_is_built() {
+        for process in ["master", "slave(1)"] {
+            let page = page(&program(&[]), &[process.to_string()]);
+            let links = links_of(&page);
+            assert!(
+                links.contains(&format!("/{process}/state").as_str()) && links.contains(&"/help"),
+                "{page}"
+            );
+            for link in links.into_iter().filter(|link| *link != "/help") {
+                assert!(ENDPOINTS.iter().any(|e| e.built && e.path == link), "{link}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_says_which_program_it_is_and_keeps_flags_from_being_markup() {
+        assert!(page(&program(&[]), &["slave(1)".into()]).contains("<h1>Messor agent</h1>"));
+        let evil =
+            page(&program(&[("cluster", "</title><script>alert('1')</script>\"&")]), &["master".into()]);
+        assert!(!evil.contains("<script"), "{evil}");
+        assert!(evil.contains("Messor master of &lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)"), "{evil}");
+        assert!(evil.contains("&quot;&amp;</h1>"), "{evil}");
+    }
+
+    #[test]
+    fn only_reads_are_answered_and_nothing_may_be_loaded() {
+        let ask = |method: Method| {
+            let request = Request::new(method, "/", Default::default(), Bytes::new()).unwrap();
+            answer_home(&request, &program(&[]), &["master".into()])
+        };
+        let page = ask(Method::GET);
+        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert!(page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("'none'"));
+        assert_eq!(ask(Method::POST).status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads and refusals.
+
+use http::StatusCode;
+use messor_master_core::{Effect, Event, OperatorCall, Outcome};
+use messor_proto::mesos::master::{Call, Response, call, response};
+use messor_proto::{Version, Wire};
+
+use crate::bench::{Bench, json, text, view};
+
+#[tokio::test]
+async fn state_shows_agents_frameworks_and_tasks() {
+    let bench = Bench::new();
+    for path in ["/master/state", "/state", "/master/state.json"] {
+        let state = json(&bench.get(path).await);
+        assert_eq!(state["slaves"][0]["resources"]["ports"], "[1-3]");
+        assert_eq!(state["slaves"][0]["used_resources"]["cpus"], 0.1);
+        assert_eq!(state["frameworks"][0]["roles"][0], "r");
+        assert_eq!(state["frameworks"][0]["tasks"][0]["name"], "t1/\"x\"");
+        assert_eq!(state["activated_slaves"], 1.0);
+        assert_eq!(state["orphan_tasks"], serde_json::json!([]));
+        assert_eq!(state["unregistered_frameworks"], serde_json::json!([]));
+        assert_eq!(state["flags"]["port"], "5050");
+    }
+    // U027: '/' stands as it is.
+    assert!(text(&bench.get("/state").await).contains(r#""t1/\"x\"""#));
+    let summary = json(&bench.get("/state-summary").await);
+    assert_eq!(summary["slaves"][0]["TASK_RUNNING"], 3);
+    assert_eq!(summary["frameworks"][0]["slave_ids"], serde_json::json!(["m-S0"]));
+}
+
+#[tokio::test]
+async fn reads_select_and_page() {
+    let bench = Bench::new();
+    let ids = |value: serde_json::Value| -> Vec<String> {
+        let tasks = value["tasks"].as_array().expect("a list").clone();
+        tasks.iter().map(|t| t["id"].as_str().unwrap_or_default().to_string()).collect()
+    };
+    assert_eq!(ids(json(&bench.get("/tasks").await)), ["t3", "t2", "t1"]);
+    assert_eq!(ids(json(&bench.get("/tasks?order=asc&limit=1&offset=1").await)), ["t2"]);
+    assert_eq!(ids(json(&bench.get("/tasks?task_id=t1").await)), ["t1"]);
+    assert_eq!(ids(json(&bench.get("/tasks?framework_id=nope").await)), [""; 0]);
+    let wrong = bench.get("/tasks?limit=-1").await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    assert!(text(&wrong).contains("limit"));
+    assert_eq!(json(&bench.get("/slaves?slave_id=nope").await)["slaves"], serde_json::json!([]));
+    let roles = json(&bench.get("/roles").await);
+    let role =
+        roles["roles"].as_array().expect("a list").iter().find(|r| r["name"] == "r").expect("the role");
+    assert_eq!(role["frameworks"], serde_json::json!(["m-0000"]));
+    assert_eq!(role["allocated"]["cpus"], 0.1);
+}
+
+#[tokio::test]
+async fn refusals_have_their_codes_and_name_what_is_wrong() {
+    let bench = Bench::new();
+    for (method, path, status) in [
+        ("GET", "/master/nope", 404),
+        ("GET", "/master/observe", 404),
+        ("GET", "/stats.json", 404),
+        ("GET", "/master/api/v1", 405),
+        ("GET", "/master/teardown", 405),
+        ("DELETE", "/master/weights", 405),
+        ("GET", "/master/quota", 501),
+        ("POST", "/master/reserve", 501),
+        ("GET", "/master/maintenance/schedule", 501),
+        ("GET", "/profiler/start", 501),
+        ("POST", "/master/teardown", 400),
+        ("GET", "/files/browse", 400),
+        ("GET", "/files/browse?path=/nope", 404),
+        ("GET", "/metrics/snapshot?timeout=abc", 400),
+        ("GET", "/logging/toggle?level=1", 400),
+        ("GET", "/logging/toggle?level=99&duration=1secs", 400),
+        ("GET", "/version?jsonp=a(b)", 400),
+    ] {
+        let answer = bench.send(method, path, &[], b"").await;
+        assert_eq!(answer.status().as_u16(), status, "{method} {path}: {}", text(&answer));
+    }
+    assert_eq!(bench.get("/master/api/v1").await.headers()["allow"], "POST");
+    let with = |headers: &'static [(&'static str, &'static str)], body: &'static str| {
+        let bench = &bench;
+        async move { bench.send("POST", "/master/api/v1", headers, body.as_bytes()).await }
+    };
+    assert_eq!(with(&[], "{}").await.status(), 400);
+    assert_eq!(with(&[("content-type", "text/xml")], "<x/>").await.status(), 415);
+    let not_acceptable =
+        with(&[("content-type", "application/json"), ("accept", "text/xml")], r#"{"type":"GET_HEALTH"}"#);
+    assert_eq!(not_acceptable.await.status(), 406);
+    for (call, says) in [
+        ("not json", "JSON"),
+        ("{}", "type"),
+        (r#"{"type":"NOPE"}"#, "type"),
+        (r#"{"type":"GET_METRICS"}"#, "get_metrics"),
+        (r#"{"type":"TEARDOWN","teardown":{}}"#, "framework_id"),
+        (r#"{"type":"READ_FILE","read_file":{"path":"/x"}}"#, "offset"),
+    ] {
+        let answer = bench.call("/master/api/v1", call).await;
+        assert_eq!(answer.status(), 400, "{call}");
+        assert!(text(&answer).contains(says), "{call}: {}", text(&answer));
+    }
+    let later = bench.call("/master/api/v1", r#"{"type":"UPDATE_QUOTA","update_quota":{}}"#).await;
+    assert_eq!(later.status(), 501);
+    assert!(text(&later).contains("UPDATE_QUOTA"));
+}
+
+#[tokio::test]
+async fn the_v1_reads_answer_in_json_and_protobuf() {
+    let bench = Bench::new();
+    let agents = json(&bench.call("/master/api/v1", r#"{"type":"GET_AGENTS"}"#).await);
+    assert_eq!(agents["get_agents"]["agents"][0]["agent_info"]["checkpoint"], true);
+    assert_eq!(agents["get_agents"]["recovered_agents"], serde_json::json!([]));
+    let tasks = json(&bench.call("/master/api/v1", r#"{"type":"GET_TASKS"}"#).await);
+    assert_eq!(tasks["get_tasks"]["tasks"][0]["agent_id"]["value"], "m-S0");
+    assert_eq!(tasks["get_tasks"]["completed_tasks"], serde_json::json!([]));
+    let call = Call { r#type: Some(call::Type::GetState.into()), ..Call::default() };
+    let headers = [("content-type", "application/x-protobuf"), ("accept", "application/x-protobuf")];
+    let answer = bench.send("POST", "/master/api/v1", &headers, &call.encode_as(Version::V1)).await;
+    assert_eq!(answer.headers()["content-type"], "application/x-protobuf");
+    let state =
+        Response::decode_checked_as(answer.body().bytes().expect("a body"), Version::V1).expect("a Response");
+    assert_eq!(state.r#type(), response::Type::GetState);
+    assert_eq!(state.get_state.and_then(|s| s.get_tasks).map(|t| t.tasks.len()), Some(3));
+}
+
+#[tokio::test]
+async fn a_master_that_does_not_lead_sends_readers_to_the_leader() {
+    let bench = Bench::with(view(false));
+    let answer = bench.get("/master/state").await;
+    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(answer.headers()["location"], "//host:5050/master/state");
+    assert_eq!(bench.get("/redirect").await.headers()["location"], "//host:5050");
+    assert_eq!(bench.get("/health").await.status(), 200);
+    let alone = Bench::with(messor_master_core::View { leader: None, ..view(false) });
+    assert_eq!(alone.get("/master/state").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn teardown_waits_for_the_machines_word() {
+    let mut bench = Bench::new();
+    let site = std::sync::Arc::clone(&bench.site);
+    let asked = tokio::spawn(async move {
+        let bench = Bench { site, ..Bench::new() };
+        bench.send("POST", "/master/teardown", &[], b"frameworkId=m-0000").await
+    });
+    let Some(Event::Operator { reply, call: OperatorCall::Teardown { framework }, .. }) =
+        bench.events.recv().await
+    else {
+        panic!("no operator call came");
+    };
+    assert_eq!(framework.as_str(), "m-0000");
+    bench.site.carry_out(Effect::Reply { reply, outcome: Outcome::Invalid("no such framework".into()) });
+    let answer = asked.await.expect("the request is answered");
+    assert_eq!((answer.status(), text(&answer).as_str()), (StatusCode::BAD_REQUEST, "no such framework"));
+}
+
+#[tokio::test]
+async fn sandboxes_are_browsed_read_and_downloaded() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("stdout"), "hello\n").expect("a file");
+    bench.files.attach("/run", folder.path());
+    let listing = json(&bench.get("/files/browse?path=/run").await);
+    assert_eq!(listing[0]["path"], "/run/stdout");
+    assert_eq!(listing[0]["size"], 6);
+    assert_eq!(listing[0]["mode"].as_str().map(|m| m.starts_with("-rw")), Some(true));
+    let read = json(&bench.get("/files/read?path=/run/stdout&offset=1&length=2").await);
+    assert_eq!((read["data"].as_str(), read["offset"].as_i64()), (Some("el"), Some(1)));
+    assert_eq!(json(&bench.get("/files/read.json?path=/run/stdout&offset=-1").await)["offset"], 6);
+    let download = bench.get("/files/download?path=/run/stdout").await;
+    assert_eq!(text(&download), "hello\n");
+    assert!(download.headers()["content-disposition"].to_str().is_ok_and(|v| v.contains("stdout")));
+    let v1 =
+        bench.call("/api/v1", r#"{"type":"READ_FILE","read_file":{"path":"/run/stdout","offset":0}}"#).await;
+    assert_eq!(json(&v1)["read_file"]["data"], "aGVsbG8K");
+}
