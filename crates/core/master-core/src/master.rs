@@ -126,6 +126,7 @@ impl Master {
                 {
                     framework.tell(turn, Notice::Heartbeat);
                 }
+                self.publish_heartbeat(turn);
                 turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
             }
             Timer::Ping(agent) => self.ping_time(turn, &agent),

@@ -20,6 +20,10 @@ impl Master {
         }
     }
 
+    pub(crate) fn publish_heartbeat(&self, turn: &mut Turn<'_>) {
+        self.publish(turn, event::Type::Heartbeat, Event::default);
+    }
+
     pub(crate) fn publish_task_added(&self, turn: &mut Turn<'_>, task: &Task) {
         self.publish(turn, event::Type::TaskAdded, || Event {
             task_added: Some(event::TaskAdded { task: task.clone() }),

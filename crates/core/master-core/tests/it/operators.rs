@@ -76,3 +76,15 @@ fn nothing_is_made_for_nobody_and_streams_are_bounded() {
     world.agent(2);
     assert!(world.published.is_empty());
 }
+
+/// SUBSCRIBED promises a heartbeat every 15 seconds: clients take its absence for a broken connection.
+#[test]
+fn operators_hear_a_heartbeat_every_15_seconds() {
+    let mut world = World::new();
+    world.advance(std::time::Duration::from_secs(60));
+    assert!(world.published.is_empty(), "nobody listens");
+    listen(&mut world);
+    world.advance(std::time::Duration::from_secs(46));
+    let beats = world.published.iter().filter(|event| event.r#type() == Type::Heartbeat).count();
+    assert_eq!(beats, 3);
+}
