@@ -5,3 +5,4 @@ mod clients;
 mod flows;
 mod probes;
 mod run;
+mod tasks;
