@@ -1,13 +1,15 @@
 //! Files that may be read over HTTP: virtual paths attached to real ones, and nothing outside of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use messor_proto::mesos::FileInfo;
+use rustix::fs::{Mode, OFlags};
 
 /// As much as one read answers with: 16 pages of 4 KB, as Apache Mesos.
 pub const READ_LIMIT_BYTES: u64 = 16 * 4096;
@@ -46,14 +48,20 @@ impl Files {
         self.attached.write().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&key(virtual_path));
     }
 
+    /// Forgets what stood for any of these real paths, or for something below one.
+    pub fn detach_below(&self, removed: &BTreeSet<PathBuf>) {
+        let mut attached = self.attached.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        attached.retain(|_, real| !real.ancestors().any(|above| removed.contains(above)));
+    }
+
     /// All that is attached, for /files/debug.
     pub fn attached(&self) -> Vec<(String, PathBuf)> {
         let attached = self.attached.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         attached.iter().map(|(k, v)| (format!("/{k}"), v.clone())).collect()
     }
 
-    /// The real path that a virtual one stands for: the longest attached prefix, and the rest below it.
-    fn resolve(&self, path: &str) -> Result<PathBuf, FilesError> {
+    /// What a virtual path stands for: the real path of the longest attached prefix, and the rest below it.
+    fn resolve(&self, path: &str) -> Result<Found, FilesError> {
         let missing = || FilesError::NotFound(path.to_string());
         let key = key(path);
         let mut prefix = key.as_str();
@@ -73,20 +81,22 @@ impl Files {
         };
         let root = canonical(&root)?;
         if rest.is_empty() {
-            return Ok(root);
+            return Ok(Found { root, below: PathBuf::new() });
         }
         let real = canonical(&root.join(rest))?;
-        if real.starts_with(&root) { Ok(real) } else { Err(FilesError::Outside(path.to_string())) }
+        let below = real.strip_prefix(&root).map_err(|_| FilesError::Outside(path.to_string()))?;
+        Ok(Found { below: below.to_path_buf(), root })
     }
 
     /// What is in a folder, by name. A file answers with an empty list, as in Apache Mesos.
     pub fn browse(&self, path: &str) -> Result<Vec<FileInfo>, FilesError> {
-        let real = self.resolve(path)?;
-        if !real.is_dir() {
+        let failed = |error: io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
+        let found = self.resolve(path)?.open().map_err(failed)?;
+        if !found.metadata().map_err(failed)?.is_dir() {
             return Ok(Vec::new());
         }
-        let entries = fs::read_dir(&real)
-            .map_err(|error| FilesError::Io { path: path.to_string(), error: error.to_string() })?;
+        // The folder that was opened, whatever stands at its path by now.
+        let entries = fs::read_dir(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(failed)?;
         let base = path.trim_end_matches('/');
         let mut found: Vec<FileInfo> = entries
             .flatten()
@@ -118,10 +128,9 @@ impl Files {
 
     /// An open file and its size, for a download.
     pub fn open(&self, path: &str) -> Result<(File, u64), FilesError> {
-        let real = self.resolve(path)?;
-        let failed =
-            |error: std::io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
-        let metadata = fs::metadata(&real).map_err(failed)?;
+        let failed = |error: io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
+        let file = self.resolve(path)?.open().map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Err(FilesError::Directory(path.to_string()));
         }
@@ -132,8 +141,31 @@ impl Files {
                 error: "it is no regular file".to_string(),
             });
         }
-        let file = File::open(&real).map_err(failed)?;
         Ok((file, metadata.len()))
+    }
+}
+
+/// A real path in two parts: what was attached, and what is below it, without links.
+struct Found {
+    root: PathBuf,
+    below: PathBuf,
+}
+
+impl Found {
+    /// Opens it, following no link below the root: a task may write there, and may have put one in the way since the
+    /// path was looked at. A pipe does not make the reader wait.
+    fn open(&self) -> io::Result<File> {
+        let read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut opened = rustix::fs::open(&self.root, read, Mode::empty())?;
+        let mut parts = self.below.components().peekable();
+        while let Some(part) = parts.next() {
+            let flags = match parts.peek() {
+                Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                None => read,
+            };
+            opened = rustix::fs::openat(&opened, part.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Ok(File::from(opened))
     }
 }
 
@@ -174,6 +206,33 @@ mod tests {
         assert_eq!(files.read("/sandbox/stdout", 100, None), Ok((6, vec![])));
         let names: Vec<String> = files.browse("/sandbox").unwrap().into_iter().map(|f| f.path).collect();
         assert_eq!(names, ["/sandbox/link", "/sandbox/stdout"]);
+    }
+
+    #[test]
+    fn a_link_that_appears_after_the_look_is_not_followed() {
+        let (folder, files) = sandbox();
+        let run = folder.path().join("run");
+        fs::create_dir(run.join("logs")).unwrap();
+        fs::write(run.join("logs/secret"), "yes").unwrap();
+        let found = files.resolve("/sandbox/logs/secret").unwrap();
+        assert!(found.open().is_ok());
+        fs::rename(run.join("logs"), run.join("old")).unwrap();
+        std::os::unix::fs::symlink("..", run.join("logs")).unwrap();
+        assert!(found.open().is_err(), "the folder became a link");
+        let found = files.resolve("/sandbox/stdout").unwrap();
+        fs::remove_file(run.join("stdout")).unwrap();
+        std::os::unix::fs::symlink("../secret", run.join("stdout")).unwrap();
+        assert!(found.open().is_err(), "the file became a link");
+    }
+
+    #[test]
+    fn what_was_removed_is_attached_no_more() {
+        let (folder, files) = sandbox();
+        let run = folder.path().join("run");
+        files.attach("/latest", run.clone());
+        files.attach("/other", folder.path().join("running"));
+        files.detach_below(&BTreeSet::from([run]));
+        assert_eq!(files.attached(), [("/other".to_string(), folder.path().join("running"))]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use messor_master_core::{AgentView, FrameworkView};
 use messor_proto::mesos::master::response::{get_agents, get_frameworks};
+use messor_proto::mesos::scheduler::OfferConstraints;
 use messor_proto::mesos::{MasterInfo, TimeInfo, master_info};
 use messor_stdx::Time;
 use messor_types::ResourceFormat;
@@ -62,6 +63,7 @@ pub fn framework(view: &FrameworkView) -> get_frameworks::Framework {
         inverse_offers: Vec::new(),
         allocated_resources: view.used.to_proto(ResourceFormat::Endpoint),
         offered_resources: view.offered.to_proto(ResourceFormat::Endpoint),
-        offer_constraints: None,
+        // Shown empty where there are none, as the v0 endpoints do.
+        offer_constraints: Some(OfferConstraints::default()),
     }
 }

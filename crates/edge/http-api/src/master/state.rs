@@ -9,7 +9,7 @@ use messor_master_core::{AgentView, FrameworkRecord, FrameworkView, View};
 use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info};
 use messor_proto::{Version, WireEnum};
 use messor_stdx::Memo;
-use messor_types::{ResourceFormat, ResourceQuantities, Resources};
+use messor_types::{ResourceFormat, ResourceQuantities, Resources, Scalar};
 
 use crate::document::{self, Array, Object};
 use crate::info::{BuildInfo, ProgramInfo};
@@ -274,7 +274,8 @@ fn all_tasks(framework: &FrameworkView) -> impl Iterator<Item = &std::sync::Arc<
 pub fn state_summary(view: &View, program: &ProgramInfo) -> Vec<u8> {
     let mut by_agent: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
     let mut by_framework: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
-    for framework in view.frameworks.iter().chain(&view.completed_frameworks) {
+    // Frameworks that ended count no more, neither for agents.
+    for framework in &view.frameworks {
         let id = framework.framework.id.as_str();
         for task in all_tasks(framework) {
             let agent = by_agent.entry(&task.agent_id.value).or_default();
@@ -393,7 +394,7 @@ pub fn roles(view: &View) -> Vec<u8> {
                     for (_, resources) in
                         agent.total.reservations().into_iter().filter(|(r, _)| r.as_str() == name)
                     {
-                        reserved += &resources.quantities();
+                        reserved += &amounts(&resources);
                     }
                 }
                 a.object(|o| {
@@ -426,14 +427,28 @@ pub fn roles(view: &View) -> Vec<u8> {
 
 /// What of a framework's resources is allocated to a role.
 pub fn allocated_to(resources: &Resources, role: &str) -> ResourceQuantities {
-    resources.filter(|r| r.allocation_role().is_some_and(|r| r.as_str() == role)).quantities()
+    amounts(&resources.filter(|r| r.allocation_role().is_some_and(|r| r.as_str() == role)))
+}
+
+/// Quantities in which ranges and sets are counted too, as /roles shows them: 1,001 ports.
+fn amounts(resources: &Resources) -> ResourceQuantities {
+    let mut sum = resources.quantities();
+    for resource in resources.iter() {
+        let count = match (resource.as_ranges(), resource.as_set()) {
+            (Some(ranges), _) => ranges.count(),
+            (_, Some(set)) => set.len() as u64,
+            _ => continue,
+        };
+        sum.add(resource.name(), Scalar::from_units(i64::try_from(count).unwrap_or(i64::MAX)));
+    }
+    sum
 }
 
 fn unallocated_reservations(agent: &AgentView, role: &str) -> ResourceQuantities {
     let of_role = |resources: &Resources| {
         let mut sum = ResourceQuantities::new();
         for (_, reserved) in resources.reservations().into_iter().filter(|(r, _)| r.as_str() == role) {
-            sum += &reserved.quantities();
+            sum += &amounts(&reserved);
         }
         sum
     };

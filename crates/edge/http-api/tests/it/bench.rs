@@ -138,7 +138,7 @@ pub fn view(elected: bool) -> View {
         completed_tasks: Vec::new(),
         executors: Vec::new(),
         offers: Vec::new(),
-        used: resources("cpus:0.1").allocated_to(&Role::new("r")),
+        used: resources("cpus:0.1;ports:[2-3]").allocated_to(&Role::new("r")),
         offered: Resources::default(),
     };
     View {

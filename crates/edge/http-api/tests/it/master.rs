@@ -47,7 +47,20 @@ async fn reads_select_and_page() {
     let role =
         roles["roles"].as_array().expect("a list").iter().find(|r| r["name"] == "r").expect("the role");
     assert_eq!(role["frameworks"], serde_json::json!(["m-0000"]));
-    assert_eq!(role["allocated"]["cpus"], 0.1);
+    assert_eq!(role["allocated"], serde_json::json!({"cpus": 0.1, "ports": 2.0}));
+    let body = Call { r#type: Some(call::Type::GetFrameworks.into()), ..Call::default() };
+    let headers = [("content-type", "application/x-protobuf"), ("accept", "application/json")];
+    let answer = json(&bench.send("POST", "/api/v1", &headers, &body.encode_as(Version::V0)).await);
+    assert_eq!(answer["get_frameworks"]["frameworks"][0]["offer_constraints"], serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn a_framework_that_ended_leaves_the_summary() {
+    let mut view = view(true);
+    view.completed_frameworks = std::mem::take(&mut view.frameworks);
+    let summary = json(&Bench::with(view).get("/state-summary").await);
+    assert_eq!(summary["slaves"][0]["framework_ids"], serde_json::json!([]));
+    assert_eq!(summary["slaves"][0]["TASK_RUNNING"], 0);
 }
 
 #[tokio::test]
