@@ -1,6 +1,7 @@
 //! The life of one container: sandbox, fetch, start, watch, end. One task each, which alone decides about it.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,9 @@ async fn start(
                     .map_err(|error| Problem::FetcherStart(error.to_string()))
             })
             .await??;
-            let exit = attend(pid.as_raw_pid(), destroyed).await.map_err(Problem::Watch)?;
+            let exit = attend(shared, &launch.container, pid.as_raw_pid(), destroyed)
+                .await
+                .map_err(Problem::Watch)?;
             if *destroyed.borrow() {
                 return Err(Problem::Destroyed);
             }
@@ -146,7 +149,7 @@ pub(crate) async fn watch(
     pid: i32,
     mut destroyed: watch::Receiver<bool>,
 ) {
-    let exit = attend(pid, &mut destroyed).await.unwrap_or_else(|error| {
+    let exit = attend(&shared, &container, pid, &mut destroyed).await.unwrap_or_else(|error| {
         tracing::error!("The end of container {container} (pid {pid}) cannot be told: {error}");
         None
     });
@@ -156,27 +159,54 @@ pub(crate) async fn watch(
 
 /// Waits until the process ends, on its own or because it is to be destroyed, and ends all that is left of its tree.
 /// The exit status is that of a child; another process's is not known.
-async fn attend(pid: i32, destroyed: &mut watch::Receiver<bool>) -> io::Result<Option<Exit>> {
+async fn attend(
+    shared: &Shared,
+    container: &ContainerId,
+    pid: i32,
+    destroyed: &mut watch::Receiver<bool>,
+) -> io::Result<Option<Exit>> {
     let Some(process) = Pid::from_raw(pid) else { return Ok(None) };
     let ended = ended(process);
     tokio::pin!(ended);
     tokio::select! {
         result = &mut ended => result?,
         () = is_destroyed(destroyed) => {
-            kill(pid).await;
+            kill(vec![pid]).await;
             ended.await?;
         }
     }
     // A child is not reaped yet, so its number still is its own and names the group and session it led for certain. The
     // number of another's child may have been given anew; then nothing that it names is of this container.
+    let mut roots = orphans(shared, container).await;
     if procfs::process(pid)?.is_none_or(|found| found.is_zombie()) {
-        kill(pid).await;
+        roots.push(pid);
     }
+    kill(roots).await;
     match wait::try_wait(process) {
         Ok(exit) => Ok(exit),
         // Not a child of this agent: recovered from the one before.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::CHILD.raw_os_error()) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// What began in this container and has lost its parents: a task whose executor was killed, or what made a session of
+/// its own. It is known by the sandbox that it was started with. (A task can hide from that; cgroups will find it.)
+async fn orphans(shared: &Shared, container: &ContainerId) -> Vec<i32> {
+    let mut begin = b"MESOS_SANDBOX=".to_vec();
+    begin.extend(shared.config.work_dir.join("slaves/").as_os_str().as_bytes());
+    let end = format!("/runs/{container}").into_bytes();
+    let started_here = move |variable: &[u8]| variable.starts_with(&begin) && variable.ends_with(&end);
+    match blocking(move || procfs::orphans(started_here)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::error!("Processes of container {container} may be left: {error}");
+            Vec::new()
+        }
+        Err(error) => {
+            tracing::error!("Processes of container {container} may be left: {error}");
+            Vec::new()
+        }
     }
 }
 
@@ -207,14 +237,14 @@ async fn ended(pid: Pid) -> io::Result<()> {
 }
 
 /// Kills the tree and waits until its members are gone.
-async fn kill(pid: i32) {
+async fn kill(roots: Vec<i32>) {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
-    let tree = Tree { roots: vec![pid], spared: vec![me] };
+    let tree = Tree { roots: roots.clone(), spared: vec![me] };
     let killed = blocking(move || killtree::kill_tree(&mut killtree::Kernel, &tree, Signal::KILL)).await;
     let members = match killed {
         Ok(Ok(members)) => members,
-        Ok(Err(error)) => return tracing::error!("Processes of the tree of {pid} may be left: {error}"),
-        Err(error) => return tracing::error!("Processes of the tree of {pid} may be left: {error}"),
+        Ok(Err(error)) => return tracing::error!("Processes of the tree of {roots:?} may be left: {error}"),
+        Err(error) => return tracing::error!("Processes of the tree of {roots:?} may be left: {error}"),
     };
     if !members.is_empty() {
         tracing::info!("Killed {}", killtree::describe(&members));

@@ -10,7 +10,7 @@ use messor_linux::Pid;
 use messor_linux::limits::{Limit, LimitError};
 use messor_linux::spawn::{Launch as Start, Session, SpawnError, Stdio, Step};
 use messor_linux::users::Identity;
-use messor_proto::mesos::{CommandInfo, RLimitInfo};
+use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_proto::{Version, WireEnum};
 
 use crate::containerizer::Config;
@@ -26,6 +26,8 @@ pub enum LaunchError {
     Sandbox(#[from] SandboxError),
     #[error("the command of the executor has no value: give CommandInfo.value")]
     NoCommand,
+    #[error("not supported yet: {0}")]
+    NotSupported(&'static str),
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error(transparent)]
@@ -46,6 +48,9 @@ pub(crate) fn start(
     identity: Option<Identity>,
     config: &Config,
 ) -> Result<Started, LaunchError> {
+    if let Some(wanted) = launch.container_info.as_ref().and_then(unsupported) {
+        return Err(LaunchError::NotSupported(wanted));
+    }
     let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
     let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
     let report = stderr.try_clone();
@@ -81,6 +86,23 @@ pub(crate) fn start(
             Ok(Started::Failed)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What a container asks for that would be missing without a word: it must not run on the host instead.
+fn unsupported(info: &ContainerInfo) -> Option<&'static str> {
+    if info.r#type() == container_info::Type::Docker {
+        Some("containers of type DOCKER")
+    } else if info.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some()) {
+        Some("container images")
+    } else if !info.volumes.is_empty() {
+        Some("volumes of containers")
+    } else if info.network_infos.iter().any(|network| network.name.is_some()) {
+        Some("container networks")
+    } else if info.tty_info.is_some() {
+        Some("terminals of containers")
+    } else {
+        None
     }
 }
 
@@ -206,6 +228,26 @@ mod tests {
         assert_eq!(installed("/no/such/directory/mesos-executor".into(), directory), here);
         for other in ["/no/such/directory/tool", "/elsewhere/mesos-executor", "mesos-executor"] {
             assert_eq!(installed(other.into(), directory), other);
+        }
+    }
+
+    #[test]
+    fn what_a_container_would_miss_is_refused() {
+        use messor_proto::mesos::{NetworkInfo, TtyInfo, Volume, container_info::MesosInfo};
+        let plain = ContainerInfo { r#type: container_info::Type::Mesos as i32, ..ContainerInfo::default() };
+        assert_eq!(unsupported(&plain), None);
+        let host = NetworkInfo::default();
+        assert_eq!(unsupported(&ContainerInfo { network_infos: vec![host], ..plain.clone() }), None);
+        let network = NetworkInfo { name: Some("net".into()), ..NetworkInfo::default() };
+        let mesos = MesosInfo { image: Some(Default::default()) };
+        for wrong in [
+            ContainerInfo { r#type: container_info::Type::Docker as i32, ..plain.clone() },
+            ContainerInfo { mesos: Some(mesos), ..plain.clone() },
+            ContainerInfo { volumes: vec![Volume::default()], ..plain.clone() },
+            ContainerInfo { network_infos: vec![network], ..plain.clone() },
+            ContainerInfo { tty_info: Some(TtyInfo::default()), ..plain },
+        ] {
+            assert!(unsupported(&wrong).is_some(), "{wrong:?}");
         }
     }
 

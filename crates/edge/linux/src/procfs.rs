@@ -1,6 +1,6 @@
 //! Processes as /proc tells of them, and sums over a tree of them. It must not know what they run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -8,6 +8,9 @@ use std::time::Duration;
 
 /// A command line is read no further than this.
 const COMMAND_LIMIT_BYTES: u64 = 4096;
+
+/// And an environment no further than this; the kernel takes 6 MB at most.
+const ENVIRONMENT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// One process at the time it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,27 @@ pub fn command_line(pid: i32) -> Option<String> {
         }
     }
     Some(std::ffi::OsString::from_vec(bytes).to_string_lossy().into_owned())
+}
+
+/// Processes without a parent of their own any more: adopted by the first process, or by one that the caller descends
+/// from. `started_with` says whether one is meant, by the variables it was started with.
+pub fn orphans(started_with: impl Fn(&[u8]) -> bool) -> io::Result<Vec<i32>> {
+    let all = processes()?;
+    let parents: BTreeMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
+    let mut adopters = BTreeSet::from([1]);
+    let mut pid = i32::try_from(std::process::id()).ok();
+    while let Some(above) = pid.and_then(|pid| parents.get(&pid)).filter(|above| adopters.insert(**above)) {
+        pid = Some(*above);
+    }
+    let is_meant = |pid: i32| {
+        let mut bytes = Vec::new();
+        // What cannot be read is another user's, or gone.
+        let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return false };
+        file.take(ENVIRONMENT_LIMIT_BYTES).read_to_end(&mut bytes).is_ok()
+            && bytes.split(|byte| *byte == 0).any(&started_with)
+    };
+    let adopted = all.iter().filter(|process| adopters.contains(&process.parent) && !process.is_zombie());
+    Ok(adopted.map(|process| process.pid).filter(|pid| is_meant(*pid)).collect())
 }
 
 /// The number of descriptors the calling process has open.

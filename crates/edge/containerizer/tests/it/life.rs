@@ -8,7 +8,7 @@ use messor_containerizer::Recovered;
 use messor_linux::spawn::Launch as Start;
 use messor_linux::{users, wait};
 use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
-use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo};
+use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_types::ContainerId;
 
 use crate::{Bench, environment, runs, scalar, shell, words};
@@ -63,6 +63,30 @@ async fn what_an_executor_leaves_behind_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_task_does_not_outlive_an_executor_that_was_killed() {
+    let mut bench = Bench::new();
+    let pipe = bench.pipe();
+    // As the command executor starts its task: in a session of its own.
+    let command = format!("setsid sh -c 'echo $$ >{}; sleep 1000; true' & wait", pipe.display());
+    bench.launch(shell("c1", &command));
+    let executor = rustix::process::Pid::from_raw(i32::try_from(bench.launched().await).unwrap()).unwrap();
+    let task = words(pipe).await;
+    rustix::process::kill_process(executor, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(bench.exited().await, Some(9));
+    assert!(!runs(&task[0]));
+}
+
+#[tokio::test]
+async fn what_would_miss_its_image_does_not_run_on_the_host() {
+    let mut bench = Bench::new();
+    let info = ContainerInfo { r#type: container_info::Type::Docker as i32, ..ContainerInfo::default() };
+    bench.launch(Launch { container_info: Some(info), ..shell("c1", "true") });
+    let (reason, message) = bench.failed().await;
+    assert_eq!(reason, LaunchFailure::Launch);
+    assert!(message.contains("not supported yet: containers of type DOCKER"), "{message}");
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_executed_is_an_executor_that_ended_with_status_1() {
     let mut bench = Bench::new();
     let command =
@@ -109,8 +133,11 @@ async fn destroying_what_is_not_there_is_answered() {
 #[tokio::test]
 async fn limits_are_set_where_the_isolator_is_in_use() {
     let one = RLimit { r#type: Some(r_limit::Type::RlmtNofile as i32), soft: Some(77), hard: Some(77) };
-    let info =
-        ContainerInfo { rlimit_info: Some(RLimitInfo { rlimits: vec![one] }), ..ContainerInfo::default() };
+    let info = ContainerInfo {
+        r#type: container_info::Type::Mesos as i32,
+        rlimit_info: Some(RLimitInfo { rlimits: vec![one] }),
+        ..ContainerInfo::default()
+    };
     for (in_use, expected) in [(true, true), (false, false)] {
         let mut bench = Bench::with("exit 0", |config| config.rlimits = in_use);
         bench.launch(Launch { container_info: Some(info.clone()), ..shell("c1", "ulimit -n") });
