@@ -286,9 +286,16 @@ impl Agent {
     }
 
     pub(crate) fn exited(&mut self, turn: &mut Turn<'_>, pid: &Pid) {
-        // An executor's end is told by its container, and a master's by the detector or by missing pings.
+        // An executor's end is told by its container.
         if self.is_master(pid) {
-            turn.warning(format!("The connection to master {pid} broke; waiting for it or for a new one"));
+            turn.warning(format!(
+                "The connection to master {pid} broke: registering again, there or with a new one"
+            ));
+            // Apache Mesos waits for the detector or for missing pings, 75 seconds with one master alone. To ask at
+            // once costs a message, and brings the agent back as soon as its master is.
+            if self.state == State::Running {
+                self.disconnect(turn);
+            }
         } else {
             turn.info(format!("The connection to {pid} broke"));
         }

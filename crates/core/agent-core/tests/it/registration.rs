@@ -230,10 +230,28 @@ fn an_agent_that_the_master_thinks_gone_comes_back() {
 }
 
 #[test]
-fn a_broken_link_is_only_noted() {
+fn the_broken_link_of_an_executor_is_only_noted() {
     let mut edge = Edge::registered();
-    edge.event(Event::Exited { pid: build::master() });
     edge.event(Event::Exited { pid: pid("executor(1)@10.0.0.7:4000") });
     assert!(edge.view().registered);
     assert!(edge.sent.is_empty());
+}
+
+/// Apache Mesos would wait 75 seconds for pings that are missing.
+#[test]
+fn an_agent_whose_master_went_away_asks_again_at_once_and_until_it_is_heard() {
+    let mut edge = Edge::registered();
+    edge.event(Event::Exited { pid: build::master() });
+    edge.advance(Duration::from_secs(1));
+    let again = edge.take::<ReregisterAgentMessage>();
+    assert!(!again.is_empty(), "it does not wait for pings");
+    assert_eq!(
+        again[0].1.agent.id.as_ref().map(|id| id.value.as_str()),
+        Some(build::agent_id().value.as_str())
+    );
+    edge.advance(Duration::from_secs(180));
+    assert!(edge.take::<ReregisterAgentMessage>().len() >= 2, "it goes on while nobody answers");
+    edge.master_says(reregistered());
+    edge.advance(Duration::from_secs(60));
+    assert!(edge.take::<ReregisterAgentMessage>().is_empty(), "it was heard");
 }
