@@ -1,9 +1,11 @@
 //! The removal of sandboxes that nobody needs: when gc_delay is over, or sooner when the disk fills up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use messor_http_api::Files;
 
 /// Paths that wait, by their name below work_dir, with the time since when.
 #[derive(Clone, Default)]
@@ -53,28 +55,25 @@ impl Garbage {
     /// Takes out what is older than `age`.
     fn take_older(&self, age: Duration, now: Instant) -> Vec<PathBuf> {
         let mut waiting = self.lock();
-        let due: Vec<PathBuf> = waiting
-            .iter()
-            .filter(|(_, since)| now.saturating_duration_since(**since) >= age)
-            .map(|(path, _)| path.clone())
-            .collect();
-        waiting.retain(|path, _| !due.contains(path));
-        due
+        waiting
+            .extract_if(.., |_, since| now.saturating_duration_since(*since) >= age)
+            .map(|(path, _)| path)
+            .collect()
     }
 
-    /// Looks at the disk every interval, for as long as the program runs.
-    pub async fn run(self, policy: Policy) {
+    /// Looks at the disk every interval, for as long as the program runs. What is removed is not in `files` any more.
+    pub async fn run(self, policy: Policy, files: Files) {
         loop {
             tokio::time::sleep(policy.interval).await;
-            let (garbage, policy) = (self.clone(), policy.clone());
-            let round = tokio::task::spawn_blocking(move || garbage.collect(&policy)).await;
+            let (garbage, policy, files) = (self.clone(), policy.clone(), files.clone());
+            let round = tokio::task::spawn_blocking(move || garbage.collect(&policy, &files)).await;
             if let Err(error) = round {
                 tracing::error!("the removal of sandboxes failed: {error}");
             }
         }
     }
 
-    fn collect(&self, policy: &Policy) {
+    fn collect(&self, policy: &Policy, files: &Files) {
         let used = match messor_linux::host::disk(&policy.work_dir) {
             Ok(disk) if disk.total_bytes > 0 => 1.0 - disk.available_bytes as f64 / disk.total_bytes as f64,
             Ok(_) => 0.0,
@@ -86,8 +85,10 @@ impl Garbage {
             used * 100.0,
             messor_stdx::format_duration(age)
         );
-        for path in self.take_older(age, Instant::now()) {
-            let full = policy.work_dir.join(&path);
+        let due = self.take_older(age, Instant::now());
+        let due: BTreeSet<PathBuf> = due.iter().map(|path| policy.work_dir.join(path)).collect();
+        files.detach_below(&due);
+        for full in due {
             match std::fs::remove_dir_all(&full) {
                 Ok(()) => tracing::info!("removed {}", full.display()),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
@@ -132,7 +133,10 @@ mod tests {
         garbage.unschedule("slaves/a/runs/1");
         assert!(garbage.take_older(Duration::ZERO, later).is_empty());
         garbage.schedule("slaves/a/runs/1");
-        garbage.collect(&Policy { delay: Duration::ZERO, ..policy(folder.path()) });
+        let files = Files::default();
+        files.attach("/sandbox", folder.path().join("slaves/a/runs/1"));
+        garbage.collect(&Policy { delay: Duration::ZERO, ..policy(folder.path()) }, &files);
+        assert_eq!(files.attached(), []);
         assert!(!folder.path().join("slaves/a/runs/1").exists());
     }
 }

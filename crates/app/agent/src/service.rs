@@ -122,19 +122,19 @@ impl Agent {
             }
         });
         let garbage = Garbage::default();
-        tokio::spawn(garbage.clone().run(Policy {
-            work_dir: work_dir.clone(),
-            delay: flags.gc_delay,
-            headroom: flags.gc_disk_headroom,
-            interval: flags.disk_watch_interval,
-        }));
-
         let mut shown = messor_flags::shown(flags);
         shown.retain(|(name, _)| !hidden_flags.contains(&name.as_str()));
         let files = Files::default();
         if let Some(log) = logging.file() {
             files.attach("/slave/log", log);
         }
+        let policy = Policy {
+            work_dir: work_dir.clone(),
+            delay: flags.gc_delay,
+            headroom: flags.gc_disk_headroom,
+            interval: flags.disk_watch_interval,
+        };
+        tokio::spawn(garbage.clone().run(policy, files.clone()));
         let common = Common {
             program: Arc::new(ProgramInfo { build, flags: shown }),
             files: files.clone(),
