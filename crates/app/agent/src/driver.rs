@@ -64,9 +64,11 @@ impl AgentDriver {
                     tracing::error!("ending: {reason}");
                     self.over = true;
                 }
-                Effect::Log { level: Level::Info, line } => tracing::info!("{line}"),
-                Effect::Log { level: Level::Warning, line } => tracing::warn!("{line}"),
-                Effect::Log { level: Level::Error, line } => tracing::error!("{line}"),
+                Effect::Log { level, line, at } => match level {
+                    Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
+                    Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
+                    Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
+                },
                 // Taken by the site above.
                 Effect::StreamOpened { .. }
                 | Effect::Stream { .. }

@@ -51,9 +51,11 @@ impl MasterDriver {
                 Effect::SetTimer { timer, at } => self.timers.set(timer, at),
                 Effect::CancelTimer { timer } => self.timers.cancel(&timer),
                 Effect::Abort { reason } => self.abort(&reason),
-                Effect::Log { level: Level::Info, line } => tracing::info!("{line}"),
-                Effect::Log { level: Level::Warning, line } => tracing::warn!("{line}"),
-                Effect::Log { level: Level::Error, line } => tracing::error!("{line}"),
+                Effect::Log { level, line, at } => match level {
+                    Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
+                    Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
+                    Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
+                },
                 // Taken by the site above.
                 Effect::StreamOpened { .. }
                 | Effect::Stream { .. }

@@ -1,5 +1,7 @@
 //! One event's turn: the time it has, and the list its effects go to.
 
+use std::panic::Location;
+
 use messor_proto::Wire;
 use messor_stdx::Time;
 use messor_types::Pid;
@@ -37,15 +39,18 @@ impl<'a> Turn<'a> {
         self.effect(Effect::CancelTimer { timer });
     }
 
+    #[track_caller]
     pub fn info(&mut self, line: String) {
-        self.effect(Effect::Log { level: Level::Info, line });
+        self.effect(Effect::Log { level: Level::Info, line, at: Location::caller() });
     }
 
+    #[track_caller]
     pub fn warning(&mut self, line: String) {
-        self.effect(Effect::Log { level: Level::Warning, line });
+        self.effect(Effect::Log { level: Level::Warning, line, at: Location::caller() });
     }
 
+    #[track_caller]
     pub fn error(&mut self, line: String) {
-        self.effect(Effect::Log { level: Level::Error, line });
+        self.effect(Effect::Log { level: Level::Error, line, at: Location::caller() });
     }
 }

@@ -1,5 +1,6 @@
 //! What a master wants done. The edge does it and, where an answer is due, brings it back as an `Event`.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use messor_proto::mesos::{master, scheduler};
@@ -75,6 +76,8 @@ pub enum Effect {
     Log {
         level: Level,
         line: String,
+        /// Where in the machine it was said, which the log shows.
+        at: &'static Location<'static>,
     },
 }
 

@@ -10,7 +10,7 @@ use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId};
 
 use crate::config::Config;
-use crate::effect::{Effect, Level, Outcome};
+use crate::effect::{Effect, Outcome};
 use crate::event::{Event, StreamId, Timer};
 use crate::metrics::Counters;
 use crate::notice::{HEARTBEAT_INTERVAL, Notice};
@@ -172,7 +172,7 @@ impl Master {
             Err(error) => {
                 // What was promised cannot be kept: another master has to take over.
                 let reason = format!("the registry could not be written: {error}");
-                turn.push(Effect::Log { level: Level::Error, line: reason.clone() });
+                turn.error(reason.clone());
                 turn.push(Effect::Abort { reason });
                 return;
             }

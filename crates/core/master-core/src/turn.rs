@@ -1,5 +1,7 @@
 //! One turn of the machine: the time it happens at and the effects it has. It knows no state of the master.
 
+use std::panic::Location;
+
 use messor_proto::Wire;
 use messor_stdx::Time;
 use messor_types::Pid;
@@ -34,11 +36,18 @@ impl Turn<'_> {
         self.push(Effect::SetTimer { timer, at });
     }
 
+    #[track_caller]
     pub fn info(&mut self, line: String) {
-        self.push(Effect::Log { level: Level::Info, line });
+        self.push(Effect::Log { level: Level::Info, line, at: Location::caller() });
     }
 
+    #[track_caller]
     pub fn warning(&mut self, line: String) {
-        self.push(Effect::Log { level: Level::Warning, line });
+        self.push(Effect::Log { level: Level::Warning, line, at: Location::caller() });
+    }
+
+    #[track_caller]
+    pub fn error(&mut self, line: String) {
+        self.push(Effect::Log { level: Level::Error, line, at: Location::caller() });
     }
 }
