@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Level, Timer, View};
+use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Launch, Level, Timer, View};
 use messor_containerizer::Containerizer;
 use messor_http_api::{AgentSite, Files, Machine};
 use messor_net::{Net, NetEvent};
@@ -39,9 +39,10 @@ impl AgentDriver {
                 // A new connection each time: an old one that half broke would not tell that the master is gone.
                 Effect::Link { pid } => self.net.relink(&self.process, &pid),
                 Effect::Unlink { pid } => self.net.unlink(&self.process, &pid),
-                Effect::Container(command) => {
-                    if let ContainerCommand::Launch(launch) = &command {
+                Effect::Container(mut command) => {
+                    if let ContainerCommand::Launch(launch) = &mut command {
                         self.attach(&launch.directory);
+                        ends_with_the_agent(launch);
                         if launch.checkpoint && !std::mem::replace(&mut self.told_of_checkpoints, true) {
                             tracing::warn!(
                                 "framework {} asks for checkpoint=true, which has no effect yet: nothing is \
@@ -92,6 +93,15 @@ impl AgentDriver {
     }
 }
 
+/// An agent that comes back does not look for its executors: they must not wait for it, as nobody would know of them
+/// while their resources are offered again. Recovery (the issue "Nothing is lost") ends this.
+fn ends_with_the_agent(launch: &mut Launch) {
+    launch.environment.retain(|(name, _)| name != "MESOS_RECOVERY_TIMEOUT");
+    for (_, value) in launch.environment.iter_mut().filter(|(name, _)| name == "MESOS_CHECKPOINT") {
+        *value = "0".to_string();
+    }
+}
+
 impl Driver for AgentDriver {
     type Event = Event;
     type View = View;
@@ -127,5 +137,37 @@ impl Driver for AgentDriver {
 
     fn is_over(&self) -> bool {
         self.over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messor_types::ContainerId;
+
+    #[test]
+    fn executors_do_not_wait_for_an_agent_that_does_not_look_for_them() {
+        let variable = |name: &str, value: &str| (name.to_string(), value.to_string());
+        let mut launch = Launch {
+            container: ContainerId::new("c"),
+            framework: "F".into(),
+            executor_id: "e".into(),
+            executor: Default::default(),
+            task: None,
+            command: Default::default(),
+            container_info: None,
+            uris: Vec::new(),
+            resources: Vec::new(),
+            directory: String::new(),
+            user: None,
+            environment: vec![
+                variable("HOME", "/"),
+                variable("MESOS_CHECKPOINT", "1"),
+                variable("MESOS_RECOVERY_TIMEOUT", "15mins"),
+            ],
+            checkpoint: true,
+        };
+        ends_with_the_agent(&mut launch);
+        assert_eq!(launch.environment, [variable("HOME", "/"), variable("MESOS_CHECKPOINT", "0")]);
     }
 }
