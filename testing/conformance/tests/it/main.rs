@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod flows;
+mod footprint;
 mod probes;
 mod run;
 mod tasks;
