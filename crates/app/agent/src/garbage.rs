@@ -2,15 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use messor_http_api::Files;
 
-/// Paths that wait, by their name below work_dir, with the time since when.
 #[derive(Clone, Default)]
 pub struct Garbage {
+    /// Paths that wait, by their name below work_dir, with the time since when.
     waiting: Arc<Mutex<BTreeMap<PathBuf, Instant>>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    /// How long paths are kept, by the last look at the disk.
+    allowed_age_secs: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +71,22 @@ impl Garbage {
             .collect()
     }
 
+    /// In the names of /metrics/snapshot.
+    pub fn metrics(&self) -> [(String, f64); 4] {
+        let Counts { succeeded, failed, allowed_age_secs } = &*self.counts;
+        [
+            ("gc/path_removals_failed", failed),
+            ("gc/path_removals_pending", &AtomicU64::new(self.lock().len() as u64)),
+            ("gc/path_removals_succeeded", succeeded),
+            ("slave/executor_directory_max_allowed_age_secs", allowed_age_secs),
+        ]
+        .map(|(name, number)| (name.to_string(), number.load(Ordering::Relaxed) as f64))
+    }
+
     /// Looks at the disk every interval, for as long as the program runs. What is removed is not in `files` any more.
     pub async fn run(self, policy: Policy, files: Files) {
+        // Until the first look, as if the disk were empty.
+        self.counts.allowed_age_secs.store(policy.age_allowed(0.0).as_secs(), Ordering::Relaxed);
         loop {
             tokio::time::sleep(policy.interval).await;
             let (garbage, policy, files) = (self.clone(), policy.clone(), files.clone());
@@ -80,6 +104,7 @@ impl Garbage {
             Err(error) => return tracing::warn!("cannot tell how full the disk is: {error}"),
         };
         let age = policy.age_allowed(used);
+        self.counts.allowed_age_secs.store(age.as_secs(), Ordering::Relaxed);
         tracing::info!(
             "disk usage {:.2}%; sandboxes are kept for {}",
             used * 100.0,
@@ -89,11 +114,18 @@ impl Garbage {
         let due: BTreeSet<PathBuf> = due.iter().map(|path| policy.work_dir.join(path)).collect();
         files.detach_below(&due);
         for full in due {
-            match std::fs::remove_dir_all(&full) {
-                Ok(()) => tracing::info!("removed {}", full.display()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
-                Err(error) => tracing::warn!("cannot remove {}: {error}", full.display()),
-            }
+            let count = match std::fs::remove_dir_all(&full) {
+                Ok(()) => {
+                    tracing::info!("removed {}", full.display());
+                    &self.counts.succeeded
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => &self.counts.succeeded,
+                Err(error) => {
+                    tracing::warn!("cannot remove {}: {error}", full.display());
+                    &self.counts.failed
+                }
+            };
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -138,5 +170,13 @@ mod tests {
         garbage.collect(&Policy { delay: Duration::ZERO, ..policy(folder.path()) }, &files);
         assert_eq!(files.attached(), []);
         assert!(!folder.path().join("slaves/a/runs/1").exists());
+        garbage.schedule("slaves/b");
+        let metrics =
+            garbage.metrics().map(|(name, value)| (name.rsplit('/').next().unwrap().to_string(), value));
+        let metric = |name: &str| metrics.iter().find(|(found, _)| found == name).map(|(_, value)| *value);
+        assert_eq!(metric("path_removals_succeeded"), Some(1.0));
+        assert_eq!(metric("path_removals_pending"), Some(1.0));
+        assert_eq!(metric("path_removals_failed"), Some(0.0));
+        assert_eq!(metric("executor_directory_max_allowed_age_secs"), Some(0.0));
     }
 }

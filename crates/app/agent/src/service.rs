@@ -45,15 +45,19 @@ pub struct Agent {
     machine: Machine<Event, View>,
 }
 
-struct AgentMetrics(Machine<Event, View>);
+struct AgentMetrics {
+    machine: Machine<Event, View>,
+    garbage: Garbage,
+}
 
 impl MetricsSource for AgentMetrics {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = Metrics> + Send + '_>> {
         Box::pin(async {
-            let mut all = match self.0.view().await {
+            let mut all = match self.machine.view().await {
                 Some(view) => view.metrics.clone(),
                 None => Vec::new(),
             };
+            all.extend(self.garbage.metrics());
             all.extend(system_metrics().into_iter().map(|(name, value)| (format!("system/{name}"), value)));
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
@@ -139,7 +143,7 @@ impl Agent {
             program: Arc::new(ProgramInfo { build, flags: shown }),
             files: files.clone(),
             logging: Arc::new(LevelLogging(logging.level())),
-            metrics: Arc::new(AgentMetrics(machine.clone())),
+            metrics: Arc::new(AgentMetrics { machine: machine.clone(), garbage: garbage.clone() }),
             processes: vec![process.clone()],
         };
         let usage = Arc::new(ContainerizerUsage(containerizer.clone()));

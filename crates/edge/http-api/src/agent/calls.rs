@@ -211,7 +211,8 @@ fn read(kind: call::Type, view: &Arc<View>, media: MediaType) -> Answer {
 
 fn get_agent(view: &View) -> response::GetAgent {
     response::GetAgent {
-        agent_info: Some(AgentInfo::clone(&view.info)),
+        // v1 has no `checkpoint` of agents any more.
+        agent_info: Some(AgentInfo { checkpoint: None, ..AgentInfo::clone(&view.info) }),
         drain_config: view.drain_config,
         estimated_drain_start_time: view.estimated_drain_start_time.map(crate::master::time_info),
     }
@@ -275,4 +276,17 @@ fn write_frameworks(object: &mut Object<'_>, view: &View) {
     let found = get_frameworks(view);
     object.messages("frameworks", &found.frameworks, Version::V1Names);
     object.messages("completed_frameworks", &found.completed_frameworks, Version::V1Names);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v1_agents_have_no_checkpoint() {
+        let info = AgentInfo { hostname: "h".into(), checkpoint: Some(true), ..AgentInfo::default() };
+        let view = View { info: std::sync::Arc::new(info), ..View::default() };
+        let shown = get_agent(&view).agent_info.expect("an agent");
+        assert_eq!((shown.hostname.as_str(), shown.checkpoint), ("h", None));
+    }
 }
