@@ -1,6 +1,6 @@
 //! Tasks through mesos-execute, on a real master and agent: what a user sees of their lives, sandboxes and artifacts.
 //!
-//! Rows: U032 (TASK_STARTING), U062 (environment), U071 (output_file), U073 and U110 (statistics), U103 (shell and
+//! Rows: U032 (TASK_STARTING), U062 (environment), U071 (output_file), U110 (source in statistics), U103 (shell and
 //! arguments).
 
 use std::process::{Command, Output, Stdio};
