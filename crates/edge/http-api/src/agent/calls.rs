@@ -187,7 +187,7 @@ fn read(kind: call::Type, view: &Arc<View>, media: MediaType) -> Answer {
                     o.object("get_executors", |o| write_executors(o, view));
                     o.object("get_frameworks", |o| write_frameworks(o, view));
                 }),
-                _ => o.message("get_agent", &get_agent(view), Version::V1Names),
+                _ => o.message("get_agent", &get_agent(view), Version::V1),
             }
         });
         return answer(StatusCode::OK, JSON, body);
@@ -285,8 +285,11 @@ mod tests {
     #[test]
     fn v1_agents_have_no_checkpoint() {
         let info = AgentInfo { hostname: "h".into(), checkpoint: Some(true), ..AgentInfo::default() };
-        let view = View { info: std::sync::Arc::new(info), ..View::default() };
-        let shown = get_agent(&view).agent_info.expect("an agent");
-        assert_eq!((shown.hostname.as_str(), shown.checkpoint), ("h", None));
+        let view = View { info: Arc::new(info), ..View::default() };
+        assert_eq!(get_agent(&view).agent_info.expect("an agent").checkpoint, None);
+        // Not even its default.
+        let answer = read(call::Type::GetAgent, &Arc::new(view), MediaType::Json);
+        let text = String::from_utf8_lossy(answer.body());
+        assert!(text.contains("hostname") && !text.contains("checkpoint"), "{text}");
     }
 }
