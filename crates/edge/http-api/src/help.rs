@@ -1,6 +1,6 @@
 //! /help: pages made from the one table of endpoints.
 
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use crate::answer::{Answer, not_found};
 use crate::endpoints::{ENDPOINTS, Endpoint};
@@ -65,7 +65,12 @@ fn page(endpoint: &Endpoint) -> String {
 
 pub fn answer(request: &Request, processes: &[String]) -> Answer {
     match answer_text(&request.path, processes) {
-        Some(text) => crate::answer::answer(StatusCode::OK, "text/x-markdown", text),
+        Some(text) => {
+            // 1.11.0 says Markdown to everybody, which browsers save to a file in place of showing it.
+            let shown = request.header(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
+            let kind = if shown { "text/plain; charset=utf-8" } else { "text/x-markdown" };
+            crate::answer::answer(StatusCode::OK, kind, text)
+        }
         None => not_found(),
     }
 }
@@ -73,6 +78,17 @@ pub fn answer(request: &Request, processes: &[String]) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_gets_text_that_it_shows() {
+        let kind = |accept: &'static str| {
+            let headers = [(header::ACCEPT, http::HeaderValue::from_static(accept))].into_iter().collect();
+            let request = Request::new(http::Method::GET, "/help", headers, Default::default()).unwrap();
+            answer(&request, &["master".into()]).headers()[header::CONTENT_TYPE].clone()
+        };
+        assert_eq!(kind("text/html,application/xhtml+xml,*/*;q=0.8"), "text/plain; charset=utf-8");
+        assert_eq!(kind("*/*"), "text/x-markdown");
+    }
 
     #[test]
     fn every_endpoint_has_its_page() {

@@ -31,6 +31,11 @@ fn run_starts_a_cluster_and_runs_a_task() {
     let second = run(folder.path(), ports, &[]);
     assert!(second.status.success() && text(&second).contains("runs already"), "{}", text(&second));
 
+    // A second cluster on the same port is told to choose another one.
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let taken = run(elsewhere.path(), ports, &[]);
+    assert!(!taken.status.success() && text(&taken).contains("MESSOR_MASTER_PORT"), "{}", text(&taken));
+
     let stop = run(folder.path(), ports, &["stop"]);
     assert!(stop.status.success(), "{}", text(&stop));
     assert!(get(master, "/health").is_err(), "the master still answers after ./run stop");
