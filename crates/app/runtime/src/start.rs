@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use messor_flags::{LibprocessFlags, LoggingFlags, Program, Request, TLS, TlsFlags};
+use messor_flags::{LibprocessFlags, LoggingFlags, Program, Request, Source, TLS, TlsFlags};
 use messor_http_api::Logging;
 use messor_log::{LevelHandle, Surroundings};
 use messor_net::{BindError, Server, ServerOptions, address};
@@ -47,6 +47,27 @@ pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// The environment but for SSL_CERT_FILE while TLS is not asked for: machines set it for OpenSSL's other users.
+struct TlsSurroundings;
+
+impl Source for TlsSurroundings {
+    fn variables(&self) -> Vec<(String, String)> {
+        let mut all = Surroundings.variables();
+        if !all.iter().any(|(name, _)| name.ends_with("SSL_ENABLED")) {
+            all.retain(|(name, _)| name != "SSL_CERT_FILE");
+        }
+        all
+    }
+
+    fn read_file(&self, path: &str) -> Result<String, String> {
+        Surroundings.read_file(path)
+    }
+
+    fn host_default(&self, flag: &str) -> Option<String> {
+        Surroundings.host_default(flag)
+    }
+}
+
 /// Reads flags and begins the log. Help, version and wrong flags end here, with the exit code.
 pub fn start<F: Program>(
     arguments: &[String],
@@ -69,7 +90,7 @@ pub fn start<F: Program>(
             .map_err(|error| wrong(&error))?;
     // Read so that what is not built is refused in place of ignored.
     let (_, about_tls) =
-        messor_flags::parse_environment::<TlsFlags>(TLS, &Surroundings).map_err(|error| wrong(&error))?;
+        messor_flags::parse_environment::<TlsFlags>(TLS, &TlsSurroundings).map_err(|error| wrong(&error))?;
     let logging = messor_log::begin(name, logging_of(&parsed.flags)).map_err(|error| wrong(&error))?;
     for warning in parsed.warnings.iter().chain(&more).chain(&about_tls) {
         tracing::warn!("{warning}");

@@ -150,7 +150,10 @@ fn running_executors_show_in_statistics_and_state() {
         (found["statistics"]["mem_rss_bytes"].as_u64()? > 0).then_some(found)
     });
     assert_eq!(statistics["executor_id"], "long");
-    assert!(statistics["statistics"]["cpus_soft_limit"].as_f64().is_some_and(|cpus| cpus > 0.0), "{statistics}");
+    assert!(
+        statistics["statistics"]["cpus_soft_limit"].as_f64().is_some_and(|cpus| cpus > 0.0),
+        "{statistics}"
+    );
     let containers = get(cluster.agents[0], "/containers").expect("the agent answers").json();
     assert!(containers[0]["status"]["executor_pid"].as_u64().is_some(), "{containers}");
     let state = get(cluster.agents[0], "/state").expect("the agent answers").json();
