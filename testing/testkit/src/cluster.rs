@@ -56,15 +56,7 @@ impl Cluster {
             processes: Vec::new(),
         };
         let port = cluster.master.port();
-        let mut arguments = vec![
-            "--ip=127.0.0.1".to_string(),
-            format!("--port={port}"),
-            "--hostname=localhost".to_string(),
-            format!("--work_dir={}", cluster.path("master").display()),
-        ];
-        arguments.extend(options.master_flags.iter().cloned());
-        cluster.spawn("mesos-master", "master", &arguments);
-        cluster.wait_until_healthy("mesos-master", cluster.master, "/health");
+        cluster.start_master(&options.master_flags);
         for number in 0..options.agents {
             cluster.add_agent(number, &format!("127.0.0.1:{port}"), &options.agent_flags);
         }
@@ -73,6 +65,28 @@ impl Cluster {
             (state["slaves"].as_array()?.len() == options.agents).then_some(())
         });
         cluster
+    }
+
+    fn start_master(&mut self, flags: &[String]) {
+        let mut arguments = vec![
+            "--ip=127.0.0.1".to_string(),
+            format!("--port={}", self.master.port()),
+            "--hostname=localhost".to_string(),
+            format!("--work_dir={}", self.path("master").display()),
+        ];
+        arguments.extend(flags.iter().cloned());
+        self.spawn("mesos-master", "master", &arguments);
+        self.wait_until_healthy("mesos-master", self.master, "/health");
+    }
+
+    /// Kills the master as a crash would, and starts another at the same address.
+    pub fn restart_master(&mut self) {
+        self.kill("master");
+        self.processes.retain(|(name, _)| name != "master");
+        self.start_master(&[]);
+        // Agents go first when the cluster ends.
+        let master = self.processes.pop().expect("the master was started last");
+        self.processes.insert(0, master);
     }
 
     /// mesos-local: a master and an agent in one process on one port, told by its environment as the oracle is.

@@ -197,3 +197,31 @@ fn an_agent_that_is_told_to_leave_unregisters() {
         (state["slaves"].as_array()?.is_empty() && state["unreachable_slaves"] == 0.0).then_some(())
     });
 }
+
+/// Rows: U111 (in part: masters go first, and no task is lost).
+#[test]
+fn a_task_runs_on_while_its_master_is_killed_and_comes_back() {
+    let mut cluster = Cluster::start();
+    let mut scheduler = Command::new(cluster.bin().join("mesos-execute"))
+        .arg(format!("--master={}", cluster.master))
+        .args(["--name=survivor", "--command=sleep 1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("mesos-execute runs");
+    let state_of = |cluster: &Cluster| {
+        let state = get(cluster.master, "/state").ok()?.json();
+        let agent = state["slaves"][0]["id"].as_str()?.to_string();
+        let frameworks = state["frameworks"].as_array()?.clone();
+        let tasks = frameworks.iter().flat_map(|f| f["tasks"].as_array().cloned().unwrap_or_default());
+        let task = tasks.into_iter().find(|t| t["id"] == "survivor" && t["state"] == "TASK_RUNNING")?;
+        Some((agent, task["slave_id"].as_str()?.to_string()))
+    };
+    let before = wait_for("the task to run", Duration::from_secs(20), || state_of(&cluster));
+    cluster.restart_master();
+    // The agent notices by itself; 1.11.0 would wait for 75 seconds of missing pings.
+    let after = wait_for("the agent and its task to be back", Duration::from_secs(40), || state_of(&cluster));
+    assert_eq!(before, after);
+    scheduler.kill().expect("mesos-execute is ended");
+    scheduler.wait().expect("mesos-execute ends");
+}
