@@ -11,6 +11,9 @@ mod programs;
 use std::io::Write;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// sysexits.h: the command line is wrong.
 const USAGE: u8 = 64;
 

@@ -4,6 +4,9 @@
 
 #![expect(clippy::disallowed_types, reason = "measuring is what this program is for")]
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
