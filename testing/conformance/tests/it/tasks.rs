@@ -156,8 +156,11 @@ fn running_executors_show_in_statistics_and_state() {
     );
     let containers = get(cluster.agents[0], "/containers").expect("the agent answers").json();
     assert!(containers[0]["status"]["executor_pid"].as_u64().is_some(), "{containers}");
-    let state = get(cluster.agents[0], "/state").expect("the agent answers").json();
-    assert_eq!(state["frameworks"][0]["executors"][0]["tasks"][0]["id"], "long");
+    // The task is queued until its executor subscribes.
+    wait_for("the task to be launched", Duration::from_secs(20), || {
+        let state = get(cluster.agents[0], "/state").ok()?.json();
+        (state["frameworks"][0]["executors"][0]["tasks"][0]["id"] == "long").then_some(())
+    });
     let roles = get(cluster.master, "/roles").expect("the master answers").json();
     assert!(roles["roles"][0]["allocated"]["cpus"].as_f64().is_some_and(|cpus| cpus > 0.0), "{roles}");
     // An interrupted mesos-execute takes its task with it.
