@@ -56,6 +56,11 @@ pub fn generate(mut set: FileDescriptorSet) -> Result<Files, Failure> {
         .btree_map(["."])
         // A master holds resources by the hundred thousand, and few have a disk: 280 bytes each, not 1,160.
         .boxed(".mesos.Resource.disk")
+        .boxed(".mesos.Task.container")
+        .boxed(".mesos.Task.health_check")
+        .boxed(".mesos.TaskInfo.container")
+        .boxed(".mesos.TaskInfo.health_check")
+        .boxed(".mesos.ExecutorInfo.container")
         .include_file("mod.rs")
         .compile_fds(set)?;
     let mut files = Files::new();

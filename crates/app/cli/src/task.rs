@@ -93,7 +93,7 @@ pub fn task(flags: &ExecuteFlags) -> Result<(TaskInfo, Resources), TaskError> {
             environment,
             ..CommandInfo::default()
         }),
-        container,
+        container: container.map(Box::new),
         ..TaskInfo::default()
     };
     Ok((task, resources))

@@ -122,7 +122,7 @@ mod tests {
         let default = executor(Some(executor_info::Type::Default));
         let container = |kind: container_info::Type, image: bool| {
             let mesos = MesosInfo { image: image.then(Image::default) };
-            Some(ContainerInfo { r#type: kind as i32, mesos: Some(mesos), ..Default::default() })
+            Some(Box::new(ContainerInfo { r#type: kind as i32, mesos: Some(mesos), ..Default::default() }))
         };
         let custom = ExecutorInfo { command: command.clone(), ..executor(Some(executor_info::Type::Custom)) };
         let docker = container(container_info::Type::Docker, false);

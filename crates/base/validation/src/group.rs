@@ -102,11 +102,11 @@ fn validate_grouped_task(task: &TaskInfo, site: &Site<'_>) -> Result<Resources, 
         if !container.network_infos.is_empty() && by_network {
             return Err(TaskGroupError::HealthCheckNetwork(id()));
         }
-        if is_docker(task.container.as_ref()) {
+        if is_docker(task.container.as_deref()) {
             return Err(TaskGroupError::TaskDocker(id()));
         }
     }
-    if !task.limits.is_empty() && share_cgroups(task.container.as_ref()) != Some(false) {
+    if !task.limits.is_empty() && share_cgroups(task.container.as_deref()) != Some(false) {
         return Err(TaskGroupError::Limits(id()));
     }
     Ok(resources)
@@ -121,7 +121,7 @@ fn validate_group_executor(
     if executor.r#type.is_none() || executor.r#type() == executor_info::Type::Unknown {
         return Err(TaskGroupError::ExecutorType);
     }
-    if is_docker(executor.container.as_ref()) {
+    if is_docker(executor.container.as_deref()) {
         return Err(TaskGroupError::ExecutorDocker);
     }
     let other = |task: &&TaskInfo| task.executor.as_ref().is_some_and(|of_task| of_task != executor);
@@ -145,10 +145,10 @@ fn validate_share_cgroups(
     executor: &ExecutorInfo,
     site: &Site<'_>,
 ) -> Result<(), TaskGroupError> {
-    if asks_to_share_cgroups(executor.container.as_ref()) {
+    if asks_to_share_cgroups(executor.container.as_deref()) {
         return Err(TaskGroupError::ExecutorShareCgroups);
     }
-    let asked = group.tasks.iter().map(|task| share_cgroups(task.container.as_ref()).unwrap_or(true));
+    let asked = group.tasks.iter().map(|task| share_cgroups(task.container.as_deref()).unwrap_or(true));
     let running = (site.shares_cgroups)(&ExecutorId::from(&executor.executor_id));
     let all: Vec<bool> = asked.chain(running).collect();
     if all.windows(2).any(|pair| pair[0] != pair[1]) {

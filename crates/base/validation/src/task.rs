@@ -113,7 +113,7 @@ pub fn validate_task(
     if !available.contains(&needed) {
         return Err(TaskError::Insufficient { needed: needed.to_string(), available: available.to_string() });
     }
-    if share_cgroups(task.container.as_ref()) == Some(false) {
+    if share_cgroups(task.container.as_deref()) == Some(false) {
         return Err(TaskError::ShareCgroups);
     }
     Ok((resources, started))
@@ -130,7 +130,7 @@ fn validate_custom_executor(executor: &ExecutorInfo, site: &Site<'_>) -> Result<
     if resources.iter().any(|resource| resource.is_shared()) {
         return Err(TaskError::SharedExecutor);
     }
-    if asks_to_share_cgroups(executor.container.as_ref()) {
+    if asks_to_share_cgroups(executor.container.as_deref()) {
         return Err(TaskError::ExecutorShareCgroups);
     }
     Ok(resources)

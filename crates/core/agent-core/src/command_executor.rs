@@ -55,7 +55,7 @@ impl Agent {
     ) -> CommandInfo {
         let launcher_dir = &self.config.launcher_dir;
         let mut arguments = vec![PROGRAM.to_string(), format!("--launcher_dir={launcher_dir}")];
-        if task.container.as_ref().is_some_and(has_image) {
+        if task.container.as_deref().is_some_and(has_image) {
             arguments.push(format!("--sandbox_directory={}", self.config.sandbox_directory));
             if self.config.switch_user {
                 arguments.push(format!("--user={}", command.user.as_ref().unwrap_or(&framework.user)));

@@ -93,7 +93,7 @@ impl Agent {
         // The first task's resources count from the start: those of the executor alone may be next to nothing.
         executor.resources.extend(task.resources.iter().cloned());
         if executor.container.is_none() {
-            executor.container.clone_from(&self.config.default_container_info);
+            executor.container = self.config.default_container_info.clone().map(Box::new);
         }
         let command = executor.command.clone().unwrap_or_default();
         Ok(Launch {
@@ -103,7 +103,7 @@ impl Agent {
             task: command_executor.then(|| task.clone()),
             uris: self.uris(&command, &absolute, user.as_ref()),
             command,
-            container_info: executor.container.clone(),
+            container_info: executor.container.as_deref().cloned(),
             resources: executor.resources.clone(),
             executor,
             directory: directory.to_string(),

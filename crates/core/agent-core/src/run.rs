@@ -208,7 +208,7 @@ impl Agent {
     /// Limits that nothing here would enforce are refused.
     fn check_limits(&self, task: &TaskInfo) -> Result<(), Refusal> {
         let docker = |container: &ContainerInfo| container.r#type() == container_info::Type::Docker;
-        if task.container.as_ref().is_some_and(docker) {
+        if task.container.as_deref().is_some_and(docker) {
             return Ok(());
         }
         for (name, what, isolator) in [("cpus", "CPU", "cgroups/cpu"), ("mem", "Memory", "cgroups/mem")] {

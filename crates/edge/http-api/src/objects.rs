@@ -215,10 +215,10 @@ pub fn task(object: &mut Object<'_>, task: &Task) {
         object.message("discovery", discovery, Version::V0);
     }
     if let Some(container) = &task.container {
-        object.message("container", container, Version::V0);
+        object.message("container", container.as_ref(), Version::V0);
     }
     if let Some(check) = &task.health_check {
-        object.message("health_check", check, Version::V0);
+        object.message("health_check", check.as_ref(), Version::V0);
     }
 }
 

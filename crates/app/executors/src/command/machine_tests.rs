@@ -39,7 +39,7 @@ fn with_health_check(limit: u32) -> TaskInfo {
         consecutive_failures: Some(limit),
         ..HealthCheck::default()
     };
-    TaskInfo { health_check: Some(health_check), ..task("t") }
+    TaskInfo { health_check: Some(Box::new(health_check)), ..task("t") }
 }
 
 impl Harness {
@@ -409,7 +409,7 @@ fn a_general_check_keeps_what_was_told_before() {
 #[test]
 fn a_check_that_cannot_be_is_left_out_with_a_word() {
     let mut harness = Harness::subscribed(None, true);
-    harness.launch(TaskInfo { health_check: Some(HealthCheck::default()), ..task("t") });
+    harness.launch(TaskInfo { health_check: Some(Box::default()), ..task("t") });
     assert_eq!(state(&one(&harness.handle(Event::Started(77)))), TaskState::TaskRunning);
     assert!(harness.said("health check is not carried out"));
     assert_eq!(harness.after(100.0), []);

@@ -61,7 +61,7 @@ fn server(answers: impl Fn(&str, u16) -> String + Send + 'static) -> u16 {
 fn health(health_check: HealthCheck) -> bool {
     let agent = Agent::start();
     let _run = Run::subscribed(&agent, &[]);
-    agent.launch_and_run(TaskInfo { health_check: Some(health_check), ..task("exec sleep 600") });
+    agent.launch_and_run(TaskInfo { health_check: Some(Box::new(health_check)), ..task("exec sleep 600") });
     let (state, status) = agent.updated();
     assert_eq!(
         (state, status.reason),
@@ -85,7 +85,10 @@ fn check(info: CheckInfo) -> CheckStatusInfo {
 fn a_task_that_stays_unhealthy_is_killed() {
     let agent = Agent::start();
     let mut run = Run::subscribed(&agent, &[]);
-    agent.launch_and_run(TaskInfo { health_check: Some(command("exit 1")), ..task("exec sleep 600") });
+    agent.launch_and_run(TaskInfo {
+        health_check: Some(Box::new(command("exit 1"))),
+        ..task("exec sleep 600")
+    });
     for _ in 0..2 {
         let (state, status) = agent.updated();
         assert_eq!((state, status.healthy), (TaskState::TaskRunning, Some(false)));
@@ -102,7 +105,7 @@ fn a_command_that_hangs_is_unhealthy_and_gone() {
     let agent = Agent::start();
     let mut run = Run::subscribed(&agent, &[]);
     let hanging = HealthCheck { timeout_seconds: Some(0.2), ..command("sleep 600; true") };
-    agent.launch_and_run(TaskInfo { health_check: Some(hanging), ..task("exec sleep 600") });
+    agent.launch_and_run(TaskInfo { health_check: Some(Box::new(hanging)), ..task("exec sleep 600") });
     assert_eq!(agent.updated().1.healthy, Some(false));
     assert_eq!(agent.updated().1.healthy, Some(false));
     assert_eq!(agent.updated().0, TaskState::TaskKilling);

@@ -112,15 +112,15 @@ fn an_image_s_sandbox_and_user_are_told_to_the_command_executor() {
     use messor_proto::mesos::{ContainerInfo, Image, container_info};
     let mut edge = Edge::registered();
     let mut task = build::command_task("t");
-    task.container = Some(ContainerInfo {
+    task.container = Some(Box::new(ContainerInfo {
         r#type: container_info::Type::Mesos.into(),
         mesos: Some(container_info::MesosInfo { image: Some(Image::default()) }),
         ..ContainerInfo::default()
-    });
+    }));
     edge.master_says(build::run(build::framework(), task.clone()));
     let launch = edge.launch();
     assert_eq!(launch.command.arguments[2..], ["--sandbox_directory=/mnt/mesos/sandbox", "--user=nobody"]);
-    assert_eq!(launch.container_info, task.container);
+    assert_eq!(launch.container_info.as_ref(), task.container.as_deref());
 }
 
 #[test]

@@ -143,9 +143,9 @@ fn tasks_that_cannot_be() {
             t.kill_policy =
                 Some(mesos::KillPolicy { grace_period: Some(mesos::DurationInfo { nanoseconds: -1 }) })
         }),
-        with(&|t| t.health_check = Some(mesos::HealthCheck::default())),
+        with(&|t| t.health_check = Some(Box::default())),
         with(&|t| t.check = Some(mesos::CheckInfo::default())),
-        with(&|t| t.container = Some(mesos::ContainerInfo { r#type: 1, ..Default::default() })),
+        with(&|t| t.container = Some(Box::new(mesos::ContainerInfo { r#type: 1, ..Default::default() }))),
         with(&|t| t.limits = [("disk".to_string(), mesos::value::Scalar { value: 1.0 })].into()),
         with(&|t| t.limits = [("cpus".to_string(), mesos::value::Scalar { value: 0.5 })].into()),
     ];
@@ -362,7 +362,7 @@ fn a_task_group_fails_as_a_whole() {
         Box::new(|launch| {
             let container =
                 mesos::ContainerInfo { r#type: 1, docker: Some(Default::default()), ..Default::default() };
-            launch.task_group.tasks[0].container = Some(container);
+            launch.task_group.tasks[0].container = Some(Box::new(container));
         }),
         Box::new(|launch| launch.task_group.tasks[0].resources[0].name.clear()),
     ];
