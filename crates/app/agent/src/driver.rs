@@ -57,7 +57,7 @@ impl AgentDriver {
                     // Recovery is not built: nothing would read what is written. The log and COMPATIBILITY.md say so.
                     self.own.event(Event::Persisted { ticket, outcome: Ok(()) });
                 }
-                Effect::ScheduleGc { path } => self.garbage.schedule(&path),
+                Effect::ScheduleGc { path } | Effect::ScheduleGcOfOld { path } => self.garbage.schedule(&path),
                 Effect::UnscheduleGc { path } => self.garbage.unschedule(&path),
                 Effect::SetTimer { timer, at } => self.timers.set(timer, at),
                 Effect::CancelTimer { timer } => self.timers.cancel(&timer),

@@ -110,6 +110,7 @@ impl Agent {
     pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         let turn = &mut Turn::new(now, effects);
         match event {
+            Event::Recovered(recovered) => self.recover(turn, *recovered),
             Event::Detected { leader } => self.detected(turn, leader),
             Event::Message { from, name, body } => self.message(turn, &from, &name, &body),
             Event::Exited { pid } => self.exited(turn, &pid),
@@ -140,6 +141,13 @@ impl Agent {
 
     fn container_event(&mut self, turn: &mut Turn<'_>, event: ContainerEvent) {
         match event {
+            ContainerEvent::Recovered { running, destroyed } => {
+                self.containers_recovered(turn, &running, destroyed);
+            }
+            ContainerEvent::RecoveryFailed { message } => {
+                let reason = format!("Failed to recover containers: {message}");
+                turn.effect(Effect::Abort { reason });
+            }
             ContainerEvent::Launched { container, pid } => self.container_launched(turn, &container, pid),
             ContainerEvent::LaunchFailed { container, reason, message } => {
                 self.container_launch_failed(turn, &container, reason, &message);

@@ -23,6 +23,21 @@ pub const CAPABILITIES: [Capability; 4] = [
     Capability::TaskResourceLimits,
 ];
 
+/// --reconfiguration_policy: what may differ from the agent of before whose id is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconfigurationPolicy {
+    Equal,
+    Additive,
+}
+
+/// --recover: what becomes of executors that an agent of before left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recover {
+    Reconnect,
+    /// End them, then end.
+    Cleanup,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `slave(1)@ip:port`, as others reach it.
@@ -53,7 +68,11 @@ pub struct Config {
     pub registration_backoff_factor: Duration,
     pub executor_registration_timeout: Duration,
     pub executor_reregistration_timeout: Duration,
+    /// How often an executor with a driver is asked again to reconnect; None: it is asked once.
+    pub executor_reregistration_retry_interval: Option<Duration>,
     pub executor_shutdown_grace_period: Duration,
+    pub reconfiguration_policy: ReconfigurationPolicy,
+    pub recover: Recover,
     pub recovery_timeout: Duration,
     pub max_completed_executors_per_framework: usize,
     /// Of everything random: ids of containers and updates, backoff.
@@ -81,7 +100,10 @@ impl Config {
             registration_backoff_factor: Duration::from_secs(1),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
+            executor_reregistration_retry_interval: None,
             executor_shutdown_grace_period: Duration::from_secs(5),
+            reconfiguration_policy: ReconfigurationPolicy::Equal,
+            recover: Recover::Reconnect,
             recovery_timeout: Duration::from_secs(15 * 60),
             max_completed_executors_per_framework: 150,
             seed: 0,

@@ -49,6 +49,11 @@ pub enum Effect {
     ScheduleGc {
         path: String,
     },
+    /// As `ScheduleGc`, of what an agent of before left: gc_delay counts from its last modification, and it need not
+    /// be there.
+    ScheduleGcOfOld {
+        path: String,
+    },
     /// Something is going to live at this path again: what is there is not to be removed.
     UnscheduleGc {
         path: String,
@@ -81,6 +86,24 @@ pub enum ContainerCommand {
     Update { container: ContainerId, resources: Vec<Resource> },
     /// Kill everything in the container. Answered by `ContainerEvent::Exited` (or `LaunchFailed` when it never ran).
     Destroy { container: ContainerId },
+    /// First of all: watch these runs of executors again, and destroy every other container that is found of an
+    /// earlier agent. Answered by `ContainerEvent::Recovered` or `RecoveryFailed`.
+    Recover { runs: Vec<Run> },
+}
+
+/// A run of an executor that an earlier agent began, and that has not ended as far as is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub container: ContainerId,
+    pub framework: FrameworkId,
+    pub executor_id: ExecutorId,
+    pub executor: ExecutorInfo,
+    /// None: the agent ended before or while it launched it.
+    pub forked_pid: Option<u32>,
+    /// The sandbox, relative to work_dir.
+    pub directory: String,
+    /// Of the executor and of its tasks that did not end.
+    pub resources: Vec<Resource>,
 }
 
 /// All that is needed to run one executor.
@@ -103,6 +126,8 @@ pub struct Launch {
     pub user: Option<String>,
     /// The whole environment but for MESOS_SANDBOX, in the order of the names.
     pub environment: Vec<(String, String)>,
+    /// The process outlives the agent: its pid has to be durable (`pids/forked.pid` of the run below `meta`) before
+    /// its program starts. One without ends with the agent.
     pub checkpoint: bool,
 }
 

@@ -1,7 +1,11 @@
 //! What happens to an agent: everything it learns comes in as one of these.
 
+use std::collections::BTreeMap;
+
 use messor_proto::mesos::{self, executor};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+
+use crate::recovered::Recovered;
 
 /// An HTTP request that waits for one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +17,8 @@ pub struct StreamId(pub u64);
 
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// Comes first of all, and once: what an agent of before left.
+    Recovered(Box<Recovered>),
     /// The detector's word on who leads: None while nobody does.
     Detected {
         leader: Option<Box<mesos::MasterInfo>>,
@@ -55,6 +61,12 @@ pub enum Event {
 /// News of containers, from the containerizer.
 #[derive(Clone, Debug)]
 pub enum ContainerEvent {
+    /// What `ContainerCommand::Recover` asked for is done. `running` are the runs that are watched again, with their
+    /// process; of one that ended meanwhile `Exited` follows, with what is known of its end. Of a run that is not in
+    /// it nothing is left, and no `Exited` comes. `destroyed`: containers of no run, of which nothing is left either.
+    Recovered { running: BTreeMap<ContainerId, u32>, destroyed: usize },
+    /// It cannot be known what runs: the agent ends.
+    RecoveryFailed { message: String },
     /// The executor process runs.
     Launched { container: ContainerId, pid: u32 },
     /// It never ran: fetching or launching failed; the container is gone.

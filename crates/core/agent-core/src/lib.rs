@@ -25,6 +25,8 @@ mod operations;
 mod paths;
 mod random;
 mod record;
+mod recovered;
+mod recovery;
 mod registration;
 mod run;
 mod status;
@@ -33,8 +35,12 @@ mod turn;
 mod view;
 
 pub use agent::Agent;
-pub use config::{CAPABILITIES, Config, MESOS_VERSION};
-pub use effect::{ContainerCommand, Effect, Launch, Level, Outcome};
+pub use config::{CAPABILITIES, Config, MESOS_VERSION, ReconfigurationPolicy, Recover};
+pub use effect::{ContainerCommand, Effect, Launch, Level, Outcome, Run};
 pub use event::{ContainerEvent, Event, LaunchFailure, ReplyId, StreamId, Timer};
 pub use record::{Connection, Record};
+pub use recovered::{
+    Recovered, RecoveredAgent, RecoveredExecutor, RecoveredFramework, RecoveredOperation, RecoveredRun,
+    RecoveredTask,
+};
 pub use view::{ExecutorState, ExecutorView, FrameworkView, View};

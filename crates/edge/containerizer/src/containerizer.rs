@@ -84,6 +84,16 @@ impl Containerizer {
                 };
                 self.runtime.spawn(container::run(self.shared.clone(), launch, destroyed));
             }
+            ContainerCommand::Recover { runs } => {
+                let mut running = BTreeMap::new();
+                for run in runs {
+                    if let Some(pid) = run.forked_pid {
+                        running.insert(run.container.clone(), pid);
+                        self.recover(Recovered { container: run.container, pid, resources: run.resources });
+                    }
+                }
+                self.emit(ContainerEvent::Recovered { running, destroyed: 0 });
+            }
             ContainerCommand::Update { container, resources } => {
                 if let Some(entry) = self.shared.entries().get_mut(&container) {
                     entry.resources = resources;

@@ -14,7 +14,13 @@ fn names(edge: &mut Edge) -> Vec<&'static str> {
     records
         .iter()
         .map(|(_, record)| match record {
+            Record::Boot => "boot",
             Record::Agent { .. } => "agent",
+            Record::Forget => "forget",
+            Record::Resources { .. } => "resources",
+            Record::OperationUpdate { .. } => "operation update",
+            Record::OperationCompleted { .. } => "operation completed",
+            Record::DrainConfig(_) => "drain config",
             Record::Framework { .. } => "framework",
             Record::Executor { .. } => "executor",
             Record::ExecutorConnection { .. } => "connection",

@@ -115,7 +115,7 @@ impl Edge {
                         self.waiting.push(ticket);
                     }
                 }
-                Effect::ScheduleGc { path } => self.collected.push(path),
+                Effect::ScheduleGc { path } | Effect::ScheduleGcOfOld { path } => self.collected.push(path),
                 Effect::UnscheduleGc { path } => self.kept.push(path),
                 Effect::SetTimer { timer, at } => {
                     self.timers.insert(timer, at);

@@ -277,7 +277,7 @@ impl Life {
                 ContainerCommand::Destroy { container } => {
                     self.destroyed.insert(container.clone());
                 }
-                ContainerCommand::Update { .. } => {}
+                ContainerCommand::Update { .. } | ContainerCommand::Recover { .. } => {}
             }
         }
         self.seen_containers = self.edge.containers.len();
