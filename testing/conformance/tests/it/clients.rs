@@ -130,23 +130,20 @@ fn avmesos_runs_tasks_on_messor() {
     client("avmesos", "40");
 }
 
-/// A pymesos framework whose tasks are run by a Python executor of its own.
-#[test]
-fn a_python_executor_runs_tasks_on_messor() {
-    let Some(oracle) = oracle() else { return skip("a pymesos executor: ../shared is not there") };
+/// A pymesos framework with two tasks on an executor of its own. `executor` gets the Python that has pymesos.
+fn framework_with_executor(what: &str, executor: impl Fn(&std::path::Path) -> String, data: Option<&str>) {
+    let Some(oracle) = oracle() else { return skip(&format!("{what}: ../shared is not there")) };
     let cluster = Cluster::start();
     // `clients` sets up the virtual environment that the framework below uses.
     let prepared = run(oracle.join("clients"), &["pymesos", &cluster.master.to_string(), "1"]);
-    if !ran("a pymesos executor", &prepared) {
+    if !ran(what, &prepared) {
         return;
     }
     let python = std::env::temp_dir().join("mesos-client-pymesos/bin/python");
-    let folder = messor_testkit::root().join("testing/conformance/tests/it");
     let output = Command::new(&python)
-        .arg(folder.join("python_framework.py"))
-        .arg(cluster.master.to_string())
-        .arg(&python)
-        .arg(folder.join("python_executor.py"))
+        .arg(messor_testkit::root().join("testing/conformance/tests/it/python_framework.py"))
+        .args([&cluster.master.to_string(), &executor(&python)])
+        .args(data)
         .output()
         .expect("python runs");
     assert!(
@@ -155,4 +152,18 @@ fn a_python_executor_runs_tasks_on_messor() {
         text(&output),
         cluster.log("agent0")
     );
+}
+
+#[test]
+fn a_python_executor_runs_tasks_on_messor() {
+    let script = messor_testkit::root().join("testing/conformance/tests/it/python_executor.py");
+    let command = |python: &std::path::Path| format!("{} {}", python.display(), script.display());
+    framework_with_executor("a pymesos executor", command, None);
+}
+
+/// U114: executors that speak libprocess messages, as those of the v0 driver do.
+#[test]
+fn an_executor_of_the_v0_kind_runs_tasks_on_messor() {
+    let command = |_: &std::path::Path| env!("CARGO_BIN_EXE_v0-executor").to_string();
+    framework_with_executor("a v0 executor", command, Some("sleep 1"));
 }

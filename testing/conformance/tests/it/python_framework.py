@@ -1,4 +1,8 @@
-"""A pymesos framework with an executor of its own: two tasks on one executor. Exit status 0 when both finished."""
+"""A pymesos framework with an executor of its own: two tasks on one executor. Exit status 0 when both finished.
+
+    python_framework.py MASTER COMMAND          the executor sends a message for each task by itself
+    python_framework.py MASTER COMMAND DATA     tasks have DATA; the executor is sent a message for each and answers it
+"""
 import os
 import sys
 import threading
@@ -6,9 +10,10 @@ import time
 import uuid
 
 from addict import Dict
-from pymesos import MesosSchedulerDriver, Scheduler
+from pymesos import MesosSchedulerDriver, Scheduler, encode_data
 
-master, python, executor_path = sys.argv[1:]
+master, command = sys.argv[1:3]
+data = sys.argv[3] if len(sys.argv) > 3 else None
 finished, messages = [], []
 done = threading.Event()
 
@@ -24,7 +29,7 @@ class Two(Scheduler):
             tasks = []
             executor = Dict()
             executor.executor_id.value = "threads"
-            executor.command.value = "%s %s" % (python, executor_path)
+            executor.command.value = command
             executor.resources = [dict(name="cpus", type="SCALAR", scalar=dict(value=0.1)),
                                   dict(name="mem", type="SCALAR", scalar=dict(value=64))]
             for _ in range(2):
@@ -32,6 +37,8 @@ class Two(Scheduler):
                 task.task_id.value = str(uuid.uuid4())
                 task.agent_id.value = offer.agent_id.value
                 task.name = "thread"
+                if data:
+                    task.data = encode_data(data.encode())
                 task.executor = executor
                 task.resources = [dict(name="cpus", type="SCALAR", scalar=dict(value=0.1)),
                                   dict(name="mem", type="SCALAR", scalar=dict(value=32))]
@@ -41,6 +48,9 @@ class Two(Scheduler):
 
     def statusUpdate(self, driver, update):
         print("update", update.task_id.value, update.state, flush=True)
+        if data and update.state == "TASK_RUNNING":
+            executor, agent = Dict(value="threads"), Dict(value=update.agent_id.value)
+            driver.sendFrameworkMessage(executor, agent, encode_data(b"hello"))
         if update.state == "TASK_FINISHED":
             finished.append(update.task_id.value)
         self.check()
