@@ -12,11 +12,22 @@
 //! This crate must not know sockets, JSON, or what a master does when it leads.
 
 mod client;
+mod contender;
+mod detector;
+mod engine;
+mod group;
+mod names;
 mod outcome;
+mod roster;
+mod turn;
 mod url;
 
 pub use client::{
     Acl, Effect, Event, Level, Machine, Reply, Request, RequestError, SessionEvent, SessionId, Ticket, Timer,
 };
+pub use contender::Contender;
+pub use detector::Detector;
+pub use engine::Config;
+pub use group::Group;
 pub use outcome::{ContenderOutcome, DetectorOutcome, Format, GroupOutcome, Leader};
 pub use url::{Url, UrlError};
