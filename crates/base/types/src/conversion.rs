@@ -11,10 +11,11 @@ pub struct ResourceConversion {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{resources} does not contain {consumed}")]
-pub struct ConversionError {
-    pub resources: String,
-    pub consumed: String,
+pub enum ConversionError {
+    #[error("{resources} does not contain {consumed}")]
+    Missing { resources: String, consumed: String },
+    #[error("the persistent volume {0} cannot be removed: there are more copies of it")]
+    Copies(String),
 }
 
 impl Resources {
@@ -26,12 +27,17 @@ impl Resources {
         let mut result = self.clone();
         for conversion in conversions {
             if !result.contains(&conversion.consumed) {
-                return Err(ConversionError {
+                return Err(ConversionError::Missing {
                     resources: result.to_string(),
                     consumed: conversion.consumed.to_string(),
                 });
             }
             result -= &conversion.consumed;
+            // Something shared goes as a whole, or others would be left with what is not there.
+            let mut gone = conversion.consumed.iter().filter(|consumed| consumed.is_shared());
+            if let Some(left) = gone.find(|consumed| result.contains_resource(consumed)) {
+                return Err(ConversionError::Copies(left.to_string()));
+            }
             result += &conversion.converted;
         }
         Ok(result)

@@ -5,8 +5,10 @@
 
 mod attributes;
 mod capabilities;
+mod checkpointed;
 mod conversion;
 mod ids;
+mod operations;
 mod pid;
 mod quantities;
 mod ranges;
@@ -17,13 +19,20 @@ mod scalar;
 mod text;
 mod validation;
 mod value;
+mod volumes;
 mod wire;
 
 pub use attributes::{AttributeError, attributes_equal, parse_attributes};
 pub use capabilities::{AgentCapabilities, FrameworkCapabilities};
+pub use checkpointed::{CheckpointedError, apply_checkpointed};
 pub use conversion::{ConversionError, ResourceConversion};
 pub use ids::{
     AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,
+};
+pub use operations::{
+    OperationError, OperationUuid, allocate_operation, is_speculative_operation, is_terminal_operation,
+    operation_consumes, operation_conversions, operation_provider, operation_resources,
+    unallocated_operation, upgrade_operation,
 };
 pub use pid::{Pid, PidError};
 pub use quantities::{QuantitiesError, ResourceQuantities};
@@ -35,4 +44,5 @@ pub use scalar::Scalar;
 pub use text::{ResourcesTextError, parse_resources};
 pub use validation::{ResourceError, ResourceProblem, validate_resource};
 pub use value::{Set, Value, ValueError, parse_value};
+pub use volumes::{volume_is_mount, volume_path};
 pub use wire::{ResourceFormat, resource_to_post_refinement};

@@ -356,6 +356,20 @@ impl Resource {
         self.persistence_id().is_some()
     }
 
+    /// Made at run time, so that the agent has to keep it on disk: a dynamic reservation or a persistent volume.
+    pub fn needs_checkpoint(&self) -> bool {
+        self.is_dynamically_reserved() || self.is_persistent_volume()
+    }
+
+    /// The disk that a persistent volume is made of.
+    pub fn without_volume(self) -> Resource {
+        self.with_changed(|metadata| {
+            metadata.shared = false;
+            let source = metadata.disk.take().and_then(|disk| disk.source);
+            metadata.disk = source.map(|source| DiskInfo { source: Some(source), ..DiskInfo::default() });
+        })
+    }
+
     pub fn disk_source_type(&self) -> Option<source::Type> {
         let source = self.disk()?.source.as_ref()?;
         source::Type::try_from(source.r#type).ok()

@@ -13,6 +13,7 @@ mod framework;
 mod group;
 mod ids;
 mod offers;
+mod operations;
 mod resources;
 mod task;
 
@@ -29,5 +30,9 @@ pub use framework::{
 pub use group::{TaskGroupError, validate_task_group};
 pub use ids::{IdError, validate_id};
 pub use offers::{OfferError, OfferFacts, validate_offers};
+pub use operations::{
+    Asker, OperationProblem, validate_create, validate_destroy, validate_grow_volume, validate_reserve,
+    validate_shrink_volume, validate_unreserve,
+};
 pub use resources::{ResourcesError, validate_resources};
 pub use task::{Site, TaskError, TaskIdUse, validate_task};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use messor_proto::mesos::{AgentInfo, MasterInfo};
 use messor_stdx::{Duration, Time};
-use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, Pid, TaskId};
 use messor_updates::{Key, Streams};
 
 use crate::config::Config;
@@ -15,6 +15,7 @@ use crate::event::{ContainerEvent, Event, StreamId, Timer};
 use crate::executor::Executor;
 use crate::framework::Framework;
 use crate::metrics::Counters;
+use crate::operations::Operations;
 use crate::random::Random;
 use crate::record::Record;
 use crate::status::Sender;
@@ -50,7 +51,7 @@ pub struct Agent {
     /// Without a ping for so long, the agent registers again.
     pub(crate) ping_timeout: Duration,
     pub(crate) start_time: Time,
-    /// What the master knows the agent's resources by; it never changes while no operation does.
+    /// What the master knows the agent's resources by; it is another after each start.
     pub(crate) resource_version: Vec<u8>,
     pub(crate) frameworks: IndexMap<FrameworkId, Framework>,
     /// At most `MAX_COMPLETED_FRAMEWORKS`, oldest first.
@@ -59,6 +60,7 @@ pub struct Agent {
     pub(crate) containers: BTreeMap<ContainerId, (FrameworkId, ExecutorId)>,
     pub(crate) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
     pub(crate) updates: Streams,
+    pub(crate) operations: Operations,
     /// Who waits to hear that an update (by its uuid) is taken care of; bounded as the streams are.
     pub(crate) senders: BTreeMap<(Key, Vec<u8>), Sender>,
     /// What waits for a record to be durable.
@@ -75,6 +77,9 @@ pub(crate) enum Ticket {
     Launch(FrameworkId, ExecutorId, ContainerId),
     Task(FrameworkId, ExecutorId, ContainerId, TaskId),
     Update(Key, u64),
+    /// Resources that changed, by these operations.
+    Resources(Vec<OperationUuid>),
+    OperationUpdate(OperationUuid, u64),
 }
 
 impl Agent {
@@ -97,6 +102,7 @@ impl Agent {
             containers: BTreeMap::new(),
             streams: BTreeMap::new(),
             updates: Streams::new(),
+            operations: Operations::new(&config.info),
             senders: BTreeMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -135,6 +141,7 @@ impl Agent {
                 self.executor_shutdown_timed_out(turn, &framework, &executor, &container);
             }
             Timer::UpdateRetry(framework, task) => self.update_timer(turn, Key { framework, task }),
+            Timer::OperationRetry(uuid) => self.operation_timer(turn, &uuid),
             Timer::Heartbeat => self.heartbeat(turn),
         }
     }
@@ -188,6 +195,8 @@ impl Agent {
                 self.task_is_durable(turn, &framework, &executor, &container, &task);
             }
             Ticket::Update(key, entry) => self.update_is_durable(turn, &key, entry),
+            Ticket::Resources(finished) => self.resources_are_durable(turn, finished),
+            Ticket::OperationUpdate(uuid, entry) => self.operation_update_is_durable(turn, &uuid, entry),
         }
     }
 

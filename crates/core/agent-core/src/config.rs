@@ -14,12 +14,16 @@ pub const MESOS_VERSION: &str = "1.11.0";
 ///
 /// The first three are about the format of roles and reservations, without which a master downgrades what it sends.
 /// TASK_RESOURCE_LIMITS: limits are checked against the isolators and refused where none enforces them, as 1.11.0 does.
-/// Not claimed, so that a master refuses the calls that need them in place of sending them here: RESOURCE_PROVIDER,
-/// RESIZE_VOLUME, AGENT_OPERATION_FEEDBACK and AGENT_DRAINING. No 1.11.0 master insists on any of them at registration.
-pub const CAPABILITIES: [Capability; 4] = [
+/// RESOURCE_PROVIDER: operations come one by one and are answered; of resource providers themselves there are none.
+/// Not claimed, so that a master refuses the calls that need it in place of sending them here: AGENT_DRAINING. No 1.11.0
+/// master insists on it at registration.
+pub const CAPABILITIES: [Capability; 7] = [
     Capability::MultiRole,
     Capability::HierarchicalRole,
     Capability::ReservationRefinement,
+    Capability::ResourceProvider,
+    Capability::ResizeVolume,
+    Capability::AgentOperationFeedback,
     Capability::TaskResourceLimits,
 ];
 

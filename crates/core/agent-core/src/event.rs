@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use messor_proto::mesos::{self, executor};
-use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
+use messor_types::{ContainerId, ExecutorId, FrameworkId, OperationUuid, Pid, TaskId};
 
 use crate::recovered::Recovered;
 
@@ -97,10 +97,16 @@ pub enum Timer {
     Ping,
     /// An executor did not register in time.
     ExecutorRegister(FrameworkId, ExecutorId, ContainerId),
+    /// Executors of before did not come back in time.
+    ExecutorReregister,
+    /// Ask executors of before again to come back.
+    ExecutorReconnect,
     /// An executor asked to shut down did not end in time.
     ExecutorShutdown(FrameworkId, ExecutorId, ContainerId),
     /// Send the update at the head of a stream again.
     UpdateRetry(FrameworkId, TaskId),
+    /// Send the status of an operation again.
+    OperationRetry(OperationUuid),
     /// Heartbeats on the streams of HTTP executors.
     Heartbeat,
 }

@@ -14,6 +14,15 @@ use messor_types::Pid;
 use crate::agent::Agent;
 use crate::turn::Turn;
 
+/// What waits while reservations and volumes are on their way to disk.
+const AFTER_RESOURCES: [&str; 5] = [
+    RunTaskMessage::NAME,
+    RunTaskGroupMessage::NAME,
+    KillTaskMessage::NAME,
+    ShutdownFrameworkMessage::NAME,
+    ShutdownExecutorMessage::NAME,
+];
+
 macro_rules! dispatch {
     ($agent:ident, $turn:ident, $from:ident, $name:ident, $body:ident, { $($message:ident => $method:ident,)* }) => {
         match $name {
@@ -28,6 +37,10 @@ macro_rules! dispatch {
 
 impl Agent {
     pub(crate) fn message(&mut self, turn: &mut Turn<'_>, from: &Pid, name: &str, body: &[u8]) {
+        // Tasks and their ends keep their order, and come after the resources that they use.
+        if AFTER_RESOURCES.contains(&name) && self.operations.hold(from, name, body) {
+            return;
+        }
         dispatch!(self, turn, from, name, body, {
             AgentRegisteredMessage => registered,
             AgentReregisteredMessage => reregistered,

@@ -1,30 +1,132 @@
-//! Orders about resources and draining that this agent does not carry out yet. It says so, and never claims that
-//! something was done.
+//! Operations on the agent's own resources: reservations, and the volumes made of them. What is asked for is counted at
+//! once and said to be done when it is on disk; masters count on it before they hear a word.
 
+use std::collections::VecDeque;
+
+use indexmap::IndexMap;
 use messor_proto::mesos::internal::{
-    AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage, DrainAgentMessage,
-    ReconcileOperationsMessage, UpdateOperationStatusMessage,
+    ApplyOperationMessage, CheckpointResourcesMessage, DrainAgentMessage, UpdateOperationStatusMessage,
 };
-use messor_proto::mesos::{self, OperationState, OperationStatus};
-use messor_types::Pid;
+use messor_proto::mesos::{self, AgentInfo, Operation, OperationState, OperationStatus};
+use messor_types::{
+    OperationUuid, Pid, Resource, ResourceFormat, Resources, apply_checkpointed, operation_conversions,
+    operation_provider, resource_to_post_refinement, unallocated_operation, upgrade_operation,
+};
+use messor_updates::OperationStreams;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Ticket};
+use crate::record::Record;
 use crate::turn::Turn;
 
+/// Messages about tasks that wait for a reservation or a volume to be on disk. What is more than that is not kept
+/// waiting: a task whose volume is not there yet fails then.
+const MAX_HELD: usize = 10_000;
+
+/// What is known of operations, and what they made of the agent's resources.
+#[derive(Clone, Debug)]
+pub(crate) struct Operations {
+    /// The agent's resources as they stand, with what is on its way to disk.
+    pub total: Resources,
+    /// Operations whose end nobody acknowledged yet, in the order in which they came.
+    pub known: IndexMap<OperationUuid, Known>,
+    pub streams: OperationStreams,
+    /// Records that change resources and are on their way to disk.
+    writing: usize,
+    held: VecDeque<(Pid, String, Vec<u8>)>,
+    /// It is time to register, when all is on disk.
+    pub register: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// As it is when it is on disk.
+    pub operation: Operation,
+    pub durable: bool,
+}
+
+impl Known {
+    /// As it may be told of.
+    pub fn told(&self) -> Operation {
+        let mut operation = self.operation.clone();
+        if !self.durable {
+            operation.latest_status.state = OperationState::OperationPending.into();
+            operation.latest_status.uuid = None;
+            operation.statuses.clear();
+        }
+        operation
+    }
+}
+
+impl Operations {
+    pub fn new(info: &AgentInfo) -> Operations {
+        Operations {
+            total: Resources::from_proto(&info.resources).unwrap_or_default(),
+            known: IndexMap::new(),
+            streams: OperationStreams::new(),
+            writing: 0,
+            held: VecDeque::new(),
+            register: false,
+        }
+    }
+
+    /// What of the resources has to be kept over restarts.
+    pub fn checkpointed(&self) -> Resources {
+        self.total.filter(Resource::needs_checkpoint)
+    }
+
+    pub fn checkpointed_proto(&self) -> Vec<mesos::Resource> {
+        self.checkpointed().to_proto(ResourceFormat::PostRefinement)
+    }
+
+    pub fn is_writing(&self) -> bool {
+        self.writing > 0
+    }
+
+    /// Keeps a message about tasks until what they use is on disk. False: there is nothing to wait for.
+    pub fn hold(&mut self, from: &Pid, name: &str, body: &[u8]) -> bool {
+        let waits = self.writing > 0 && self.held.len() < MAX_HELD;
+        if waits {
+            self.held.push_back((from.clone(), name.to_string(), body.to_vec()));
+        }
+        waits
+    }
+}
+
 impl Agent {
-    /// A master tells this agent what reservations and volumes it has: nothing on each re-registration, and something
-    /// once a framework reserved. Tasks that use such resources are refused as unknown, so nothing is lost silently.
-    pub(crate) fn checkpoint_resources(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: &Pid,
-        message: CheckpointResourcesMessage,
-    ) {
-        if self.is_from_master(turn, from, "checkpointed resources") && !message.resources.is_empty() {
-            turn.error(format!(
-                "not supported yet: dynamic reservations and persistent volumes; {} checkpointed resources are refused",
-                message.resources.len()
-            ));
+    /// The agent's own resources changed, or an operation is known no more.
+    pub(crate) fn resources_record(&self) -> Record {
+        Record::Resources {
+            resources: self.operations.checkpointed_proto(),
+            operations: self.operations.known.values().map(|known| known.operation.clone()).collect(),
+        }
+    }
+
+    /// Asks for the resources to be kept; what uses them waits for that.
+    pub(crate) fn persist_resources(&mut self, turn: &mut Turn<'_>, finished: Vec<OperationUuid>) {
+        self.operations.writing += 1;
+        let record = self.resources_record();
+        self.persist(turn, record, Ticket::Resources(finished));
+    }
+
+    pub(crate) fn resources_are_durable(&mut self, turn: &mut Turn<'_>, finished: Vec<OperationUuid>) {
+        self.operations.writing = self.operations.writing.saturating_sub(1);
+        for uuid in finished {
+            if let Some(known) = self.operations.known.get_mut(&uuid) {
+                known.durable = true;
+            }
+            self.stream_operation(turn, uuid);
+        }
+        if self.operations.writing > 0 {
+            return;
+        }
+        if std::mem::take(&mut self.operations.register) {
+            self.register(turn);
+        }
+        // One of them may change resources itself, and the rest waits again.
+        while self.operations.writing == 0
+            && let Some((from, name, body)) = self.operations.held.pop_front()
+        {
+            self.message(turn, &from, &name, &body);
         }
     }
 
@@ -37,64 +139,110 @@ impl Agent {
         if !self.is_from_master(turn, from, "an operation") {
             return;
         }
-        let text = format!(
-            "not supported yet: operations on the agent's resources ({})",
-            message.operation_info.r#type().as_str_name()
-        );
-        turn.error(text.clone());
-        let status = OperationStatus {
-            operation_id: message.operation_info.id.clone(),
-            message: Some(text),
-            ..self.operation_status(OperationState::OperationError)
+        let Some(uuid) = OperationUuid::from_proto(&message.operation_uuid) else {
+            return turn.error("Ignoring an operation whose 'operation_uuid' has not 16 bytes".to_string());
         };
-        let update = UpdateOperationStatusMessage {
-            framework_id: message.framework_id,
-            ..self.operation_update(message.operation_uuid, status)
-        };
-        turn.send(from, &update);
-    }
-
-    /// No operation is known here: each one asked for never arrived.
-    pub(crate) fn reconcile_operations(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: &Pid,
-        message: ReconcileOperationsMessage,
-    ) {
-        if !self.is_from_master(turn, from, "a reconciliation of operations") {
-            return;
+        if self.operations.known.contains_key(&uuid) {
+            return turn.info(format!("Operation {uuid} is known already"));
         }
-        let state = match message.framework_id {
-            Some(_) => OperationState::OperationUnknown,
-            None => OperationState::OperationDropped,
+        let ApplyOperationMessage { framework_id, operation_info: mut info, resource_version_uuid, .. } =
+            message;
+        let kind = info.r#type().as_str_name();
+        let provider = operation_provider(&info)
+            .or_else(|| resource_version_uuid.resource_provider_id.as_ref().map(Into::into));
+        // The master's idea of the resources is that of another run of the agent: it hears the present one when the
+        // agent registers, without this operation.
+        let outdated = resource_version_uuid.uuid.value != self.resource_version;
+        let dropped = match provider {
+            Some(provider) => Some(format!("the agent has no resource provider {provider}")),
+            None => outdated.then(|| "it assumes outdated resources".to_string()),
         };
-        for operation in message.operations {
-            let Some(uuid) = operation.operation_uuid else {
-                continue;
-            };
+        let refused = match dropped {
+            Some(text) => Some((OperationState::OperationDropped, text)),
+            None => match self.with_operation(&mut info) {
+                Ok(total) => {
+                    self.operations.total = total;
+                    None
+                }
+                Err(text) => Some((OperationState::OperationError, text)),
+            },
+        };
+        if let Some((state, text)) = refused {
+            turn.error(format!("Refusing operation {uuid} ({kind}): {text}"));
             let status = OperationStatus {
-                operation_id: operation.operation_id,
-                resource_provider_id: operation.resource_provider_id,
+                operation_id: info.id.clone(),
+                message: Some(text),
                 ..self.operation_status(state)
             };
-            let update = UpdateOperationStatusMessage {
-                framework_id: message.framework_id.clone(),
-                ..self.operation_update(uuid, status)
-            };
+            let update = UpdateOperationStatusMessage { framework_id, ..self.operation_update(uuid, status) };
             turn.send(from, &update);
+            if state == OperationState::OperationError {
+                // The master counts on resources that are not there: it has to hear which are.
+                self.disconnect(turn);
+            }
+            return;
+        }
+        turn.info(format!("Applied operation {uuid} ({kind}); the agent has {} now", self.operations.total));
+        let status = OperationStatus {
+            operation_id: info.id.clone(),
+            uuid: Some(mesos::Uuid { value: self.random.uuid().to_vec() }),
+            ..self.operation_status(OperationState::OperationFinished)
+        };
+        let operation = Operation {
+            framework_id,
+            agent_id: Some((&self.own_id()).into()),
+            info,
+            latest_status: status.clone(),
+            statuses: vec![status],
+            uuid: uuid.into(),
+        };
+        self.operations.known.insert(uuid, Known { operation, durable: false });
+        self.persist_resources(turn, vec![uuid]);
+    }
+
+    /// The total when the operation is done.
+    pub(crate) fn with_operation(&self, info: &mut mesos::offer::Operation) -> Result<Resources, String> {
+        upgrade_operation(info).map_err(|error| error.to_string())?;
+        let conversions =
+            operation_conversions(&unallocated_operation(info)).map_err(|error| error.to_string())?;
+        let total = self.operations.total.convert(&conversions).map_err(|error| error.to_string())?;
+        // Nothing is made that could not be put on disk.
+        let stays = |volume: &Resource| messor_types::volume_path(volume).is_some();
+        match total.persistent_volumes().iter().find(|volume| !stays(volume)) {
+            Some(volume) => Err(format!("the volume {volume} has no directory")),
+            None => Ok(total),
         }
     }
 
-    /// No status of an operation is ever sent that asks for an acknowledgement.
-    pub(crate) fn acknowledge_operation_status(
+    /// What masters say to agents that do not carry operations out: all reservations and volumes there are to be.
+    pub(crate) fn checkpoint_resources(
         &mut self,
         turn: &mut Turn<'_>,
         from: &Pid,
-        _message: AcknowledgeOperationStatusMessage,
+        mut message: CheckpointResourcesMessage,
     ) {
-        turn.warning(format!(
-            "Ignoring the acknowledgement of an operation status from {from}: none waits for one"
-        ));
+        if !self.is_from_master(turn, from, "checkpointed resources") {
+            return;
+        }
+        message.resources.iter_mut().for_each(resource_to_post_refinement);
+        let own = Resources::from_proto(&self.info.resources).unwrap_or_default();
+        let resources = Resources::from_proto(&message.resources).map_err(|error| error.to_string());
+        let total = resources
+            .and_then(|resources| apply_checkpointed(&own, &resources).map_err(|error| error.to_string()));
+        match total {
+            Ok(total) if total == self.operations.total => {
+                turn.info("The master's checkpointed resources are those of the agent".to_string());
+            }
+            Ok(total) => {
+                turn.info(format!("The agent has {total} now, as the master says"));
+                self.operations.total = total;
+                self.persist_resources(turn, Vec::new());
+            }
+            Err(error) => {
+                turn.error(format!("Refusing the checkpointed resources of the master: {error}"));
+                self.disconnect(turn);
+            }
+        }
     }
 
     pub(crate) fn drain(&mut self, turn: &mut Turn<'_>, from: &Pid, _message: DrainAgentMessage) {
@@ -103,7 +251,7 @@ impl Agent {
         }
     }
 
-    fn operation_status(&self, state: OperationState) -> OperationStatus {
+    pub(crate) fn operation_status(&self, state: OperationState) -> OperationStatus {
         OperationStatus {
             state: state.into(),
             agent_id: Some((&self.own_id()).into()),
@@ -111,13 +259,17 @@ impl Agent {
         }
     }
 
-    fn operation_update(&self, uuid: mesos::Uuid, status: OperationStatus) -> UpdateOperationStatusMessage {
+    pub(crate) fn operation_update(
+        &self,
+        uuid: OperationUuid,
+        status: OperationStatus,
+    ) -> UpdateOperationStatusMessage {
         UpdateOperationStatusMessage {
             framework_id: None,
             agent_id: Some((&self.own_id()).into()),
             status,
             latest_status: None,
-            operation_uuid: Some(uuid),
+            operation_uuid: Some(uuid.into()),
         }
     }
 }

@@ -60,11 +60,12 @@ impl Agent {
     }
 
     /// Start over with the master there is, if there is one.
-    fn disconnect(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn disconnect(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::Running {
             self.state = State::Disconnected;
         }
         self.updates.pause();
+        self.operations.streams.pause();
         turn.cancel_timer(Timer::Ping);
         turn.cancel_timer(Timer::Register);
         if self.state == State::Terminating || self.master.is_none() {
@@ -83,11 +84,16 @@ impl Agent {
         let Some(master) = self.master.clone() else {
             return;
         };
+        // What is said of the resources has to be on disk.
+        if self.operations.is_writing() {
+            self.operations.register = true;
+            return;
+        }
         turn.effect(Effect::Link { pid: master.clone() });
         if self.id.is_none() {
             let message = RegisterAgentMessage {
                 agent: self.info.as_ref().clone(),
-                checkpointed_resources: Vec::new(),
+                checkpointed_resources: self.operations.checkpointed_proto(),
                 version: Some(MESOS_VERSION.to_string()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
@@ -106,6 +112,7 @@ impl Agent {
     fn reregistration(&self) -> ReregisterAgentMessage {
         let mut message = ReregisterAgentMessage {
             agent: self.info.as_ref().clone(),
+            checkpointed_resources: self.operations.checkpointed_proto(),
             version: Some(MESOS_VERSION.to_string()),
             agent_capabilities: capabilities(),
             resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
@@ -259,6 +266,7 @@ impl Agent {
         let mut actions = Vec::new();
         self.updates.resume(turn.now, &mut actions);
         self.perform(turn, actions);
+        self.send_update(turn);
     }
 
     pub(crate) fn ping(&mut self, turn: &mut Turn<'_>, from: &Pid, message: PingAgentMessage) {
@@ -327,6 +335,7 @@ impl Agent {
     fn terminate(&mut self, turn: &mut Turn<'_>, reason: String) {
         self.state = State::Terminating;
         self.updates.pause();
+        self.operations.streams.pause();
         turn.cancel_timer(Timer::Register);
         turn.cancel_timer(Timer::Ping);
         let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();

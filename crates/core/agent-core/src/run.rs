@@ -9,7 +9,7 @@ use messor_proto::mesos::{
     resource,
 };
 use messor_types::{
-    ExecutorId, FrameworkCapabilities, FrameworkId, Pid, TaskId, resource_to_post_refinement,
+    ExecutorId, FrameworkCapabilities, FrameworkId, Pid, Resources, TaskId, resource_to_post_refinement,
 };
 use messor_validation::validate_id;
 
@@ -157,7 +157,7 @@ impl Agent {
         turn.effect(Effect::UnscheduleGc { path });
     }
 
-    fn persist_framework(&mut self, turn: &mut Turn<'_>, id: &FrameworkId) {
+    pub(crate) fn persist_framework(&mut self, turn: &mut Turn<'_>, id: &FrameworkId) {
         if let Some(framework) = self.frameworks.get(id) {
             let record = Record::Framework {
                 id: id.clone(),
@@ -184,7 +184,7 @@ impl Agent {
             return Err(Refusal::new(Reason::InvalidOffers, "Task assumes outdated resource state"));
         }
         for (whose, resources) in [("task", &task.resources), ("executor", &executor.resources)] {
-            if resources.iter().any(needs_checkpoint) {
+            if !self.has_checkpointed(resources) {
                 let message =
                     format!("The checkpointed resources being used by the {whose} are unknown to the agent");
                 return Err(Refusal::new(Reason::ResourcesUnknown, message));
@@ -203,6 +203,15 @@ impl Agent {
             return Err(Refusal::new(Reason::TaskInvalid, "not supported yet: the default executor"));
         }
         Ok(())
+    }
+
+    /// Whether the reservations and volumes among these are on this agent. What cannot be read is refused elsewhere.
+    fn has_checkpointed(&self, resources: &[Resource]) -> bool {
+        let checkpointed = self.operations.checkpointed();
+        let used = Resources::from_proto(resources).unwrap_or_default().unallocated();
+        used.iter()
+            .filter(|resource| resource.needs_checkpoint())
+            .all(|resource| checkpointed.contains_resource(resource))
     }
 
     /// Limits that nothing here would enforce are refused.
@@ -421,7 +430,7 @@ fn prepare(task: &mut TaskInfo, framework: &FrameworkInfo) -> Result<(), Refusal
 
 /// The framework's role, if it has just one.
 #[allow(deprecated)] // Frameworks without MULTI_ROLE say their role in the old field.
-fn only_role(framework: &FrameworkInfo) -> Option<String> {
+pub(crate) fn only_role(framework: &FrameworkInfo) -> Option<String> {
     if !FrameworkCapabilities::from_proto(&framework.capabilities).multi_role {
         return Some(framework.role().to_string());
     }
@@ -429,13 +438,4 @@ fn only_role(framework: &FrameworkInfo) -> Option<String> {
         [role] => Some(role.clone()),
         _ => None,
     }
-}
-
-/// Made at run time: a dynamic reservation or a persistent volume.
-fn needs_checkpoint(resource: &Resource) -> bool {
-    let dynamic = |reservation: &resource::ReservationInfo| {
-        reservation.r#type() == resource::reservation_info::Type::Dynamic
-    };
-    let volume = resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some());
-    resource.reservations.last().is_some_and(dynamic) || volume
 }

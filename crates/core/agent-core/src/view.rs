@@ -7,7 +7,7 @@ use messor_stdx::{Memo, Time};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources};
 
 use crate::agent::{Agent, State};
-use crate::executor::total;
+use crate::operations::Known;
 
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -19,6 +19,8 @@ pub struct View {
     pub leader: Option<Arc<MasterInfo>>,
     pub registered: bool,
     pub total: Resources,
+    /// Those whose end nobody acknowledged yet.
+    pub operations: Vec<mesos::Operation>,
     pub frameworks: Vec<FrameworkView>,
     /// At most 50, oldest first.
     pub completed_frameworks: Vec<FrameworkView>,
@@ -75,7 +77,8 @@ impl Agent {
             start_time: self.start_time,
             leader: self.leader.clone(),
             registered: self.state == State::Running,
-            total: total(&self.info.resources),
+            total: self.operations.total.clone(),
+            operations: self.operations.known.values().map(Known::told).collect(),
             frameworks: self.frameworks.values().map(|framework| framework.view(work_dir)).collect(),
             completed_frameworks: self.completed_frameworks.values().cloned().collect(),
             drain_config: None,

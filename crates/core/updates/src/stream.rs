@@ -1,11 +1,11 @@
-//! The updates of one task.
+//! The updates of one task or operation.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use messor_proto::mesos::TaskState;
-use messor_proto::mesos::internal::StatusUpdate;
 use messor_stdx::{Duration, Time};
+
+use crate::update::Update;
 
 /// The pause before an update is sent again: this one first, then twice as long each time, up to `RETRY_MAX`.
 pub const RETRY_MIN: Duration = Duration::from_secs(10);
@@ -17,43 +17,27 @@ pub const MAX_PENDING: usize = 1_024;
 /// Acknowledged updates whose ids a stream remembers to know a late duplicate; the oldest is forgotten.
 pub const MAX_REMEMBERED: usize = 1_024;
 
-/// Whether nothing comes after this state.
-pub(crate) fn terminal(state: i32) -> bool {
-    use TaskState::*;
-    matches!(
-        TaskState::try_from(state),
-        Ok(TaskFinished
-            | TaskFailed
-            | TaskKilled
-            | TaskError
-            | TaskLost
-            | TaskDropped
-            | TaskGone
-            | TaskGoneByOperator)
-    )
-}
-
 /// What is being written to disk, in order.
 #[derive(Clone, Debug)]
-pub(crate) enum Write {
-    Update(Arc<StatusUpdate>),
+pub(crate) enum Write<U> {
+    Update(Arc<U>),
     Acknowledgement,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct InFlight {
+pub(crate) struct InFlight<U> {
     pub entry: u64,
-    pub write: Write,
+    pub write: Write<U>,
     pub done: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Stream {
+pub(crate) struct Stream<U> {
     pub checkpoint: bool,
     /// Durable (where that is asked for) and not acknowledged, in order. The first one is being sent.
-    pub pending: VecDeque<Arc<StatusUpdate>>,
+    pub pending: VecDeque<Arc<U>>,
     /// Asked to be written, in order; done ones in front of it are taken off.
-    pub writing: VecDeque<InFlight>,
+    pub writing: VecDeque<InFlight<U>>,
     /// Uuids of `pending` and of the updates in `writing`.
     waiting: BTreeSet<Vec<u8>>,
     remembered: VecDeque<Vec<u8>>,
@@ -70,8 +54,8 @@ pub(crate) struct Retry {
     pub at: Time,
 }
 
-impl Stream {
-    pub fn new(checkpoint: bool) -> Stream {
+impl<U: Update> Stream<U> {
+    pub fn new(checkpoint: bool) -> Stream<U> {
         Stream {
             checkpoint,
             pending: VecDeque::new(),
@@ -91,7 +75,7 @@ impl Stream {
 
     pub fn being_written(&self, uuid: &[u8]) -> bool {
         self.writing.iter().any(|entry| match &entry.write {
-            Write::Update(update) => update.uuid.as_deref() == Some(uuid),
+            Write::Update(update) => update.uuid() == Some(uuid),
             Write::Acknowledgement => false,
         })
     }
@@ -115,14 +99,30 @@ impl Stream {
         self.waiting.insert(uuid.to_vec());
     }
 
+    /// An update that is on disk already; false if it cannot be one of this stream.
+    pub fn recover_update(&mut self, update: &U) -> bool {
+        let Some(uuid) = update.uuid().filter(|uuid| uuid.len() == 16) else { return false };
+        if self.waits(uuid) || self.remembers(uuid) {
+            return false;
+        }
+        self.expect(uuid);
+        self.pending.push_back(Arc::new(update.clone()));
+        true
+    }
+
+    pub fn recover_acknowledgement(&mut self, uuid: &[u8]) -> bool {
+        let fits = self.pending.front().is_some_and(|first| first.uuid() == Some(uuid));
+        fits && self.advance().is_some()
+    }
+
     /// Takes the acknowledged update off.
-    pub fn advance(&mut self) -> Option<Arc<StatusUpdate>> {
+    pub fn advance(&mut self) -> Option<Arc<U>> {
         let update = self.pending.pop_front()?;
         self.acknowledging = false;
         self.retry = None;
-        let uuid = update.uuid.clone().unwrap_or_default();
+        let uuid = update.uuid().unwrap_or_default().to_vec();
         self.waiting.remove(&uuid);
-        self.terminated |= terminal(update.status.state);
+        self.terminated |= update.is_terminal();
         if self.remembered.len() == MAX_REMEMBERED {
             self.remembered.pop_front();
         }
