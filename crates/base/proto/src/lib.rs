@@ -15,6 +15,7 @@ mod binary;
 #[allow(clippy::all, missing_docs, rustdoc::all)]
 mod generated;
 pub mod json;
+pub mod raw;
 #[doc(hidden)]
 pub mod table;
 mod wire;

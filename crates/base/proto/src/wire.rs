@@ -59,6 +59,12 @@ pub trait Wire: prost::Message + Clone + PartialEq + std::fmt::Debug + Default +
         Self::decode_unchecked(&normal).map_err(|error| binary::refused(Self::TABLE, &error))
     }
 
+    /// The fields of an encoded message that this version does not know, as they lie in the bytes (not those of
+    /// messages within). Appended to an encoding, they are handed on.
+    fn unknown_fields(bytes: &[u8]) -> Vec<u8> {
+        crate::raw::unknown(Self::TABLE, bytes)
+    }
+
     /// Encodes in the numbering of `version`, the counterpart of [`Wire::decode_checked_as`].
     fn encode_as(&self, version: Version) -> Vec<u8> {
         binary::renumber(Self::TABLE, self.encode_bytes(), version)
