@@ -37,6 +37,8 @@ pub struct Allocator {
     pub(crate) expiries: BTreeSet<(Time, usize)>,
     pub(crate) ticks: u64,
     pub(crate) runs: u64,
+    /// Nothing is offered until then, or until so many agents are there.
+    pub(crate) held_off: Option<(Time, usize)>,
 }
 
 impl Allocator {
@@ -56,6 +58,7 @@ impl Allocator {
             expiries: BTreeSet::new(),
             ticks: 0,
             runs: 0,
+            held_off: None,
         }
     }
 
@@ -71,8 +74,17 @@ impl Allocator {
 
     fn change(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) -> Result<(), String> {
         match event {
+            Event::Recover { expected_agents } => {
+                self.hold_off(now, expected_agents);
+                Ok(())
+            }
             Event::AddAgent { agent_id, details, total, used } => {
                 self.add_agent(agent_id, details, total, used)
+            }
+            Event::AddUsed { agent_id, used } => {
+                let slot = self.agent_slot(&agent_id)?;
+                self.add_used(slot, used);
+                Ok(())
             }
             Event::RemoveAgent { agent_id } => self.remove_agent(&agent_id),
             Event::UpdateAgent { agent_id, details, total } => self.update_agent(&agent_id, details, total),
@@ -186,6 +198,12 @@ impl Allocator {
         self.tree.change_total(&ResourceQuantities::new(), &total.quantities());
         let slot = self.agents.insert(Agent::new(agent_id.clone(), details, total));
         self.agent_slots.insert(agent_id, slot);
+        self.add_used(slot, used);
+        self.mark(slot, true);
+        Ok(())
+    }
+
+    fn add_used(&mut self, slot: usize, used: BTreeMap<FrameworkId, Resources>) {
         for (framework_id, resources) in used {
             self.agents[slot].allocated += &resources;
             match self.framework_slots.get(&framework_id) {
@@ -193,8 +211,6 @@ impl Allocator {
                 None => self.agents[slot].hold_unclaimed(framework_id, &resources),
             }
         }
-        self.mark(slot, true);
-        Ok(())
     }
 
     fn remove_agent(&mut self, agent_id: &AgentId) -> Result<(), String> {

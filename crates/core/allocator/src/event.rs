@@ -36,6 +36,11 @@ pub struct FrameworkDetails {
 /// Resources in events and effects about frameworks carry their allocation role; totals of agents do not.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A new master has quota, and its registry has so many agents: nothing is offered before 80 % of them are added,
+    /// or 10 minutes passed, as what is offered on a partial view may be what quota needs.
+    Recover {
+        expected_agents: usize,
+    },
     /// An agent registered or reregistered. `used` may name frameworks that are not added yet: their resources are
     /// kept out of offers and become theirs with `AddFramework`.
     AddAgent {
@@ -51,6 +56,11 @@ pub enum Event {
         agent_id: AgentId,
         details: AgentDetails,
         total: Option<Resources>,
+    },
+    /// Resources of the agent that were free are used after all: what frameworks run there was thought lost.
+    AddUsed {
+        agent_id: AgentId,
+        used: BTreeMap<FrameworkId, Resources>,
     },
     ActivateAgent {
         agent_id: AgentId,

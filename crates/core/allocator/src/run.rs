@@ -1,6 +1,7 @@
 //! Allocation: which of the changed agents' resources are offered to whom.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use messor_stdx::Time;
 use messor_types::{AgentId, Resources, Role};
@@ -13,9 +14,30 @@ use crate::tree::Step;
 /// By framework, in the order in which the frameworks were added.
 type Offers = BTreeMap<usize, BTreeMap<Role, Vec<(AgentId, Resources)>>>;
 
+/// Which part of the agents of before has to be back before anything is offered, where there is quota (in percent).
+const RECOVERED_PERCENT: usize = 80;
+
+/// How long that is waited for.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(600);
+
 impl Allocator {
+    pub(crate) fn hold_off(&mut self, now: Time, expected_agents: usize) {
+        let agents = expected_agents * RECOVERED_PERCENT / 100;
+        self.held_off = (agents > 0).then_some((now + RECOVERY_TIMEOUT, agents));
+    }
+
+    /// True while offers have to wait for agents that come back to a new master. What changes meanwhile is looked at
+    /// afterwards.
+    fn is_held_off(&mut self, now: Time) -> bool {
+        self.held_off = self.held_off.filter(|(until, agents)| now < *until && self.agents.len() < *agents);
+        self.held_off.is_some()
+    }
+
     /// Looks at all agents that changed.
     pub(crate) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.is_held_off(now) {
+            return;
+        }
         self.expire_filters(now);
         self.ticks += 1;
         for slot in std::mem::take(&mut self.urgent) {
@@ -27,6 +49,10 @@ impl Allocator {
 
     /// Looks at the agents whose change cannot wait.
     pub(crate) fn allocate_urgent(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.is_held_off(now) {
+            // No other wake-up before this: the next tick looks.
+            return;
+        }
         self.expire_filters(now);
         let agents = std::mem::take(&mut self.urgent);
         for slot in &agents {

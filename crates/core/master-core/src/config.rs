@@ -14,6 +14,9 @@ pub struct Config {
     pub max_agent_ping_timeouts: u32,
     pub agent_reregister_timeout: Duration,
     pub agent_removal_rate_limit: Option<RateLimit>,
+    /// Which part of the registry's agents, of 1.0, may be given up after a failover. When more did not come back, the
+    /// master ends instead.
+    pub recovery_agent_removal_limit: f64,
     pub offer_timeout: Option<Duration>,
     pub max_completed_frameworks: usize,
     pub max_completed_tasks_per_framework: usize,
@@ -48,6 +51,7 @@ impl Config {
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
             agent_removal_rate_limit: None,
+            recovery_agent_removal_limit: 1.0,
             offer_timeout: None,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,

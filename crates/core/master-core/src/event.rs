@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use messor_proto::mesos::scheduler;
+use messor_proto::mesos::{MasterInfo, scheduler};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
 /// An HTTP request that waits for one answer.
@@ -18,10 +18,17 @@ pub struct StreamId(pub u64);
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// This master leads from now on (in this issue: at once, with an empty registry).
+    /// Who leads, as the election says: this master (it has `Config::info`'s id), another, or nobody. A master that
+    /// leads takes part when `Elected` follows. Without an election this event is not needed.
+    LeaderDetected {
+        leader: Option<Box<MasterInfo>>,
+    },
+    /// This master leads, and its registry was recovered.
     Elected {
         registry: Box<messor_registry::State>,
     },
+    /// This master may lead no longer: another can from now on.
+    LeadershipLost,
     /// A libprocess message for `master@…`; `name` is its full protobuf name, `body` its bytes.
     Message {
         from: Pid,
@@ -79,7 +86,13 @@ pub enum Event {
 /// Changing calls of operators.
 #[derive(Clone, Debug)]
 pub enum OperatorCall {
-    Teardown { framework: FrameworkId },
+    Teardown {
+        framework: FrameworkId,
+    },
+    /// The agent will never come back, nor will what runs there.
+    MarkAgentGone {
+        agent: AgentId,
+    },
 }
 
 /// Timers that the master sets. Setting one again moves it.
@@ -91,8 +104,10 @@ pub enum Timer {
     Ping(AgentId),
     /// A disconnected framework's failover_timeout is over.
     FrameworkFailover(FrameworkId),
-    /// A disconnected agent (or one from the registry) did not come back.
+    /// A disconnected agent did not come back.
     AgentReregister(AgentId),
+    /// Agents of the registry that did not come back to this master are given up.
+    RecoveredAgents,
     /// The rate limit allows to mark an agent unreachable.
     AgentRemoval(AgentId),
     /// offer_timeout of an offer.

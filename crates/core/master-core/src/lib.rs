@@ -3,14 +3,17 @@
 //! It must not know sockets, HTTP, JSON, clocks or files: events come in, effects go out.
 
 mod accepting;
+mod adopting;
 mod calls;
 mod checkpointed;
 mod config;
 mod driver;
 mod effect;
 mod event;
+mod gone;
 mod health;
 mod launching;
+mod leading;
 mod master;
 mod messages;
 mod metrics;
@@ -18,9 +21,11 @@ mod notice;
 mod offering;
 mod publish;
 mod reconciling;
+mod recovering;
 mod registering;
 mod removal;
 mod reregistering;
+mod returning;
 mod sessions;
 mod state;
 mod subscribing;

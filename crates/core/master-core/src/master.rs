@@ -10,8 +10,9 @@ use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId};
 
 use crate::config::Config;
-use crate::effect::{Effect, Outcome};
+use crate::effect::Effect;
 use crate::event::{Event, StreamId, Timer};
+use crate::leading::Leadership;
 use crate::metrics::Counters;
 use crate::notice::{HEARTBEAT_INTERVAL, Notice};
 use crate::registering::Pending;
@@ -24,7 +25,12 @@ pub struct Master {
     pub(crate) config: Config,
     pub(crate) info: Arc<MasterInfo>,
     pub(crate) start_time: Time,
+    pub(crate) leadership: Leadership,
+    /// Who leads, this master or another.
+    pub(crate) leader: Option<Arc<MasterInfo>>,
     pub(crate) elected_time: Option<Time>,
+    /// When it had its registry: agents and frameworks have their time to come back from then on.
+    pub(crate) recovered_time: Time,
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
@@ -49,7 +55,10 @@ impl Master {
             info: Arc::new(config.info.clone()),
             config,
             start_time: now,
+            leadership: Leadership::Standby,
+            leader: None,
             elected_time: None,
+            recovered_time: now,
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
@@ -69,8 +78,10 @@ impl Master {
     pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, effects };
         match event {
+            Event::LeaderDetected { leader } => self.leader_detected(turn, leader.map(|leader| *leader)),
             Event::Elected { registry } => self.elected(turn, &registry),
-            _ if self.elected_time.is_none() => self.refuse(turn, event),
+            Event::LeadershipLost => self.leadership_lost(turn),
+            _ if self.leadership != Leadership::Leading => self.refuse(turn, event),
             Event::Message { from, name, body } => self.message(turn, from, &name, &body),
             Event::Exited { pid } => self.exited(turn, &pid),
             Event::Subscribe { stream, reply, principal, call } => {
@@ -88,36 +99,6 @@ impl Master {
         }
     }
 
-    /// A master that does not lead answers nobody.
-    fn refuse(&mut self, turn: &mut Turn<'_>, event: Event) {
-        let unavailable = || Outcome::Unavailable("this master does not lead".to_string());
-        match event {
-            Event::Message { .. } => self.counters.dropped_messages.increment(),
-            Event::Subscribe { reply, .. }
-            | Event::SchedulerCall { reply, .. }
-            | Event::OperatorSubscribe { reply, .. }
-            | Event::Operator { reply, .. } => turn.reply(reply, unavailable()),
-            _ => {}
-        }
-    }
-
-    fn elected(&mut self, turn: &mut Turn<'_>, registry: &messor_registry::State) {
-        self.elected_time = Some(turn.now);
-        for (id, agent) in registry.agents() {
-            self.agents.recovered.insert(id.clone(), Arc::new(agent.info.clone()));
-            turn.set_timer(Timer::AgentReregister(id.clone()), self.config.agent_reregister_timeout);
-        }
-        let time = |time: &messor_proto::mesos::TimeInfo| {
-            Time::from_nanos(u64::try_from(time.nanoseconds).unwrap_or_default())
-        };
-        self.agents.unreachable =
-            registry.unreachable().map(|(id, agent)| (id.clone(), time(&agent.timestamp))).collect();
-        self.agents.gone = registry.gone().map(|(id, agent)| (id.clone(), time(&agent.timestamp))).collect();
-        turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
-        let recovered = self.agents.recovered.len();
-        turn.info(format!("elected as the leading master; the registry knows {recovered} agents"));
-    }
-
     fn timer(&mut self, turn: &mut Turn<'_>, timer: Timer) {
         match timer {
             Timer::Heartbeat => {
@@ -130,6 +111,7 @@ impl Master {
                 turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
             }
             Timer::Ping(agent) => self.ping_time(turn, &agent),
+            Timer::RecoveredAgents => self.recovery_time_over(turn),
             Timer::AgentReregister(agent) => self.agent_did_not_reregister(turn, &agent),
             Timer::AgentRemoval(agent) => self.removal_permitted(turn, &agent),
             Timer::FrameworkFailover(framework) => self.failover_time_over(turn, &framework),
@@ -171,10 +153,7 @@ impl Master {
             Ok(accepted) => accepted,
             Err(error) => {
                 // What was promised cannot be kept: another master has to take over.
-                let reason = format!("the registry could not be written: {error}");
-                turn.error(reason.clone());
-                turn.push(Effect::Abort { reason });
-                return;
+                return self.end(turn, format!("the registry could not be written: {error}"));
             }
         };
         self.stored_pending(turn, pending, accepted);

@@ -102,7 +102,8 @@ fn agent_message(agent: &Agent) -> get_agents::Agent {
     get_agents::Agent {
         agent_info: agent.info.clone(),
         active: agent.active,
-        deactivated: Some(false),
+        deactivated: Some(agent.deactivated),
+        drain_info: agent.drain_info,
         version: agent.version.clone(),
         pid: Some(agent.pid.to_string()),
         registered_time: Some(time_info(agent.registered_time)),

@@ -11,6 +11,7 @@ use messor_types::{AgentCapabilities, AgentId, Pid, Resources, resource_to_post_
 use messor_validation::validate_register_agent;
 
 use crate::checkpointed::apply_checkpointed;
+use crate::event::ReplyId;
 use crate::master::Master;
 use crate::state::Agent;
 use crate::turn::Turn;
@@ -40,6 +41,11 @@ pub(crate) enum Pending {
     Remove {
         id: AgentId,
         reason: String,
+    },
+    Gone {
+        id: AgentId,
+        time: Time,
+        reply: ReplyId,
     },
 }
 
@@ -125,6 +131,7 @@ impl Master {
                 self.agent_marked_unreachable(turn, &id, time, &reason)
             }
             Pending::Remove { id, reason } => self.agent_removed(turn, &id, &reason),
+            Pending::Gone { id, time, reply } => self.agent_marked_gone(turn, &id, time, reply, accepted),
         }
     }
 
@@ -222,6 +229,8 @@ pub(crate) fn build_agent(
         reregistered_time: None,
         connected: true,
         active: true,
+        deactivated: false,
+        drain_info: None,
         total,
         used: Default::default(),
         offered: Resources::new(),
@@ -229,12 +238,13 @@ pub(crate) fn build_agent(
         executors: Default::default(),
         offers: Default::default(),
         killed: Default::default(),
+        presumed_lost: Default::default(),
+        presumed_ended: Default::default(),
         checkpointed,
         resource_version,
         providers: Default::default(),
         pinged: false,
         missed_pings: 0,
-        removal_scheduled: false,
         seen: Default::default(),
     })
 }

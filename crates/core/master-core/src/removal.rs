@@ -13,6 +13,16 @@ use crate::registering::Pending;
 use crate::tasks;
 use crate::turn::Turn;
 
+/// How all tasks of a framework on an agent end.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending<'m> {
+    pub state: TaskState,
+    pub reason: Reason,
+    pub message: &'m str,
+    /// Since when they are unreachable: they may come back. Without it they are over.
+    pub unreachable: Option<Time>,
+}
+
 impl Master {
     pub(crate) fn unregister_agent(
         &mut self,
@@ -37,7 +47,8 @@ impl Master {
 
     /// An agent leaves in order: the registry forgets it first.
     pub(crate) fn remove_agent(&mut self, turn: &mut Turn<'_>, id: &AgentId, reason: &str) {
-        if self.agents.marking_unreachable.contains(id) || !self.agents.removing.insert(id.clone()) {
+        let leaving = self.agents.marking_unreachable.contains(id) || self.agents.marking_gone.contains(id);
+        if leaving || !self.agents.removing.insert(id.clone()) {
             return turn.info(format!("agent {id} is on its way out already"));
         }
         turn.info(format!("removing agent {id}: {reason}"));
@@ -51,17 +62,12 @@ impl Master {
         let message = format!("agent {} removed: {reason}", agent.info.hostname);
         self.counters.slave_removals.increment();
         let frameworks: Vec<FrameworkId> = agent.tasks.keys().cloned().collect();
+        let (state, reason) = (TaskState::TaskLost, Reason::AgentRemoved);
         for framework in frameworks {
-            self.end_tasks_of(
-                turn,
-                id,
-                &framework,
-                TaskState::TaskLost,
-                Reason::AgentRemoved,
-                &message,
-                None,
-            );
+            let ending = Ending { state, reason, message: &message, unreachable: None };
+            self.end_tasks_of(turn, id, &framework, ending);
         }
+        self.agents.forget_draining(id);
         self.forget_agent(turn, id);
         self.publish_agent_removed(turn, id);
     }
@@ -89,13 +95,16 @@ impl Master {
             let aware =
                 self.frameworks.get(&framework).is_some_and(|known| known.capabilities.partition_aware);
             let state = if aware { TaskState::TaskUnreachable } else { TaskState::TaskLost };
-            self.end_tasks_of(turn, id, &framework, state, Reason::AgentRemoved, reason, Some(time));
+            let ending =
+                Ending { state, reason: Reason::AgentRemoved, message: reason, unreachable: Some(time) };
+            self.end_tasks_of(turn, id, &framework, ending);
+            self.agents.lost_frameworks.entry(id.clone()).or_default().insert(framework);
         }
         self.forget_agent(turn, id);
     }
 
     /// Takes an agent without tasks out of everything.
-    fn forget_agent(&mut self, turn: &mut Turn<'_>, id: &AgentId) {
+    pub(crate) fn forget_agent(&mut self, turn: &mut Turn<'_>, id: &AgentId) {
         let Some(agent) = self.agents.get(id) else { return };
         let offers = agent.offers.clone();
         for framework in agent.frameworks() {
@@ -110,26 +119,23 @@ impl Master {
             self.agents.by_pid.remove(&agent.pid);
             turn.push(Effect::Unlink { pid: agent.pid });
         }
-        for timer in
-            [Timer::Ping(id.clone()), Timer::AgentReregister(id.clone()), Timer::AgentRemoval(id.clone())]
-        {
+        self.unschedule_removal(turn, id);
+        for timer in [Timer::Ping(id.clone()), Timer::AgentReregister(id.clone())] {
             turn.push(Effect::CancelTimer { timer });
         }
         self.agents.remember_removed(id.clone());
         self.tell_agent_lost(turn, id);
     }
 
-    /// All tasks of a framework on an agent end in `state`. With a time they are kept as unreachable: they may come back.
+    /// All tasks of a framework on an agent end.
     pub(crate) fn end_tasks_of(
         &mut self,
         turn: &mut Turn<'_>,
         agent: &AgentId,
         framework: &FrameworkId,
-        state: TaskState,
-        reason: Reason,
-        message: &str,
-        unreachable: Option<Time>,
+        ending: Ending<'_>,
     ) {
+        let Ending { state, reason, message, unreachable } = ending;
         let ids: Vec<TaskId> = self
             .agents
             .get(agent)

@@ -34,11 +34,7 @@ impl Master {
     }
 
     pub(crate) fn failover_time_over(&mut self, turn: &mut Turn<'_>, id: &FrameworkId) {
-        if self
-            .frameworks
-            .get(id)
-            .is_some_and(|framework| !framework.connected() && !framework.record.recovered)
-        {
+        if self.frameworks.get(id).is_some_and(|framework| !framework.connected()) {
             turn.info(format!("framework {id} did not fail over in time"));
             self.remove_framework(turn, id);
         }
@@ -103,6 +99,7 @@ impl Master {
                 };
                 turn.reply(reply, outcome);
             }
+            OperatorCall::MarkAgentGone { agent } => self.mark_agent_gone(turn, reply, agent),
         }
     }
 

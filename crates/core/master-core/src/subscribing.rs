@@ -236,6 +236,7 @@ impl Master {
         let record = FrameworkRecord { recovered: true, ..new_record(id.clone(), info, Time::ZERO) };
         self.frameworks.registered.insert(id.clone(), Framework::new(record));
         self.allocate_to(turn, &id);
+        self.wait_for_recovered_framework(turn, &id);
         self.publish_framework(turn, &id, true);
     }
 

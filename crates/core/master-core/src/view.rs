@@ -17,6 +17,8 @@ pub struct View {
     pub leader: Option<Arc<MasterInfo>>,
     pub start_time: Time,
     pub elected_time: Option<Time>,
+    /// It leads and has its registry: until then it answers nothing but reads.
+    pub recovered: bool,
     /// Registered agents, in order of registration.
     pub agents: Vec<Arc<Memo<AgentView>>>,
     /// Agents of the registry that did not come back yet.

@@ -6,6 +6,7 @@ use messor_proto::mesos::TaskState;
 use messor_stdx::Time;
 use messor_types::{ResourceName, Scalar};
 
+use crate::leading::Leadership;
 use crate::master::Master;
 use crate::state::Framework;
 use crate::view::{AgentView, FrameworkView, View};
@@ -27,9 +28,10 @@ impl Master {
         View {
             now,
             info: self.info.clone(),
-            leader: self.elected_time.map(|_| self.info.clone()),
+            leader: self.leader.clone(),
             start_time: self.start_time,
             elected_time: self.elected_time,
+            recovered: self.leadership == Leadership::Leading,
             agents,
             recovered_agents: self.agents.recovered.values().cloned().collect(),
             unreachable_agents: self
@@ -101,7 +103,7 @@ impl Master {
         gauge("tasks_running", tasks(TaskState::TaskRunning));
         gauge("tasks_killing", tasks(TaskState::TaskKilling));
         gauge("tasks_unreachable", frameworks().map(|framework| framework.unreachable_tasks.len()).sum());
-        gauge("elected", usize::from(self.elected_time.is_some()));
+        gauge("elected", usize::from(self.leads()));
         metrics.push(("master/uptime_secs".to_string(), now.since(self.start_time).as_secs_f64()));
     }
 }

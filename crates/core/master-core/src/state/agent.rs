@@ -42,6 +42,9 @@ pub(crate) struct Agent {
     pub reregistered_time: Option<Time>,
     pub connected: bool,
     pub active: bool,
+    /// An operator does not want it to be offered, though it may be connected.
+    pub deactivated: bool,
+    pub drain_info: Option<mesos::DrainInfo>,
     pub total: Resources,
     pub used: BTreeMap<FrameworkId, Resources>,
     pub offered: Resources,
@@ -50,14 +53,16 @@ pub(crate) struct Agent {
     pub offers: BTreeSet<OfferId>,
     /// Tasks that were killed: told again when the agent comes back.
     pub killed: BTreeSet<(FrameworkId, TaskId)>,
+    /// What was thought lost when the link broke, as its framework does not checkpoint. It is there if the agent says
+    /// so when it comes back.
+    pub presumed_lost: BTreeSet<(FrameworkId, TaskId)>,
+    pub presumed_ended: BTreeSet<(FrameworkId, ExecutorId)>,
     pub checkpointed: Resources,
     pub resource_version: Option<mesos::Uuid>,
     pub providers: BTreeMap<ResourceProviderId, Provider>,
     /// A ping was sent that has no answer yet.
     pub pinged: bool,
     pub missed_pings: u32,
-    /// It waits for the rate limit to be marked unreachable.
-    pub removal_scheduled: bool,
     /// What readers see; made when it is asked for, forgotten with each change.
     pub seen: OnceLock<Arc<Memo<AgentView>>>,
 }
@@ -127,8 +132,8 @@ impl Agent {
                 reregistered_time: self.reregistered_time,
                 connected: self.connected,
                 active: self.active,
-                deactivated: false,
-                drain_info: None,
+                deactivated: self.deactivated,
+                drain_info: self.drain_info,
                 estimated_drain_start_time: None,
                 total: self.total.clone(),
                 used,
@@ -150,10 +155,20 @@ pub(crate) struct Agents {
     pub unreachable: IndexMap<AgentId, Time>,
     pub gone: IndexMap<AgentId, Time>,
     pub removed: IndexSet<AgentId>,
+    /// How many agents the registry had when this master was elected.
+    pub expected: usize,
+    /// Agents, registered or recovered, that wait for the rate limit to be marked unreachable.
+    pub removal_scheduled: BTreeSet<AgentId>,
+    /// Which frameworks may have unreachable tasks of an agent.
+    pub lost_frameworks: BTreeMap<AgentId, BTreeSet<FrameworkId>>,
+    /// What operators said of agents, whether these are there or not.
+    pub deactivated: BTreeSet<AgentId>,
+    pub draining: BTreeMap<AgentId, mesos::DrainInfo>,
     /// What is under way in the registry.
     pub registering: BTreeSet<Pid>,
     pub reregistering: BTreeSet<AgentId>,
     pub marking_unreachable: BTreeSet<AgentId>,
+    pub marking_gone: BTreeSet<AgentId>,
     pub removing: BTreeSet<AgentId>,
 }
 
@@ -173,6 +188,28 @@ impl Agents {
             || self.gone.contains_key(id)
             || self.removed.contains(id)
             || self.reregistering.contains(id)
+    }
+
+    /// Something about it is on its way to the registry.
+    pub fn is_busy(&self, id: &AgentId) -> bool {
+        self.reregistering.contains(id)
+            || self.marking_unreachable.contains(id)
+            || self.marking_gone.contains(id)
+            || self.removing.contains(id)
+    }
+
+    pub fn remember_draining(&mut self, id: &AgentId, deactivated: bool, drain: Option<mesos::DrainInfo>) {
+        if deactivated {
+            self.deactivated.insert(id.clone());
+        }
+        if let Some(drain) = drain {
+            self.draining.insert(id.clone(), drain);
+        }
+    }
+
+    pub fn forget_draining(&mut self, id: &AgentId) {
+        self.deactivated.remove(id);
+        self.draining.remove(id);
     }
 
     pub fn remember_removed(&mut self, id: AgentId) {

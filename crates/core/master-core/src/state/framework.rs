@@ -150,6 +150,15 @@ impl Framework {
         }
     }
 
+    /// Its unreachable tasks of an agent, which are so no more.
+    pub fn take_unreachable_of(&mut self, agent: &AgentId) -> Vec<Arc<Memo<Task>>> {
+        let (taken, kept) = std::mem::take(&mut self.unreachable_tasks)
+            .into_iter()
+            .partition::<IndexMap<_, _>, _>(|(_, task)| task.agent_id.value == agent.as_str());
+        self.unreachable_tasks = kept;
+        taken.into_values().collect()
+    }
+
     /// How long it is waited for when it is disconnected.
     pub fn failover_timeout(&self) -> Duration {
         failover_timeout(self.info()).unwrap_or_default()

@@ -81,11 +81,31 @@ impl World {
     }
 
     pub fn with(config: Config, registry: State) -> World {
+        let mut world = World::standby(config);
+        world.elect(registry);
+        world
+    }
+
+    /// A master takes over from this one, with its registry, at the same time.
+    pub fn failover(&self) -> World {
+        let mut world = World::standby(config());
+        world.now = self.now;
+        world.elect(self.registry.clone());
+        world
+    }
+
+    pub fn elect(&mut self, registry: State) {
+        self.registry = registry.clone();
+        self.handle(Event::Elected { registry: Box::new(registry) });
+    }
+
+    /// A master that is not elected yet.
+    pub fn standby(config: Config) -> World {
         let now = Time::from_nanos(START_SECS * 1_000_000_000);
-        let mut world = World {
+        World {
             master: Master::new(config, now),
             allocator: Allocator::new(Options::default()),
-            registry: registry.clone(),
+            registry: State::default(),
             now,
             answer_pings: true,
             hold_stores: false,
@@ -102,9 +122,7 @@ impl World {
             log: Vec::new(),
             trace: Vec::new(),
             next: 1,
-        };
-        world.handle(Event::Elected { registry: Box::new(registry) });
-        world
+        }
     }
 
     pub fn number(&mut self) -> u64 {
@@ -320,6 +338,24 @@ impl World {
         AgentId::from(&registered.last().expect("the agent is registered").agent_id)
     }
 
+    /// An agent is silent until it is marked unreachable.
+    pub fn lose(&mut self, number: u8) {
+        let answer = std::mem::replace(&mut self.answer_pings, false);
+        let registered =
+            |world: &World| world.view().agents.iter().any(|agent| agent.pid == agent_pid(number));
+        for _ in 0..12 {
+            if !registered(self) {
+                break;
+            }
+            self.advance(Duration::from_secs(10));
+            for other in (1..10).filter(|other| *other != number) {
+                self.message(&agent_pid(other), &wire::PongAgentMessage {});
+            }
+        }
+        assert!(!registered(self), "the agent was given up");
+        self.answer_pings = answer;
+    }
+
     /// What an agent says when it comes back: its tasks and executors as the master knows them.
     pub fn reregistration(&self, number: u8, id: &AgentId) -> wire::ReregisterAgentMessage {
         let view = self.view();
@@ -427,6 +463,24 @@ impl World {
     ) -> Outcome {
         let call = make_call(&scheduler.id, kind, change);
         self.try_call(Some(scheduler.stream), call)
+    }
+
+    /// The answers to an explicit reconciliation of one task.
+    pub fn reconcile(
+        &mut self,
+        scheduler: &Scheduler,
+        task: &str,
+        agent: Option<&AgentId>,
+    ) -> Vec<TaskStatus> {
+        let task_id = mesos::TaskId { value: task.into() };
+        let tasks = vec![call::reconcile::Task { task_id, agent_id: agent.map(Into::into) }];
+        self.call(scheduler, call::Type::Reconcile, |call| call.reconcile = Some(call::Reconcile { tasks }));
+        self.updates(scheduler.stream)
+    }
+
+    pub fn reconcile_all(&mut self, scheduler: &Scheduler) -> Vec<TaskStatus> {
+        self.call(scheduler, call::Type::Reconcile, |call| call.reconcile = Some(Default::default()));
+        self.updates(scheduler.stream)
     }
 
     pub fn operator(&mut self, call: OperatorCall) -> Outcome {
