@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub enum SpawnError {
     Fork { program: String, source: io::Error },
     #[error("could not {step} '{program}': {source}")]
     Step { program: String, step: Step, source: io::Error },
+    #[error("'{program}' was not let go on: {source}")]
+    Held { program: String, source: io::Error },
 }
 
 /// What the child was doing when it failed.
@@ -166,12 +168,22 @@ impl Launch {
 
     /// Starts it. When this answers with a process, the program has been executed; it is the caller's to reap.
     pub fn start(self) -> Result<Pid, SpawnError> {
+        self.start_when(|_| Ok(()))
+    }
+
+    /// Starts it, but executes the program only when `ready` has seen its process and agrees. If the caller's process
+    /// ends before that, the child ends as well.
+    pub fn start_when(self, ready: impl FnOnce(Pid) -> io::Result<()>) -> Result<Pid, SpawnError> {
         let program = self.program.to_string_lossy().into_owned();
-        let (mut reading, mut plan) = Plan::new(&self)?;
+        let (mut reading, gate, mut plan) = Plan::new(&self)?;
         let answer = plan.fork();
         let pid = answer.map_err(|source| SpawnError::Fork { program: program.clone(), source })?;
         // Closes this side's copy of the writing end, so that reading it ends when the child executes.
         drop(plan);
+        let agreed = ready(pid).and_then(|()| {
+            let mut gate = gate;
+            gate.write_all(&[GO])
+        });
         let mut report = [0u8; REPORT_BYTES];
         let mut length = 0;
         while length < REPORT_BYTES {
@@ -182,18 +194,31 @@ impl Launch {
                 Err(_) => break,
             }
         }
-        if length < REPORT_BYTES {
+        if length < REPORT_BYTES && agreed.is_ok() {
             return Ok(pid);
         }
         // The child is ending: it is reaped here, for the caller never learns of it.
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
         {}
-        let code = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
-        let step = STEPS.get(usize::from(report[0])).copied().unwrap_or(Step::Execute);
-        Err(SpawnError::Step { program, step, source: io::Error::from_raw_os_error(code) })
+        if length == REPORT_BYTES {
+            let code = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
+            let step = STEPS.get(usize::from(report[0])).copied().unwrap_or(Step::Execute);
+            return Err(SpawnError::Step { program, step, source: io::Error::from_raw_os_error(code) });
+        }
+        match agreed {
+            Err(source) => Err(SpawnError::Held { program, source }),
+            Ok(()) => Ok(pid),
+        }
     }
 }
+
+/// The byte that lets the child go on.
+const GO: u8 = 1;
+
+/// How often a child that is held looks whether its parent is there: another child, forked at the same time, may have
+/// the other end of its pipe as well, so that the end of the parent alone does not show there.
+const PARENT_LOOK_MILLISECONDS: libc::c_int = 200;
 
 /// The child's report of a failure: the step, and the error number.
 const REPORT_BYTES: usize = 5;
@@ -219,11 +244,14 @@ struct Plan {
     /// No descriptor of this process has a higher number.
     highest: RawFd,
     report: OwnedFd,
+    /// The child goes on when something is read here; it closes its copy of the other end itself.
+    gate: OwnedFd,
+    gate_other_end: RawFd,
     parent: libc::pid_t,
 }
 
 impl Plan {
-    fn new(launch: &Launch) -> Result<(File, Plan), SpawnError> {
+    fn new(launch: &Launch) -> Result<(File, File, Plan), SpawnError> {
         let program = launch.program.to_string_lossy().into_owned();
         let prepare = |source: io::Error| SpawnError::Prepare { program: program.clone(), source };
 
@@ -268,6 +296,11 @@ impl Plan {
         let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| prepare(error.into()))?;
         let report = rustix::io::fcntl_dupfd_cloexec(&writing, 3).map_err(|error| prepare(error.into()))?;
+        let (held, letting_go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| prepare(error.into()))?;
+        let gate = rustix::io::fcntl_dupfd_cloexec(&held, 3).map_err(|error| prepare(error.into()))?;
+        let letting_go =
+            rustix::io::fcntl_dupfd_cloexec(&letting_go, 3).map_err(|error| prepare(error.into()))?;
         let me = rustix::process::geteuid().as_raw();
         let keep: Vec<RawFd> = launch.keep.iter().map(AsRawFd::as_raw_fd).collect();
         if keep.iter().any(|descriptor| *descriptor < 3) {
@@ -289,9 +322,11 @@ impl Plan {
             keep,
             highest: highest_descriptor().map_err(prepare)?,
             report,
+            gate,
+            gate_other_end: letting_go.as_raw_fd(),
             parent: rustix::process::getpid().as_raw_nonzero().get(),
         };
-        Ok((File::from(reading), plan))
+        Ok((File::from(reading), File::from(letting_go), plan))
     }
 
     fn fork(&mut self) -> io::Result<Pid> {
@@ -368,10 +403,36 @@ impl Plan {
                 let answer = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
                 self.check(answer == 0, Step::NoNewPrivileges);
             }
+            self.wait_for_go();
             let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(none.as_mut_ptr());
             libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
             self.execute()
+        }
+    }
+
+    /// Waits until the parent lets this child go on, and ends it when the parent does not or is gone.
+    ///
+    /// # Safety
+    /// As of [`Plan::child`].
+    unsafe fn wait_for_go(&self) {
+        // SAFETY: system calls with numbers, and pointers to what lies on this stack.
+        unsafe {
+            libc::close(self.gate_other_end);
+            let mut awaited = libc::pollfd { fd: self.gate.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            loop {
+                let ready = libc::poll(&mut awaited, 1, PARENT_LOOK_MILLISECONDS);
+                if ready > 0 {
+                    let mut byte = 0u8;
+                    if libc::read(self.gate.as_raw_fd(), (&raw mut byte).cast(), 1) != 1 || byte != GO {
+                        libc::_exit(127);
+                    }
+                    return;
+                }
+                if libc::getppid() != self.parent {
+                    libc::_exit(127);
+                }
+            }
         }
     }
 

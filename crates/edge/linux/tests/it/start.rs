@@ -169,3 +169,33 @@ fn ends_are_told_apart() {
     let pid = Launch::shell("exit 3").start().unwrap();
     assert_eq!(end_of(pid), Exit::Exited(3));
 }
+
+#[test]
+fn a_program_waits_until_its_process_has_been_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (seen, done) = (folder.path().join("seen"), folder.path().join("done"));
+    let command = format!("test -f {} && touch {}", seen.display(), done.display());
+    let mut launch = Launch::shell(command);
+    launch.environment = vec![path()];
+    let pid = launch
+        .start_when(|pid| {
+            // It is there, and is not the program yet.
+            let found = messor_linux::procfs::process(pid.as_raw_pid())?.unwrap();
+            assert_ne!(found.name, "sh");
+            std::fs::write(&seen, "")
+        })
+        .unwrap();
+    assert_eq!(end_of(pid), Exit::Exited(0));
+    assert!(done.exists());
+
+    let mut launch = Launch::shell(format!("touch {}; rm {}", seen.display(), done.display()));
+    launch.environment = vec![path()];
+    let mut held = None;
+    let refused = launch.start_when(|pid| {
+        held = Some(pid);
+        Err(std::io::Error::other("no"))
+    });
+    assert!(matches!(refused, Err(SpawnError::Held { .. })), "{refused:?}");
+    assert_eq!(messor_linux::procfs::process(held.unwrap().as_raw_pid()).unwrap(), None);
+    assert!(done.exists(), "it was never executed");
+}
