@@ -34,11 +34,13 @@ pub enum Request {
         data: Vec<u8>,
         acl: Acl,
     },
-    /// Is it there? Watched: `Event::Changed` comes once when it is created or deleted.
+    /// Is it there? With a watch `Event::Changed` comes once when it is created or deleted.
     Exists {
         path: String,
+        watch: bool,
     },
-    /// The names of the children. Watched: `Event::Changed` comes once when there are others.
+    /// The names of the children. Watched: `Event::Changed` comes once when others are there. A watch of before that
+    /// has not fired yet may serve for this, too.
     Children {
         path: String,
     },
@@ -58,7 +60,7 @@ impl Request {
     pub fn path(&self) -> &str {
         match self {
             Request::Create { path, .. }
-            | Request::Exists { path }
+            | Request::Exists { path, .. }
             | Request::Children { path }
             | Request::Data { path }
             | Request::Delete { path }
@@ -161,7 +163,7 @@ pub enum Level {
 pub enum Effect<O> {
     /// Open a new session, and keep trying to. One of before is given up; nothing of it comes any more.
     Connect,
-    /// To the present session; answered once by `Event::Answer`, in the order of the requests.
+    /// To the present session; answered once by `Event::Answer`, in any order.
     Request {
         ticket: Ticket,
         request: Request,

@@ -208,6 +208,7 @@ impl Engine {
                 turn.cancel(Timer::Absence);
                 if self.heartbeats {
                     turn.timer_in(Timer::Heartbeat, self.heartbeat_interval());
+                    self.confirm(turn);
                 }
             }
             SessionEvent::Disconnected => {
@@ -443,7 +444,11 @@ impl Engine {
             self.path = PathState::Probe(self.parts.len() - 1);
             self.roster.stale = true;
         } else {
-            self.request(turn, Purpose::Await, Request::Exists { path: self.config.path.clone() });
+            self.request(
+                turn,
+                Purpose::Await,
+                Request::Exists { path: self.config.path.clone(), watch: true },
+            );
         }
     }
 
@@ -591,7 +596,7 @@ impl Engine {
         match self.path {
             PathState::Probe(part) => {
                 let path = self.parts[part].clone();
-                self.request(turn, Purpose::Probe(part), Request::Exists { path });
+                self.request(turn, Purpose::Probe(part), Request::Exists { path, watch: false });
             }
             PathState::Make(part) => {
                 let path = self.parts[part].clone();
