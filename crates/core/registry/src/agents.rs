@@ -391,6 +391,9 @@ mod tests {
     fn the_message_round_trips() {
         let registry = admitted(&["S0"]).to_proto();
         assert_eq!(State::from_proto(&registry).unwrap().to_proto(), registry);
+        let mut state = State::from_proto(&registry).unwrap();
+        state.apply(&Operation::RemoveAgent { id: AgentId::new("S0") }).unwrap();
+        assert_eq!(state.to_proto().agents, Some(registry::Agents::default()));
         assert_eq!(State::from_proto(&Registry::default()).unwrap().to_proto(), Registry::default());
     }
 

@@ -110,6 +110,12 @@ pub enum Refusal {
 impl State {
     /// Applies one operation. `Ok(true)`: the registry changed; `Ok(false)`: the operation holds already.
     pub fn apply(&mut self, operation: &Operation) -> Result<bool, Refusal> {
+        let outcome = self.change(operation);
+        self.note_wrappers();
+        outcome
+    }
+
+    fn change(&mut self, operation: &Operation) -> Result<bool, Refusal> {
         match operation {
             Operation::AdmitAgent { info } => self.admit(info),
             Operation::UpdateAgent { info } => self.update(info),

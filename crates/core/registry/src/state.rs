@@ -34,10 +34,11 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rest {
     registry: Vec<u8>,
-    agents: Vec<u8>,
-    unreachable: Vec<u8>,
-    gone: Vec<u8>,
-    machines: Vec<u8>,
+    /// Of the wrappers, if they are there: one that lost its last element stays.
+    agents: Option<Vec<u8>>,
+    unreachable: Option<Vec<u8>>,
+    gone: Option<Vec<u8>>,
+    machines: Option<Vec<u8>>,
 }
 
 /// The numbers of the fields of `Registry`.
@@ -63,9 +64,10 @@ fn malformed(problem: Problem) -> DecodeError {
 /// Reads a wrapper: every element of its list, and everything else as it lies.
 fn wrapped<T: Wire>(
     bytes: &[u8],
-    rest: &mut Vec<u8>,
+    rest: &mut Option<Vec<u8>>,
     mut add: impl FnMut(Kept<T>) -> bool,
 ) -> Result<(), DecodeError> {
+    let rest = rest.get_or_insert_default();
     for item in raw::fields(bytes) {
         let item = item.map_err(malformed)?;
         let is_kept = match (item.number, item.chunk) {
@@ -82,15 +84,16 @@ fn wrapped<T: Wire>(
 fn put_wrapped<'k, T: Wire>(
     out: &mut Vec<u8>,
     number: u32,
-    list: impl Iterator<Item = &'k Kept<T>>,
-    rest: &[u8],
+    list: impl ExactSizeIterator<Item = &'k Kept<T>>,
+    rest: &Option<Vec<u8>>,
 ) {
+    if list.len() == 0 && rest.is_none() {
+        return;
+    }
     let mut wrapper = Vec::new();
     list.for_each(|element| element.put(&mut wrapper, field::LIST));
-    wrapper.extend_from_slice(rest);
-    if !wrapper.is_empty() {
-        raw::put(out, number, &wrapper);
-    }
+    wrapper.extend(rest.iter().flatten());
+    raw::put(out, number, &wrapper);
 }
 
 impl State {
@@ -150,6 +153,21 @@ impl State {
         self.quota_configs.iter().for_each(|config| config.put(&mut out, field::QUOTA_CONFIGS));
         out.extend_from_slice(&self.rest.registry);
         out
+    }
+
+    /// A wrapper that has an element is there for ever, as in Apache Mesos, which shows in /registrar(1)/registry.
+    pub(crate) fn note_wrappers(&mut self) {
+        let State { agents, unreachable, gone, machines, rest, .. } = self;
+        for (is_empty, rest) in [
+            (agents.is_empty(), &mut rest.agents),
+            (unreachable.is_empty(), &mut rest.unreachable),
+            (gone.is_empty(), &mut rest.gone),
+            (machines.is_empty(), &mut rest.machines),
+        ] {
+            if !is_empty {
+                rest.get_or_insert_default();
+            }
+        }
     }
 
     /// The message, without what this version does not know.

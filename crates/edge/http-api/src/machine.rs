@@ -14,30 +14,47 @@ pub enum Input<E, V> {
 /// A handle to a machine, cheap to clone. The queue has no bound of its own: a connection waits for the answer to its
 /// request before its next one is read, hence there are at most as many inputs as connections (`Limits::connections`).
 pub struct Machine<E, V> {
-    inputs: mpsc::UnboundedSender<Input<E, V>>,
+    send: Send<E, V>,
 }
+
+/// False when the program is ending.
+type Send<E, V> = Arc<dyn Fn(Input<E, V>) -> bool + std::marker::Send + Sync>;
 
 impl<E, V> Clone for Machine<E, V> {
     fn clone(&self) -> Self {
-        Machine { inputs: self.inputs.clone() }
+        Machine { send: Arc::clone(&self.send) }
     }
 }
 
-impl<E, V> Machine<E, V> {
+impl<E: std::marker::Send + 'static, V: std::marker::Send + Sync + 'static> Machine<E, V> {
     pub fn new() -> (Machine<E, V>, mpsc::UnboundedReceiver<Input<E, V>>) {
         let (inputs, receiver) = mpsc::unbounded_channel();
-        (Machine { inputs }, receiver)
+        (Machine { send: Arc::new(move |input| inputs.send(input).is_ok()) }, receiver)
+    }
+
+    /// The same machine for those who know only some of its events.
+    pub fn of_part<P>(&self) -> Machine<P, V>
+    where
+        E: From<P>,
+    {
+        let send = Arc::clone(&self.send);
+        Machine {
+            send: Arc::new(move |input| match input {
+                Input::Event(event) => send(Input::Event(event.into())),
+                Input::View(reader) => send(Input::View(reader)),
+            }),
+        }
     }
 
     /// Hands an event to the machine; it is lost when the program is ending.
     pub fn event(&self, event: E) {
-        let _ = self.inputs.send(Input::Event(event));
+        (self.send)(Input::Event(event));
     }
 
     /// The machine as it stands; None when the program is ending.
     pub async fn view(&self) -> Option<Arc<V>> {
         let (sender, receiver) = oneshot::channel();
-        self.inputs.send(Input::View(sender)).ok()?;
+        (self.send)(Input::View(sender)).then_some(())?;
         receiver.await.ok()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use messor_metrics::{Snapshot, Timer};
@@ -24,7 +25,7 @@ pub struct Registrar {
     phase: Phase,
     info: MasterInfo,
     /// The registry as it is in the log.
-    state: State,
+    state: Arc<State>,
     size_bytes: Option<usize>,
     /// What the next write will hold. As many as the master has inputs that wait for the registry.
     waiting: VecDeque<(u64, Operation)>,
@@ -82,7 +83,7 @@ impl Registrar {
             config,
             phase: Phase::Idle,
             info: MasterInfo::default(),
-            state: State::default(),
+            state: Arc::default(),
             size_bytes: None,
             waiting: VecDeque::new(),
             writing: None,
@@ -97,7 +98,7 @@ impl Registrar {
     }
 
     /// The registry as it is in the log, once it is recovered.
-    pub fn state(&self) -> Option<&State> {
+    pub fn state(&self) -> Option<&Arc<State>> {
         matches!(self.phase, Phase::Ready | Phase::Truncating { .. } | Phase::Failed(_))
             .then_some(&self.state)
     }
@@ -241,9 +242,8 @@ impl Registrar {
             false,
             format!("read the registry ({}) in {}", format_size(bytes.len() as u64), format_duration(took)),
         );
-        self.state = state;
         self.phase = Phase::Recovering;
-        let mut state = self.state.clone();
+        let mut state = state;
         state.set_master(self.info.clone());
         self.write(now, state, Vec::new(), effects);
     }
@@ -259,7 +259,7 @@ impl Registrar {
             Phase::Ready => {}
             _ => return,
         }
-        let mut state = self.state.clone();
+        let mut state = State::clone(&self.state);
         let mut outcomes = Vec::with_capacity(self.waiting.len());
         for (ticket, operation) in std::mem::take(&mut self.waiting) {
             // What changes nothing is written as well: it is true only if we are still the ones who may write.
@@ -299,11 +299,11 @@ impl Registrar {
         self.store_timer_set = false;
         effects.push(RegistrarEffect::CancelTimer { timer: RegistrarTimer::Store });
         self.store.record(now.since(writing.since));
-        self.state = writing.state;
+        self.state = Arc::new(writing.state);
         self.size_bytes = Some(writing.size_bytes);
         if phase == Phase::Recovering {
             say(effects, false, "recovered the registry".to_string());
-            effects.push(RegistrarEffect::Recovered(Box::new(self.state.clone())));
+            effects.push(RegistrarEffect::Recovered(Box::new(State::clone(&self.state))));
         }
         for (ticket, fits) in writing.outcomes {
             effects.push(RegistrarEffect::Applied { ticket, outcome: Ok(fits) });
