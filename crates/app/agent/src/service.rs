@@ -148,6 +148,7 @@ impl Agent {
         };
         let usage = Arc::new(ContainerizerUsage(containerizer.clone()));
         let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
+        machine.event(Event::Recovered(Box::default()));
         machine.event(Event::Detected { leader: Some(Box::new(leader)) });
         let driver = AgentDriver {
             agent: messor_agent_core::Agent::new(machine_config, clock.now()),

@@ -18,6 +18,7 @@ use crate::metrics::Counters;
 use crate::operations::Operations;
 use crate::random::Random;
 use crate::record::Record;
+use crate::recovery::Recovery;
 use crate::status::Sender;
 use crate::turn::Turn;
 use crate::view::FrameworkView;
@@ -28,6 +29,8 @@ pub(crate) const MAX_COMPLETED_FRAMEWORKS: usize = 50;
 /// Whether the agent works with a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
+    /// What an agent of before left is taken up.
+    Recovering,
     Disconnected,
     Running,
     /// It ends when its last framework is gone.
@@ -43,6 +46,12 @@ pub struct Agent {
     /// Given by the first master that registered this agent.
     pub(crate) id: Option<AgentId>,
     pub(crate) state: State,
+    pub(crate) recovery: Recovery,
+    pub(crate) recovery_errors: u32,
+    /// How long it took, once it is over.
+    pub(crate) recovery_time: Option<Duration>,
+    /// The agent differs from the one of before whose id it has: masters have to know how to take that.
+    pub(crate) info_changed: bool,
     pub(crate) leader: Option<Arc<MasterInfo>>,
     /// Where the leader is.
     pub(crate) master: Option<Pid>,
@@ -75,8 +84,12 @@ pub struct Agent {
 pub(crate) enum Ticket {
     Nothing,
     Launch(FrameworkId, ExecutorId, ContainerId),
+    /// A driver that registers from there.
+    Driver(FrameworkId, ExecutorId, ContainerId, Pid),
     Task(FrameworkId, ExecutorId, ContainerId, TaskId),
     Update(Key, u64),
+    /// The agent ends.
+    End(String),
     /// Resources that changed, by these operations.
     Resources(Vec<OperationUuid>),
     OperationUpdate(OperationUuid, u64),
@@ -90,7 +103,11 @@ impl Agent {
         Agent {
             info: Arc::new(info),
             id: None,
-            state: State::Disconnected,
+            state: State::Recovering,
+            recovery: Recovery::default(),
+            recovery_errors: 0,
+            recovery_time: None,
+            info_changed: false,
             leader: None,
             master: None,
             backoff: config.registration_backoff_factor,
@@ -115,6 +132,13 @@ impl Agent {
     /// Takes one event and says what is to be done about it, in order.
     pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         let turn = &mut Turn::new(now, effects);
+        if let Some(event) = self.unless_recovering(turn, event) {
+            self.event(turn, event);
+        }
+        self.finish_recovery_if_complete(turn);
+    }
+
+    fn event(&mut self, turn: &mut Turn<'_>, event: Event) {
         match event {
             Event::Recovered(recovered) => self.recover(turn, *recovered),
             Event::Detected { leader } => self.detected(turn, leader),
@@ -137,6 +161,8 @@ impl Agent {
             Timer::ExecutorRegister(framework, executor, container) => {
                 self.executor_register_timed_out(turn, &framework, &executor, &container);
             }
+            Timer::ExecutorReregister => self.executor_reregister_timed_out(turn),
+            Timer::ExecutorReconnect => self.ask_drivers_to_reconnect(turn),
             Timer::ExecutorShutdown(framework, executor, container) => {
                 self.executor_shutdown_timed_out(turn, &framework, &executor, &container);
             }
@@ -191,10 +217,14 @@ impl Agent {
             Ticket::Launch(framework, executor, container) => {
                 self.launch_is_durable(turn, &framework, &executor, &container);
             }
+            Ticket::Driver(framework, executor, container, pid) => {
+                self.driver_is_durable(turn, &framework, &executor, &container, &pid);
+            }
             Ticket::Task(framework, executor, container, task) => {
                 self.task_is_durable(turn, &framework, &executor, &container, &task);
             }
             Ticket::Update(key, entry) => self.update_is_durable(turn, &key, entry),
+            Ticket::End(reason) => turn.effect(Effect::Abort { reason }),
             Ticket::Resources(finished) => self.resources_are_durable(turn, finished),
             Ticket::OperationUpdate(uuid, entry) => self.operation_update_is_durable(turn, &uuid, entry),
         }

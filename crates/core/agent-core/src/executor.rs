@@ -2,10 +2,11 @@
 //!
 //! It must not know frameworks, masters or effects.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use messor_proto::mesos::internal::{StatusUpdateRecord, status_update_record};
 use messor_proto::mesos::task_status::{Reason, Source};
 use messor_proto::mesos::{ExecutorInfo, KillPolicy, Resource, Task, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::{Memo, Time};
@@ -13,6 +14,7 @@ use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources, TaskId}
 
 use crate::effect::Launch;
 use crate::event::StreamId;
+use crate::record::Connection;
 use crate::tasks::{is_terminal, task_from_info};
 use crate::view::{ExecutorState, ExecutorView};
 
@@ -30,6 +32,8 @@ pub(crate) struct Executor {
     pub command_executor: bool,
     pub state: ExecutorState,
     pub channel: Channel,
+    /// How an agent of before reached it; of interest until it is back.
+    pub reached_before: Option<Connection>,
     /// Of the executor's process, from its launch until it ended.
     pub process: Option<u32>,
     /// Waits until the executor's record is durable.
@@ -109,6 +113,7 @@ impl Executor {
             command_executor,
             state: ExecutorState::Registering,
             channel: Channel::None,
+            reached_before: None,
             process: None,
             waiting_launch: None,
             end: None,
@@ -203,6 +208,42 @@ impl Executor {
             None => self.terminated.get_mut(id)?,
         };
         Some(Arc::make_mut(task).change())
+    }
+
+    /// Takes up a task of before: as it was launched, and what was written about it since. True if it is completed: it
+    /// ended, and its end is acknowledged.
+    pub fn recover_task(
+        &mut self,
+        framework: &FrameworkId,
+        task: Task,
+        records: &[StatusUpdateRecord],
+    ) -> bool {
+        let id = TaskId::from(&task.task_id);
+        self.launched.insert(id.clone(), Arc::new(Memo::new(task)));
+        let mut states: BTreeMap<&[u8], i32> = BTreeMap::new();
+        for record in records {
+            match (record.r#type(), &record.update, &record.uuid) {
+                (status_update_record::Type::Update, Some(update), _) => {
+                    states.insert(update.uuid.as_deref().unwrap_or_default(), update.status.state);
+                    // Old executors could end a task more than once: the first end counts.
+                    let _ = self.update_task(framework, &update.status);
+                }
+                (status_update_record::Type::Ack, _, Some(uuid)) => {
+                    let Some(state) = states.get(uuid.as_slice()) else {
+                        continue;
+                    };
+                    if let Some(task) = self.task_mut(&id) {
+                        task.status_update_state = Some(*state);
+                        task.status_update_uuid = Some(uuid.clone());
+                    }
+                    if is_terminal(*state) && self.complete(&id) {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// All updates of an ended task are acknowledged. False if the task did not end.

@@ -84,7 +84,8 @@ impl Agent {
         self.detach(turn, &framework, &id);
         self.streams.insert(stream, (framework.clone(), id.clone()));
         let next_heartbeat = turn.now + HEARTBEAT_INTERVAL;
-        self.attach(turn, &framework, &id, Channel::Http { stream, next_heartbeat }, Connection::Http);
+        self.attach(turn, &framework, &id, Channel::Http { stream, next_heartbeat });
+        self.persist_connection(turn, &framework, &id, Connection::Http);
         self.set_heartbeat_timer(turn);
 
         for update in &subscribe.unacknowledged_updates {

@@ -15,7 +15,7 @@ use crate::paths;
 use crate::record::Record;
 use crate::tasks::{AgentUpdate, is_terminal, unless_lost};
 use crate::turn::Turn;
-use crate::view::ExecutorState;
+use crate::view::{ExecutorState, FrameworkView};
 
 /// What the master is told where there is no wait status.
 const NO_STATUS: i32 = -1;
@@ -239,16 +239,19 @@ impl Agent {
             if framework.checkpoint() {
                 turn.effect(Effect::ScheduleGc { path: paths::meta(&path) });
             }
-            while self.completed_frameworks.len() >= MAX_COMPLETED_FRAMEWORKS {
-                self.completed_frameworks.shift_remove_index(0);
-            }
-            self.completed_frameworks.insert(id.clone(), framework.view(&self.config.work_dir));
+            self.remember_framework(framework.view(&self.config.work_dir));
         }
         turn.effect(Effect::ScheduleGc { path });
         if self.state == State::Terminating && self.frameworks.is_empty() {
-            let reason = "the agent was shut down and its last framework is gone".to_string();
-            turn.effect(Effect::Abort { reason });
+            self.end(turn, "the agent was shut down and its last framework is gone".to_string());
         }
+    }
+
+    pub(crate) fn remember_framework(&mut self, framework: FrameworkView) {
+        while self.completed_frameworks.len() >= MAX_COMPLETED_FRAMEWORKS {
+            self.completed_frameworks.shift_remove_index(0);
+        }
+        self.completed_frameworks.insert(framework.id.clone(), framework);
     }
 }
 

@@ -7,7 +7,7 @@ use messor_proto::mesos::internal::{
     RunTaskMessage, ShutdownExecutorMessage, StatusUpdateMessage,
 };
 use messor_proto::mesos::{KillPolicy, TaskInfo};
-use messor_types::{ExecutorId, FrameworkId, Pid, TaskId};
+use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, State, Ticket};
 use crate::effect::{ContainerCommand, Effect};
@@ -179,28 +179,59 @@ impl Agent {
         if !self.may_register(turn, from, &framework, &id) {
             return;
         }
-        self.attach_driver(turn, from, &framework, &id);
-        if self.shut_down_if_nothing_to_do(turn, &framework, &id) {
+        let Some(executor) = self.executor(&framework, &id) else {
+            return;
+        };
+        let container = executor.container.clone();
+        if !executor.checkpoint {
+            return self.driver_is_durable(turn, &framework, &id, &container, from);
+        }
+        // A restarted agent has to find it: only then the driver is told that it may outlive this one.
+        let record = Record::ExecutorConnection {
+            framework: framework.clone(),
+            executor: id.clone(),
+            container: container.clone(),
+            connection: Connection::Driver(from.clone()),
+        };
+        self.persist(turn, record, Ticket::Driver(framework, id, container, from.clone()));
+    }
+
+    pub(crate) fn driver_is_durable(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        container: &ContainerId,
+        from: &Pid,
+    ) {
+        let awaited = self
+            .run_mut(framework, id, container)
+            .is_some_and(|executor| executor.state == ExecutorState::Registering);
+        if !awaited || !self.may_register(turn, from, framework, id) {
             return;
         }
-        let (Some(found), Some(executor)) = (self.frameworks.get(&framework), self.executor(&framework, &id))
+        turn.effect(Effect::Link { pid: from.clone() });
+        self.attach(turn, framework, id, Channel::Driver(from.clone()));
+        if self.shut_down_if_nothing_to_do(turn, framework, id) {
+            return;
+        }
+        let (Some(found), Some(executor)) = (self.frameworks.get(framework), self.executor(framework, id))
         else {
             return;
         };
         let answer = ExecutorRegisteredMessage {
             executor_info: executor.info.as_ref().clone(),
-            framework_id: message.framework_id,
+            framework_id: framework.into(),
             framework_info: found.info.as_ref().clone(),
             agent_id: (&self.own_id()).into(),
             agent_info: self.info.as_ref().clone(),
         };
         turn.send(from, &answer);
-        self.update_container(turn, &framework, &id);
-        self.send_queued(turn, &framework, &id);
+        self.update_container(turn, framework, id);
+        self.send_queued(turn, framework, id);
     }
 
-    /// An executor that thinks that this agent is a restarted one. Until recovery is built it never is, and the only
-    /// executor that may come this way is one whose registration is still awaited.
+    /// An executor that outlived the agent of before.
     pub(crate) fn reregister_executor(
         &mut self,
         turn: &mut Turn<'_>,
@@ -210,10 +241,20 @@ impl Agent {
         let (framework, id) =
             (FrameworkId::from(&message.framework_id), ExecutorId::from(&message.executor_id));
         turn.info(format!("Got re-registration of executor '{id}' of framework {framework} from {from}"));
+        // One that was asked more than once answers more than once.
+        let back = self.executor(&framework, &id).is_some_and(|executor| {
+            executor.state == ExecutorState::Running && executor.channel == Channel::Driver(from.clone())
+        });
+        if back && self.config.executor_reregistration_retry_interval.is_some() {
+            turn.info(format!("Executor '{id}' of framework {framework} is back already"));
+            return;
+        }
         if !self.may_register(turn, from, &framework, &id) {
             return;
         }
-        self.attach_driver(turn, from, &framework, &id);
+        turn.effect(Effect::Link { pid: from.clone() });
+        self.attach(turn, &framework, &id, Channel::Driver(from.clone()));
+        self.persist_connection(turn, &framework, &id, Connection::Driver(from.clone()));
         let answer = ExecutorReregisteredMessage {
             agent_id: (&self.own_id()).into(),
             agent_info: self.info.as_ref().clone(),
@@ -251,11 +292,6 @@ impl Agent {
         false
     }
 
-    fn attach_driver(&mut self, turn: &mut Turn<'_>, from: &Pid, framework: &FrameworkId, id: &ExecutorId) {
-        turn.effect(Effect::Link { pid: from.clone() });
-        self.attach(turn, framework, id, Channel::Driver(from.clone()), Connection::Driver(from.clone()));
-    }
-
     /// The executor is here: it runs, and is reached by this channel.
     pub(crate) fn attach(
         &mut self,
@@ -263,20 +299,33 @@ impl Agent {
         framework: &FrameworkId,
         id: &ExecutorId,
         channel: Channel,
-        connection: Connection,
     ) {
         let Some(executor) = self.executor_mut(framework, id) else {
             return;
         };
         executor.state = ExecutorState::Running;
         executor.channel = channel;
-        let (container, checkpoint) = (executor.container.clone(), executor.checkpoint);
-        turn.cancel_timer(Timer::ExecutorRegister(framework.clone(), id.clone(), container.clone()));
-        if checkpoint {
+        let container = executor.container.clone();
+        turn.cancel_timer(Timer::ExecutorRegister(framework.clone(), id.clone(), container));
+    }
+
+    /// How the executor is reached, for the next agent; nothing where that is known already.
+    pub(crate) fn persist_connection(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        connection: Connection,
+    ) {
+        let Some(executor) = self.executor_mut(framework, id) else {
+            return;
+        };
+        if executor.checkpoint && executor.reached_before.as_ref() != Some(&connection) {
+            executor.reached_before = Some(connection.clone());
             let record = Record::ExecutorConnection {
                 framework: framework.clone(),
                 executor: id.clone(),
-                container,
+                container: executor.container.clone(),
                 connection,
             };
             self.persist(turn, record, Ticket::Nothing);

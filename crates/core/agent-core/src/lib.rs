@@ -3,11 +3,12 @@
 //! It must not know sockets, HTTP, JSON, processes, clocks or files: events come in, effects go out. The same events
 //! give the same effects: what is random comes from a generator that the configuration seeds.
 //!
-//! In this issue an agent starts empty: recovery of what an earlier one checkpointed is not built yet, but everything
-//! that recovery needs is already asked to be made durable, before anybody is told of it.
+//! An agent begins with what an earlier one left (`Event::Recovered`). What it needs for that is asked to be made durable
+//! before anybody is told of it.
 
 mod agent;
 mod command_executor;
+mod compatibility;
 mod config;
 mod effect;
 mod environment;
@@ -21,9 +22,12 @@ mod kill;
 mod launch;
 mod messages;
 mod metrics;
+mod operation_updates;
 mod operations;
 mod paths;
 mod random;
+mod rebuild;
+mod reconnection;
 mod record;
 mod recovered;
 mod recovery;

@@ -40,8 +40,8 @@ impl Counters {
 const SCALARS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
 impl Agent {
-    /// Everything under `slave/` but slave/executor_directory_max_allowed_age_secs and slave/recovery_time_secs: the
-    /// one is known to who collects sandboxes, the other to who recovers.
+    /// Everything under `slave/` but slave/executor_directory_max_allowed_age_secs, which is known to who collects
+    /// sandboxes.
     pub(crate) fn metrics(&self, now: Time) -> Vec<(String, f64)> {
         let mut snapshot = Snapshot::new();
         for (name, counter) in [
@@ -72,7 +72,7 @@ impl Agent {
             ("executors_running", in_state(ExecutorState::Running)),
             ("executors_terminating", in_state(ExecutorState::Terminating)),
             ("frameworks_active", self.frameworks.len() as f64),
-            ("recovery_errors", 0.0),
+            ("recovery_errors", f64::from(self.recovery_errors)),
             ("registered", flag(self.master.is_some() && self.state == State::Running)),
             ("tasks_killing", tasks(TaskState::TaskKilling) as f64),
             ("tasks_running", tasks(TaskState::TaskRunning) as f64),
@@ -81,6 +81,9 @@ impl Agent {
             ("uptime_secs", now.since(self.start_time).as_secs_f64()),
         ] {
             snapshot.gauge(format!("slave/{name}"), value);
+        }
+        if let Some(took) = self.recovery_time {
+            snapshot.gauge("slave/recovery_time_secs".to_string(), took.as_secs_f64());
         }
         let used: Vec<Resource> = executors().flat_map(Executor::allocated).collect();
         let used = total(&used);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use messor_proto::mesos::{MasterInfo, executor::call};
 use messor_stdx::Duration;
-use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, Resources, apply_checkpointed};
+use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid};
 
 use crate::agent::{Agent, State, Ticket};
 use crate::compatibility;
@@ -17,7 +17,7 @@ use crate::effect::{ContainerCommand, Effect, Outcome, Run};
 use crate::event::{Event, Timer};
 use crate::executor::{End, Executor};
 use crate::record::Record;
-use crate::recovered::{Recovered, RecoveredAgent};
+use crate::recovered::{Recovered, RecoveredAgent, RecoveredOperation};
 use crate::turn::Turn;
 use crate::view::ExecutorState;
 
@@ -54,8 +54,6 @@ pub(crate) struct Recovery {
 /// Why an agent cannot go on with its past.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum RecoveryError {
-    #[error("checkpointed resources do not fit --resources any more: {0}; give the agent its resources back")]
-    Resources(String),
     #[error(
         "this agent differs from its last run in what {policy} does not allow: {differences}. Start it with the \
          settings of before; or, if it only has more than before, with --reconfiguration_policy=additive; or make it \
@@ -116,14 +114,26 @@ impl Agent {
         if recovered.errors > 0 {
             turn.warning(format!("{} errors in what is left of the last run", recovered.errors));
         }
-        let outcome = self.check_resources(&recovered.resources);
-        let outcome = outcome.and_then(|()| match recovered.agent {
+        let kept = match recovered.agent {
             Some(agent) => self.recover_agent(turn, agent),
-            None => Ok(()),
-        });
-        if let Err(error) = outcome {
-            turn.effect(Effect::Abort { reason: format!("Failed to recover: {error}") });
+            None => Ok(None),
+        };
+        // Reservations and volumes stay with the host, whatever becomes of the agent's id.
+        let mut resources = recovered.resources;
+        resources.iter_mut().for_each(messor_types::resource_to_post_refinement);
+        let fits = match kept {
+            Ok(Some(updates)) => self.recover_operations(turn, &resources, recovered.operations, updates),
+            Ok(None) => self.recover_operations(turn, &resources, Vec::new(), Vec::new()),
+            Err(error) => {
+                turn.effect(Effect::Abort { reason: format!("Failed to recover: {error}") });
+                false
+            }
+        };
+        if !fits {
             return;
+        }
+        if recovered.drain_config.is_some() {
+            turn.error("not supported yet: going on with draining the agent; its tasks go on".to_string());
         }
         let frameworks = self.frameworks.values();
         let executors = frameworks.flat_map(|framework| {
@@ -133,20 +143,13 @@ impl Agent {
         turn.effect(Effect::Container(ContainerCommand::Recover { runs }));
     }
 
-    /// Reservations and volumes stay, whatever becomes of the agent's id.
-    fn check_resources(
-        &self,
-        checkpointed: &[messor_proto::mesos::Resource],
-    ) -> Result<(), RecoveryError> {
-        let wrong = |error: &dyn std::fmt::Display| RecoveryError::Resources(error.to_string());
-        let own = Resources::from_proto(&self.info.resources).map_err(|error| wrong(&error))?;
-        let mut checkpointed = checkpointed.to_vec();
-        checkpointed.iter_mut().for_each(messor_types::resource_to_post_refinement);
-        let checkpointed = Resources::from_proto(&checkpointed).map_err(|error| wrong(&error))?;
-        apply_checkpointed(&own, &checkpointed).map(drop).map_err(|error| wrong(&error))
-    }
-
-    fn recover_agent(&mut self, turn: &mut Turn<'_>, agent: RecoveredAgent) -> Result<(), RecoveryError> {
+    /// Becomes the agent of before, and gives what was said of its operations; or, after a new start of the host, a new
+    /// agent.
+    fn recover_agent(
+        &mut self,
+        turn: &mut Turn<'_>,
+        agent: RecoveredAgent,
+    ) -> Result<Option<Vec<RecoveredOperation>>, RecoveryError> {
         let policy = self.config.reconfiguration_policy;
         let differences = compatibility::differences(policy, &agent.info, &self.info);
         if !differences.is_empty() {
@@ -163,7 +166,7 @@ impl Agent {
             turn.warning(format!("Beginning as a new agent, as {policy} does not allow: {differences}"));
             self.persist(turn, Record::Forget, Ticket::Nothing);
             self.recovery.others.push(agent.id);
-            return Ok(());
+            return Ok(None);
         }
         let equal = compatibility::differences(ReconfigurationPolicy::Equal, &agent.info, &self.info);
         self.info_changed = !equal.is_empty();
@@ -175,7 +178,7 @@ impl Agent {
         for framework in agent.frameworks {
             self.recover_framework(turn, framework, self.recovery.rebooted);
         }
-        Ok(())
+        Ok(Some(agent.operation_updates))
     }
 
     pub(crate) fn containers_recovered(

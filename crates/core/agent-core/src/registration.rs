@@ -8,7 +8,7 @@ use messor_proto::mesos::internal::{
     archive,
 };
 use messor_proto::mesos::task_status::Reason;
-use messor_proto::mesos::{self, MasterInfo, TaskState, agent_info};
+use messor_proto::mesos::{self, MasterInfo, TaskState, agent_info, master_info};
 use messor_stdx::Duration;
 use messor_types::{AgentId, FrameworkId, Pid, TaskId};
 
@@ -56,6 +56,19 @@ impl Agent {
         }
         self.leader = pid.as_ref().and(found).map(|(_, leader)| Arc::from(leader));
         self.master = pid;
+        if self.info_changed
+            && let Some(leader) = &self.leader
+        {
+            if leader.capabilities.is_empty() {
+                turn.warning("Whether the master takes up what changed of this agent is unknown".to_string());
+            } else if !takes_agent_updates(leader) {
+                let reason = "this agent differs from its last run, which the leading master cannot take up (it lacks \
+                              AGENT_UPDATE): upgrade the master first"
+                    .to_string();
+                turn.effect(Effect::Abort { reason });
+                return;
+            }
+        }
         self.disconnect(turn);
     }
 
@@ -162,7 +175,7 @@ impl Agent {
             return;
         }
         match self.state {
-            State::Terminating => {
+            State::Recovering | State::Terminating => {
                 turn.warning("Ignoring a registration because the agent is terminating".to_string());
             }
             _ if self.id.as_ref().is_some_and(|own| *own != id) => self.wrong_id(turn, &id),
@@ -195,7 +208,7 @@ impl Agent {
             return;
         }
         match self.state {
-            State::Terminating => {
+            State::Recovering | State::Terminating => {
                 turn.warning("Ignoring a re-registration because the agent is terminating".to_string());
                 return;
             }
@@ -344,9 +357,23 @@ impl Agent {
         }
         // With frameworks, the last one that goes ends the agent.
         if frameworks.is_empty() {
+            self.end(turn, reason);
+        }
+    }
+
+    /// The agent ends for good: the next one on this host is a new one.
+    pub(crate) fn end(&mut self, turn: &mut Turn<'_>, reason: String) {
+        if self.id.is_some() {
+            self.persist(turn, Record::Forget, Ticket::End(reason));
+        } else {
             turn.effect(Effect::Abort { reason });
         }
     }
+}
+
+fn takes_agent_updates(leader: &MasterInfo) -> bool {
+    let update = Some(master_info::capability::Type::AgentUpdate.into());
+    leader.capabilities.iter().any(|capability| capability.r#type == update)
 }
 
 /// The address in a MasterInfo: its pid, or what older masters give of one.

@@ -1,6 +1,8 @@
 //! The same events give the same effects.
 
-use messor_agent_core::{Agent, Effect, Event};
+use std::collections::BTreeMap;
+
+use messor_agent_core::{Agent, ContainerEvent, Effect, Event};
 use messor_proto::Wire;
 use messor_proto::mesos::TaskState::TaskRunning;
 use messor_proto::mesos::internal::AgentRegisteredMessage;
@@ -15,6 +17,9 @@ fn message<M: Wire>(message: M) -> Event {
 fn effects(seed: u64) -> (String, String) {
     let mut now = Time::from_secs_f64(1_600_000_000.0);
     let mut agent = Agent::new(messor_agent_core::Config { seed, ..build::config() }, now);
+    agent.handle(now, Event::Recovered(Box::default()), &mut Vec::new());
+    let recovered = ContainerEvent::Recovered { running: BTreeMap::new(), destroyed: 0 };
+    agent.handle(now, Event::Container(recovered), &mut Vec::new());
     let mut effects: Vec<Effect> = Vec::new();
     let leader = Some(Box::new(build::master_info()));
     let mut events = vec![

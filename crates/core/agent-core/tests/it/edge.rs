@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use messor_agent_core::{
-    Agent, Config, ContainerCommand, ContainerEvent, Effect, Event, Launch, Outcome, Record, ReplyId,
-    StreamId, Timer, View,
+    Agent, Config, ContainerCommand, ContainerEvent, Effect, Event, Launch, Outcome, Record, Recovered,
+    ReplyId, StreamId, Timer, View,
 };
 use messor_proto::Wire;
 use messor_proto::mesos::executor::{self, event};
@@ -48,6 +48,23 @@ impl Edge {
     pub fn with(change: impl FnOnce(&mut Config)) -> Edge {
         let mut config = build::config();
         change(&mut config);
+        let mut edge = Edge::recovered(config, Recovered::default(), BTreeMap::new());
+        edge.containers.clear();
+        edge.records.clear();
+        edge
+    }
+
+    /// An agent that begins with a past; of its runs, `running` are still there.
+    pub fn recovered(config: Config, recovered: Recovered, running: BTreeMap<ContainerId, u32>) -> Edge {
+        let mut edge = Edge::before_recovery(config);
+        edge.event(Event::Recovered(Box::new(recovered)));
+        if edge.aborted.is_none() {
+            edge.event(Event::Container(ContainerEvent::Recovered { running, destroyed: 0 }));
+        }
+        edge
+    }
+
+    pub fn before_recovery(config: Config) -> Edge {
         let now = Time::from_secs_f64(1_600_000_000.0);
         Edge {
             agent: Agent::new(config, now),
