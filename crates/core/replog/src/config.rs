@@ -31,9 +31,11 @@ pub const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 pub const MAX_ENTRY_BYTES: usize = (64 << 20) - (64 << 10);
 /// Commands that wait for the writer, for the reader, and for a catch-up; more are refused with `Failure::Busy`.
 pub const MAX_WAITING: usize = 1024;
+pub const MAX_WAITING_BYTES: usize = 256 << 20;
 /// Messages for the replica that wait for the disk; more of them, or of their bytes, are dropped as if the network had.
 pub const MAX_INBOX: usize = 1024;
 pub const MAX_INBOX_BYTES: usize = 256 << 20;
-/// Records given to the store and not yet persisted; the replica handles no message while there are more.
+/// Records given to the store and not yet persisted, and answers that wait for them; the replica handles no message
+/// while there are more.
 pub const MAX_UNSYNCED: usize = 1024;
 pub const MAX_UNSYNCED_BYTES: usize = 256 << 20;

@@ -68,7 +68,10 @@ impl Restored {
 /// Where the log begins once this action is learned, if it says so. A tombstone says that its position was truncated.
 pub(crate) fn truncates_to(action: &Action) -> Option<u64> {
     match action.r#type.map(action::Type::try_from) {
-        Some(Ok(action::Type::Truncate)) => action.truncate.map(|truncate| truncate.to),
+        Some(Ok(action::Type::Truncate)) => {
+            // No log is truncated beyond what truncates it.
+            action.truncate.map(|truncate| truncate.to.min(action.position))
+        }
         Some(Ok(action::Type::Nop)) if action.nop.is_some_and(|nop| nop.tombstone()) => {
             Some(action.position.saturating_add(1))
         }
