@@ -546,3 +546,54 @@ fn requests_are_heard_and_change_nothing() {
     cluster.tell(Event::RequestResources { framework_id: "f1".into() });
     assert_eq!(cluster.said(), (vec![], vec![]));
 }
+
+/// A new master with quota offers nothing on a partial view.
+#[test]
+fn agents_are_waited_for_after_a_failover() {
+    let mut cluster = cluster();
+    cluster.tell(Event::Recover { expected_agents: 5 });
+    cluster.add_framework("f1", "*");
+    for id in ["s1", "s2", "s3"] {
+        cluster.add_agent(id, "cpus:4;mem:1024");
+        assert_eq!((cluster.settle(), cluster.tick()), (vec![], vec![]));
+    }
+    cluster.add_agent("s4", "cpus:4;mem:1024");
+    assert_eq!(to_whom(&cluster.tick()), ["f1 s1", "f1 s2", "f1 s3", "f1 s4"]);
+    // Once is enough.
+    cluster.tell(Event::RemoveAgent { agent_id: AgentId::new("s4") });
+    cluster.add_agent("s5", "cpus:4;mem:1024");
+    assert_eq!(to_whom(&cluster.settle()), ["f1 s5"]);
+}
+
+#[test]
+fn agents_are_waited_for_ten_minutes_at_most() {
+    let mut cluster = cluster();
+    cluster.tell(Event::Recover { expected_agents: 100 });
+    cluster.add_framework("f1", "*");
+    cluster.add_agent("s1", "cpus:4;mem:1024");
+    cluster.pass(598.0);
+    assert_eq!(cluster.tick(), []);
+    assert_eq!(to_whom(&cluster.tick()), ["f1 s1"]);
+    // Nobody is expected: nobody is waited for.
+    let mut alone = Cluster::new(Options::default());
+    alone.tell(Event::Recover { expected_agents: 1 });
+    alone.add_framework("f1", "*");
+    alone.add_agent("s1", "cpus:4;mem:1024");
+    assert_eq!(to_whom(&alone.settle()), ["f1 s1"]);
+}
+
+/// What was thought free is used, by a framework that is known and by one that comes later.
+#[test]
+fn resources_are_used_after_all() {
+    let mut cluster = cluster();
+    cluster.add_agent("s1", "cpus:4;mem:1024");
+    cluster.tell(Event::DeactivateAgent { agent_id: AgentId::new("s1") });
+    cluster.add_framework("f1", "*");
+    let used = |id: &str| (FrameworkId::new(id), resources("cpus:1;mem:256").allocated_to(&Role::star()));
+    cluster.tell(Event::AddUsed {
+        agent_id: AgentId::new("s1"),
+        used: [used("f1"), used("f2")].into_iter().collect(),
+    });
+    cluster.tell(Event::ActivateAgent { agent_id: AgentId::new("s1") });
+    assert_eq!(bare(&only(cluster.tick())), resources("cpus:2;mem:512"));
+}
