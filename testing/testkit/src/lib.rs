@@ -2,6 +2,7 @@
 
 mod cluster;
 mod http;
+mod zookeeper;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, Options, free_port};
 pub use http::{Answer, get, post, request};
+pub use zookeeper::ZooKeeper;
 
 /// The root of the work tree.
 pub fn root() -> PathBuf {

@@ -7,3 +7,4 @@ mod footprint;
 mod probes;
 mod run;
 mod tasks;
+mod zookeeper;
