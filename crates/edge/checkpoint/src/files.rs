@@ -62,6 +62,19 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     fs::rename(&new, path).map_err(&failed)
 }
 
+/// Makes or replaces a file of one message, as [`write_file`].
+pub fn write_message(path: &Path, message: &impl Wire) -> Result<(), FileError> {
+    write_file(path, &framed(message))
+}
+
+/// The message of a file; nothing where there is no file or nothing in it.
+pub fn read_optional<M: Wire>(path: &Path) -> Result<Option<M>, FileError> {
+    Ok(match read_message(path)? {
+        Content::Message(message) => Some(message),
+        Content::Missing | Content::Empty => None,
+    })
+}
+
 /// Where a file is written before it takes the place of the present one.
 pub(crate) fn beside(path: &Path, number: usize) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

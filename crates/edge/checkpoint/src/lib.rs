@@ -13,7 +13,7 @@ mod recorder;
 mod steps;
 mod volumes;
 
-pub use files::{FileError, write_file};
+pub use files::{FileError, read_optional, write_file, write_message};
 pub use layout::{Layout, PathError};
 pub use lock::{LockError, WorkDirLock};
 pub use reader::{Expectation, ReadError, read};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use crate::containerizer::Shared;
 use crate::fetching;
 use crate::launching::{self, LaunchError, Started};
+use crate::runtime::RuntimeDir;
 use crate::sandbox::{self, SandboxError};
 
 /// How often a process is looked at where the kernel has no descriptors of processes (before 5.3).
@@ -153,7 +155,9 @@ pub(crate) async fn watch(
         tracing::error!("The end of container {container} (pid {pid}) cannot be told: {error}");
         None
     });
-    let status = exit.map(Exit::to_wait_status);
+    // Another's child: its launcher, if it has one as in Apache Mesos, has noted how it ended.
+    let runtime = RuntimeDir::of(&shared.config.runtime_dir, &container);
+    let status = exit.map(Exit::to_wait_status).or_else(|| runtime.status());
     shared.end(ContainerEvent::Exited { container, status, limitation: None }).await;
 }
 
@@ -183,31 +187,49 @@ async fn attend(
     }
     kill(roots).await;
     match wait::try_wait(process) {
-        Ok(exit) => Ok(exit),
+        Ok(exit) => {
+            if let Some(exit) = exit {
+                RuntimeDir::of(&shared.config.runtime_dir, container).note_status(exit);
+            }
+            Ok(exit)
+        }
         // Not a child of this agent: recovered from the one before.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::CHILD.raw_os_error()) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// What began in this container and has lost its parents: a task whose executor was killed, or what made a session of
-/// its own. It is known by the sandbox that it was started with. (A task can hide from that; cgroups will find it.)
-async fn orphans(shared: &Shared, container: &ContainerId) -> Vec<i32> {
-    let mut begin = b"MESOS_SANDBOX=".to_vec();
-    begin.extend(shared.config.work_dir.join("slaves/").as_os_str().as_bytes());
-    let end = format!("/runs/{container}").into_bytes();
-    let started_here = move |variable: &[u8]| variable.starts_with(&begin) && variable.ends_with(&end);
-    match blocking(move || procfs::orphans(started_here)).await {
+/// What is left of this container without its first process: a task whose executor was killed, what made a session of
+/// its own, and nested containers that an earlier agent of Apache Mesos started.
+pub(crate) async fn orphans(shared: &Shared, container: &ContainerId) -> Vec<i32> {
+    let runtime = RuntimeDir::of(&shared.config.runtime_dir, container);
+    let (work_dir, id) = (shared.config.work_dir.clone(), container.clone());
+    let found = blocking(move || -> io::Result<Vec<i32>> {
+        let mut pids = runtime.nested_pids();
+        let lost = lost_processes(&work_dir)?;
+        pids.extend(lost.into_iter().filter(|(_, of)| of == id.value()).map(|(pid, _)| pid));
+        Ok(pids)
+    });
+    match found.await.map_err(io::Error::other) {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            tracing::error!("Processes of container {container} may be left: {error}");
-            Vec::new()
-        }
-        Err(error) => {
+        Ok(Err(error)) | Err(error) => {
             tracing::error!("Processes of container {container} may be left: {error}");
             Vec::new()
         }
     }
+}
+
+/// Processes without parents of their own, with the container each is of. They are known by the sandbox that they were
+/// started with. (A task can hide from that; cgroups will find it.)
+pub(crate) fn lost_processes(work_dir: &Path) -> io::Result<Vec<(i32, String)>> {
+    let mut begin = b"MESOS_SANDBOX=".to_vec();
+    begin.extend(work_dir.join("slaves/").as_os_str().as_bytes());
+    procfs::adopted(|variable| {
+        let below = std::str::from_utf8(variable.strip_prefix(begin.as_slice())?).ok()?;
+        let (_, run) = below.rsplit_once("/runs/")?;
+        // A nested container's sandbox is in that of its parent.
+        Some(run.split('/').next().unwrap_or(run).to_string())
+    })
 }
 
 async fn is_destroyed(destroyed: &mut watch::Receiver<bool>) {
@@ -237,7 +259,7 @@ async fn ended(pid: Pid) -> io::Result<()> {
 }
 
 /// Kills the tree and waits until its members are gone.
-async fn kill(roots: Vec<i32>) {
+pub(crate) async fn kill(roots: Vec<i32>) {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
     let tree = Tree { roots: roots.clone(), spared: vec![me] };
     let killed = blocking(move || killtree::kill_tree(&mut killtree::Kernel, &tree, Signal::KILL)).await;
@@ -262,7 +284,7 @@ async fn kill(roots: Vec<i32>) {
     tracing::warn!("Still there after being killed: {}", killtree::describe(&members));
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, tokio::task::JoinError> {
     tokio::task::spawn_blocking(work).await

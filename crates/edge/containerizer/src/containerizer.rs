@@ -12,8 +12,9 @@ use messor_types::ContainerId;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::container;
 use crate::fetching::Program;
+use crate::runtime::RuntimeDir;
+use crate::{container, recovery};
 
 /// Events that wait for the agent. When it is full, containers wait with theirs; no event is lost.
 const EVENTS: usize = 256;
@@ -21,6 +22,8 @@ const EVENTS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub work_dir: PathBuf,
+    /// What outlives the agent but not the host's going down.
+    pub runtime_dir: PathBuf,
     /// Where the programs of Mesos are; those that are not there are this binary.
     pub launcher_dir: PathBuf,
     /// `mesos-fetcher`.
@@ -31,14 +34,6 @@ pub struct Config {
     pub parallel_fetches: usize,
     /// Whether the isolator posix/rlimits is in use.
     pub rlimits: bool,
-}
-
-/// A container that outlived the agent that started it.
-#[derive(Clone, Debug)]
-pub struct Recovered {
-    pub container: ContainerId,
-    pub pid: u32,
-    pub resources: Vec<Resource>,
 }
 
 /// All containers of an agent. Dropping it leaves them running: they outlive their agent.
@@ -85,14 +80,7 @@ impl Containerizer {
                 self.runtime.spawn(container::run(self.shared.clone(), launch, destroyed));
             }
             ContainerCommand::Recover { runs } => {
-                let mut running = BTreeMap::new();
-                for run in runs {
-                    if let Some(pid) = run.forked_pid {
-                        running.insert(run.container.clone(), pid);
-                        self.recover(Recovered { container: run.container, pid, resources: run.resources });
-                    }
-                }
-                self.emit(ContainerEvent::Recovered { running, destroyed: 0 });
+                self.runtime.spawn(recovery::recover(self.shared.clone(), runs, self.runtime.clone()));
             }
             ContainerCommand::Update { container, resources } => {
                 if let Some(entry) = self.shared.entries().get_mut(&container) {
@@ -112,18 +100,6 @@ impl Containerizer {
                     self.emit(ContainerEvent::Exited { container, status: None, limitation: None });
                 }
             }
-        }
-    }
-
-    /// Watches a container from before again. Its exit status stays unknown, as it is no child of this agent.
-    pub fn recover(&self, recovered: Recovered) {
-        let Recovered { container, pid, resources } = recovered;
-        let pid = i32::try_from(pid).unwrap_or(0);
-        match self.shared.enter(&container, Some(pid), resources) {
-            Some(destroyed) => {
-                self.runtime.spawn(container::watch(self.shared.clone(), container, pid, destroyed));
-            }
-            None => tracing::warn!("Container {container} was recovered twice"),
         }
     }
 
@@ -156,7 +132,7 @@ impl Shared {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(
+    pub fn enter(
         &self,
         container: &ContainerId,
         pid: Option<i32>,
@@ -183,6 +159,10 @@ impl Shared {
             &event
         {
             self.entries().remove(container);
+            let runtime = RuntimeDir::of(&self.config.runtime_dir, container);
+            if let Err(error) = tokio::task::spawn_blocking(move || runtime.remove()).await {
+                tracing::warn!("what is kept of a container may be left: {error}");
+            }
         }
         self.emit(event).await;
     }

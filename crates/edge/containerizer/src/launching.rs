@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use messor_agent_core::Launch;
+use messor_checkpoint::{FileError, write_file};
 use messor_linux::Pid;
 use messor_linux::limits::{Limit, LimitError};
 use messor_linux::spawn::{Launch as Start, Session, SpawnError, Stdio, Step};
@@ -15,6 +16,7 @@ use messor_proto::{Version, WireEnum};
 
 use crate::containerizer::Config;
 use crate::fetching::Program;
+use crate::runtime::RuntimeDir;
 use crate::sandbox::{self, SandboxError};
 
 /// What a container's first process finds when nobody set PATH; Apache Mesos's own.
@@ -32,6 +34,8 @@ pub enum LaunchError {
     Limit(#[from] LimitError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    #[error("the container cannot be noted: {0}")]
+    Note(#[from] FileError),
 }
 
 /// What became of starting it.
@@ -75,7 +79,19 @@ pub(crate) fn start(
         limits,
         ..Start::default()
     };
-    match start.start() {
+    let runtime = RuntimeDir::of(&config.runtime_dir, &launch.container);
+    runtime.note_config(launch, sandbox)?;
+    // Before its program runs, so that an agent which ends now leaves nothing that the next one does not find.
+    let noted = |pid: Pid| {
+        let pid = pid.as_raw_pid();
+        runtime.note_process(pid)?;
+        if launch.checkpoint {
+            let forked = config.work_dir.join("meta").join(&launch.directory).join("pids/forked.pid");
+            write_file(&forked, pid.to_string().as_bytes()).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    };
+    match start.start_when(noted) {
         Ok(pid) => Ok(Started::Running(pid)),
         Err(error @ SpawnError::Step { step: Step::Execute, .. }) => {
             tracing::warn!("The executor of container {} did not start: {error}", launch.container);

@@ -5,6 +5,10 @@
 //! exec, and an error comes back exactly. So a container costs the agent's host one process, the executor.
 //! `mesos-containerizer launch` exists beside it for those that call that program.
 //!
+//! Before its program runs, a container is noted in the runtime directory, and a checkpointed one in the meta directory
+//! as well, so that the next agent finds it. How a process ended that the next agent did not start is known where
+//! somebody noted it; else it is unknown and said so.
+//!
 //! It must not know masters, schedulers or status updates: commands come in, `ContainerEvent`s go out.
 
 mod container;
@@ -13,10 +17,12 @@ mod discover;
 mod fetching;
 mod launching;
 mod program;
+mod recovery;
+mod runtime;
 mod sandbox;
 mod usage;
 
-pub use containerizer::{Config, Containerizer, Recovered};
+pub use containerizer::{Config, Containerizer};
 pub use discover::{Discovered, discover};
 pub use fetching::Program;
 pub use program::main;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 /// A command line is read no further than this.
@@ -90,6 +90,34 @@ pub fn command_line(pid: i32) -> Option<String> {
         }
     }
     Some(std::ffi::OsString::from_vec(bytes).to_string_lossy().into_owned())
+}
+
+/// Whether a process was started with this text in its arguments or its environment, or works in a directory of that
+/// name. What cannot be read (it is another user's, or gone) is not there.
+pub fn mentions(pid: i32, text: &str) -> bool {
+    let holds = |bytes: &[u8]| bytes.windows(text.len().max(1)).any(|window| window == text.as_bytes());
+    let read = |name: &str| {
+        let mut bytes = Vec::new();
+        let file = File::open(format!("/proc/{pid}/{name}"));
+        file.and_then(|file| file.take(ENVIRONMENT_LIMIT_BYTES).read_to_end(&mut bytes)).map(|_| bytes)
+    };
+    let directory = std::fs::read_link(format!("/proc/{pid}/cwd"));
+    directory.is_ok_and(|directory| holds(directory.as_os_str().as_bytes()))
+        || ["cmdline", "environ"].iter().any(|name| read(name).is_ok_and(|bytes| holds(&bytes)))
+}
+
+/// The first variable that `wanted` takes, of those that each process without a parent of its own any more was
+/// started with.
+pub fn adopted<T>(wanted: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<(i32, T)>> {
+    let found = std::cell::RefCell::new(Vec::new());
+    let all = orphans(|variable| match wanted(variable) {
+        Some(value) => {
+            found.borrow_mut().push(value);
+            true
+        }
+        None => false,
+    })?;
+    Ok(all.into_iter().zip(found.into_inner()).collect())
 }
 
 /// Processes without a parent of their own any more: adopted by the first process, or by one that the caller descends
@@ -223,6 +251,9 @@ mod tests {
         assert!(command_line(me).unwrap().contains("linux"));
         assert_eq!(process(i32::MAX).unwrap(), None);
         assert!(open_descriptors().unwrap() >= 3);
+        let here = std::env::current_dir().unwrap();
+        assert!(mentions(me, here.to_str().unwrap()) && mentions(me, "PATH="));
+        assert!(!mentions(me, "8e1d7b0c-9a4f-4f0e-b0c6-nowhere") && !mentions(i32::MAX, ""));
     }
 
     #[test]

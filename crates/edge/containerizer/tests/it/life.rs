@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use messor_agent_core::{ContainerCommand, Launch, LaunchFailure};
-use messor_containerizer::Recovered;
-use messor_linux::spawn::Launch as Start;
-use messor_linux::{users, wait};
+use messor_linux::users;
 use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
 use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_types::ContainerId;
@@ -183,37 +181,4 @@ async fn usage_is_told_with_what_was_given() {
     bench.destroy("c1");
     bench.exited().await;
     assert!(bench.containerizer.usage().await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_recovered_container_is_watched_and_destroyed() {
-    let mut bench = Bench::new();
-    let pipe = bench.pipe();
-    // An orphan, as executors are when their agent is gone.
-    let mut start = Start::shell(format!("sleep 1000 & echo $! >{}", pipe.display()));
-    start.session = messor_linux::spawn::Session::New;
-    start.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
-    let parent = start.start().unwrap();
-    let orphan = words(pipe).await.remove(0);
-    reaped(parent).await;
-    let recover = |container: &str, pid: u32| {
-        let container = ContainerId::new(container);
-        bench.containerizer.recover(Recovered { container, pid, resources: Vec::new() });
-    };
-    recover("c1", orphan.parse().unwrap());
-    // One that ended while there was no agent.
-    let dead = Start::shell("exit 0").start().unwrap();
-    reaped(dead).await;
-    recover("c2", u32::try_from(dead.as_raw_pid()).unwrap());
-    assert_eq!(bench.exited().await, None);
-    assert!(runs(&orphan));
-    bench.destroy("c1");
-    assert_eq!(bench.exited().await, None);
-    assert!(!runs(&orphan));
-}
-
-async fn reaped(pid: messor_linux::Pid) {
-    while wait::try_wait(pid).unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
 }

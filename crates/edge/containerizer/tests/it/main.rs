@@ -2,6 +2,7 @@
 
 mod fetch;
 mod life;
+mod recovery;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,6 +43,7 @@ impl Bench {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let mut config = Config {
             work_dir: work.path().to_owned(),
+            runtime_dir: work.path().join("run"),
             launcher_dir: work.path().to_owned(),
             fetcher: Program { path, name: "mesos-fetcher".into() },
             frameworks_home: None,
