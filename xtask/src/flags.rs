@@ -10,12 +10,13 @@ use messor_flags::{Flag, Status, environments, programs};
 use crate::tidy::{root, rust_files};
 
 /// Where a program reads its flags. One that is missing here fails the test.
-const READERS: [(&str, &[&str]); 10] = [
+const READERS: [(&str, &[&str]); 11] = [
     ("mesos-master", &["app/master", "app/runtime", "edge/log", "edge/http-api"]),
     ("mesos-agent", &["app/agent", "app/runtime", "edge/log"]),
     ("mesos-local", &["app/messor", "app/runtime", "edge/log"]),
     ("mesos-execute", &["app/cli"]),
     ("mesos-resolve", &["app/cli"]),
+    ("mesos-log", &["app/replica", "app/runtime", "edge/log"]),
     ("mesos-executor", &["app/executors"]),
     ("mesos-containerizer", &["edge/containerizer"]),
     ("mesos-fetcher", &["edge/fetch", "edge/log"]),
@@ -33,7 +34,7 @@ const PARSER: [&str; 2] = ["help", "version"];
 const CHECKED: [&str; 2] = ["allocator", "containerizers"];
 
 /// Names of flags that are no names of fields.
-const RENAMED: [(&str, &str); 1] = [("num_slaves", "num_agents")];
+const RENAMED: [(&str, &str); 2] = [("num_slaves", "num_agents"), ("type", "data")];
 
 fn is_built(programs_text: &str, program: &str) -> bool {
     let Some((_, rest)) = programs_text.split_once(&format!("\"{program}\",")) else {

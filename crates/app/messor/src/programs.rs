@@ -77,11 +77,7 @@ pub static PROGRAMS: [Entry; 21] = [
         NotBuilt("the agent's endpoint /files/read answers in its place"),
     ),
     entry("mesos-scp", "Copies a file to all agents.", NotBuilt("scp itself does in its place")),
-    entry(
-        "mesos-log",
-        "Looks after replicated logs.",
-        NotBuilt("the tools of the replicated log come with it"),
-    ),
+    entry("mesos-log", "Looks after replicated logs.", Built(messor_replica::main)),
     entry(
         "mesos-usage",
         "Measures what a tree of processes uses.",

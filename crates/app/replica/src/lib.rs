@@ -4,6 +4,10 @@
 //! The owner gives commands by [`Commands`] and hears [`Outcome`]s. Where the replicas are several, it also says who they
 //! are, as ZooKeeper's group has them.
 
+mod group;
 mod replica;
+mod tool;
 
+pub use group::belong;
 pub use replica::{Commands, Options, Outcome, PROCESS, Replica, StartError};
+pub use tool::main;

@@ -44,7 +44,7 @@ flag_set! {
 
         "Framework" {
             master: String
-                => "The master, HOST:PORT.";
+                => "The master: HOST:PORT, zk://host1:port1,host2:port2/path, zk://user:password@host1:port1/path, or file://PATH of a file with one of these.";
             role: String = "*"
                 => "Role of the framework.";
             principal: Option<String>
@@ -179,6 +179,7 @@ flag_set! {
     /// What `mesos-log` is told; which flags count depends on its command.
     pub struct LogToolFlags {
         include common: CommonFlags;
+        include logging: LoggingFlags;
 
         "Log" {
             path: Option<Location>
