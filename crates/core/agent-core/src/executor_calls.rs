@@ -88,13 +88,11 @@ impl Agent {
         self.persist_connection(turn, &framework, &id, Connection::Http);
         self.set_heartbeat_timer(turn);
 
-        for update in &subscribe.unacknowledged_updates {
-            self.executor_update(turn, &framework, &id, &update.status);
-        }
-        let known: Vec<TaskId> =
-            subscribe.unacknowledged_tasks.iter().map(|task| TaskId::from(&task.task_id)).collect();
-        self.drop_unknown_to_executor(turn, &framework, &id, &known);
-        if self.shut_down_if_nothing_to_do(turn, &framework, &id) {
+        let updates = &subscribe.unacknowledged_updates;
+        let known = subscribe.unacknowledged_tasks.iter().map(|task| TaskId::from(&task.task_id));
+        let known = known.chain(updates.iter().map(|update| TaskId::from(&update.status.task_id)));
+        self.drop_unknown_to_executor(turn, &framework, &id, &known.collect::<Vec<_>>());
+        if updates.is_empty() && self.shut_down_if_nothing_to_do(turn, &framework, &id) {
             return;
         }
         let (Some(found), Some(executor)) = (self.frameworks.get(&framework), self.executor(&framework, &id))
@@ -113,6 +111,10 @@ impl Agent {
             ..executor::Event::default()
         };
         turn.effect(Effect::Stream { stream, event: Arc::new(event) });
+        // Those that are on disk already are acknowledged at once: SUBSCRIBED comes before that.
+        for update in updates {
+            self.executor_update(turn, &framework, &id, &update.status);
+        }
         self.send_waiting_kills(turn, &framework, &id);
         self.update_container(turn, &framework, &id);
         self.send_queued(turn, &framework, &id);

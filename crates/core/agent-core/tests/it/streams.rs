@@ -176,8 +176,8 @@ fn what_an_executor_did_not_hear_of_is_dropped_and_what_it_could_not_tell_is_tak
         .iter()
         .map(|update| (update.status.task_id.value.as_str(), update.status.state(), update.status.source()))
         .collect();
-    assert_eq!(seen, [("kept", TaskRunning, Source::Executor), ("lost", TaskDropped, Source::Agent)]);
-    assert_eq!(updates[1].status.reason(), Reason::AgentRestarted);
+    assert_eq!(seen, [("lost", TaskDropped, Source::Agent), ("kept", TaskRunning, Source::Executor)]);
+    assert_eq!(updates[0].status.reason(), Reason::AgentRestarted);
 }
 
 #[test]
