@@ -8,6 +8,8 @@ use messor_codec::target::{Query, Target, TargetError, decode};
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
+    /// As it was sent: path and query.
+    pub target: String,
     /// Decoded, without a slash at its end.
     pub path: String,
     pub query: Query,
@@ -45,10 +47,11 @@ impl Request {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Request, TargetError> {
+        let sent = target.to_string();
         let target = Target::parse(target)?;
         let path = decode(target.path)?;
         let path = if path.len() > 1 { path.trim_end_matches('/').to_string() } else { path };
-        Ok(Request { method, path, query: Query::parse(target.query)?, headers, body })
+        Ok(Request { method, target: sent, path, query: Query::parse(target.query)?, headers, body })
     }
 
     /// Reads a request to its end; the answer, where it cannot be read.

@@ -10,8 +10,8 @@ use messor_proto::mesos::master::response::{self, Type as Kind};
 use messor_proto::mesos::master::{Call, Event as OperatorEvent, Response, call, event};
 use messor_proto::{Version, WireEnum};
 
-use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, reads, redirect};
-use crate::answer::{Answer, answer, bad_request, not_supported};
+use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, reads, redirect};
+use crate::answer::{Answer, answer, bad_request, not_supported, text};
 use crate::call::{accepted, decode, respond as respond_message};
 use crate::common::files_error;
 use crate::request::{JSON, MediaType, Request};
@@ -30,13 +30,34 @@ impl MasterSite {
         let kind = kind_of(&call)?;
         let media = accepted(request)?;
         if kind == call::Type::Subscribe {
-            return self.operator_subscribe(media).await;
+            return self.operator_subscribe(request, media).await;
         }
-        self.whole_answer(kind, call, media).await.map(respond::whole)
+        self.whole_answer(request, kind, call, media).await.map(respond::whole)
     }
 
-    async fn whole_answer(&self, kind: call::Type, call: Call, media: MediaType) -> Result<Answer, Answer> {
+    async fn whole_answer(
+        &self,
+        request: &Request,
+        kind: call::Type,
+        call: Call,
+        media: MediaType,
+    ) -> Result<Answer, Answer> {
         use call::Type;
+        let is_local = matches!(
+            kind,
+            Type::GetHealth
+                | Type::GetFlags
+                | Type::GetVersion
+                | Type::GetLoggingLevel
+                | Type::SetLoggingLevel
+                | Type::GetMetrics
+                | Type::ListFiles
+                | Type::ReadFile
+        );
+        if is_local {
+            // Even these are the leading master's to answer.
+            self.leading_view(request).await?;
+        }
         let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
         let common = &self.common;
         Ok(match kind {
@@ -86,22 +107,29 @@ impl MasterSite {
             Type::Teardown => {
                 let wanted = call.teardown.ok_or_else(|| missing("teardown"))?;
                 let framework = (&wanted.framework_id).into();
-                self.change(None, OperatorCall::Teardown { framework }).await
+                self.change(request, None, OperatorCall::Teardown { framework }).await
+            }
+            Type::MarkAgentGone => {
+                let wanted = call.mark_agent_gone.ok_or_else(|| missing("mark_agent_gone"))?;
+                let agent = (&wanted.agent_id).into();
+                self.change(request, None, OperatorCall::MarkAgentGone { agent }).await
+            }
+            Type::UpdateWeights => {
+                let wanted = call.update_weights.ok_or_else(|| missing("update_weights"))?;
+                let call = OperatorCall::UpdateWeights { weights: wanted.weight_infos };
+                self.change(request, None, call).await
             }
             // Reads have the same name in calls and answers, under other numbers.
             _ => match Kind::from_wire_name(kind.wire_name(Version::V1), Version::V1) {
-                Some(read) => self.read(read, media).await?,
+                Some(read) => self.read(request, read, media).await?,
                 None => return Err(not_supported(kind.wire_name(Version::V1))),
             },
         })
     }
 
     /// A read that needs the state of the cluster.
-    async fn read(&self, kind: Kind, media: MediaType) -> Result<Answer, Answer> {
-        let view = self.machine.view().await.ok_or_else(ending)?;
-        if view.elected_time.is_none() {
-            return Err(redirect(&view, "/master/api/v1"));
-        }
+    async fn read(&self, request: &Request, kind: Kind, media: MediaType) -> Result<Answer, Answer> {
+        let view = self.leading_view(request).await?;
         let written = tokio::task::spawn_blocking(move || {
             if media == MediaType::Json
                 && let Some(body) = reads::json_of(kind, &view)
@@ -113,7 +141,19 @@ impl MasterSite {
         written.await.map_err(|_| ending())?.ok_or_else(|| not_supported(kind.wire_name(Version::V1)))
     }
 
-    async fn operator_subscribe(&self, media: MediaType) -> Result<HttpResponse, Answer> {
+    /// The state of things, of a master that leads and has recovered.
+    async fn leading_view(&self, request: &Request) -> Result<Arc<View>, Answer> {
+        let view = self.machine.view().await.ok_or_else(ending)?;
+        if view.elected_time.is_none() {
+            return Err(redirect(leader_of(&view).as_deref(), &request.target));
+        }
+        if !view.recovered {
+            return Err(text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet"));
+        }
+        Ok(view)
+    }
+
+    async fn operator_subscribe(&self, request: &Request, media: MediaType) -> Result<HttpResponse, Answer> {
         let stream = self.gateway.prepare(media, true);
         let (reply, answer) = self.gateway.request();
         self.machine.event(Event::OperatorSubscribe {
@@ -121,7 +161,7 @@ impl MasterSite {
             reply: ReplyId(reply),
             principal: None,
         });
-        self.opened(stream, answer, media, false).await
+        self.opened(request, stream, answer, media, false).await
     }
 }
 

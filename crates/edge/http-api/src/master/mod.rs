@@ -4,6 +4,7 @@ mod calls;
 mod model;
 pub(crate) use model::time_info;
 pub mod reads;
+mod registry;
 mod scheduler;
 pub mod state;
 
@@ -23,6 +24,8 @@ use crate::respond;
 
 /// The libprocess id of a master, and the first part of the paths of its endpoints.
 pub const PROCESS: &str = "master";
+
+pub use registry::REGISTRAR;
 
 /// Both event streams say this often that they are alive.
 pub const HEARTBEAT_INTERVAL_SECS: f64 = 15.0;
@@ -44,7 +47,11 @@ impl MasterSite {
 
     /// Whether this site answers the path, when several share a port.
     pub fn owns(path: &str) -> bool {
-        path.strip_prefix("/master").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let below = |process: &str| {
+            let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(process));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        below(PROCESS) || below(registry::REGISTRAR)
     }
 
     /// The endpoints that belong to no process, where a port serves several.
@@ -75,7 +82,15 @@ impl MasterSite {
             "/health" => return empty(StatusCode::OK),
             "/flags" => return self.common.flags(request),
             "/teardown" => return self.teardown(request).await,
+            "/registrar(1)/registry" => return self.registrar(request).await,
             _ => (),
+        }
+        let path = if path.starts_with("/quota/") { "/quota" } else { path };
+        if let Some(refusal) = registry::refusal(path, request) {
+            return refusal;
+        }
+        if path == "/weights" && request.method == Method::PUT {
+            return self.weights_put(request).await;
         }
         if let Some(refusal) = self.not_built(path, request) {
             return refusal;
@@ -83,12 +98,16 @@ impl MasterSite {
         if !matches!(
             path,
             "/state" | "/state-summary" | "/slaves" | "/frameworks" | "/tasks" | "/roles" | "/redirect"
-        ) {
+        ) && registry::methods_of(path).is_none()
+        {
             return not_found();
         }
         let Some(view) = self.machine.view().await else { return ending() };
         if path == "/redirect" || view.elected_time.is_none() {
-            return redirect(&view, if path == "/redirect" { "" } else { &request.path });
+            return redirect(
+                leader_of(&view).as_deref(),
+                if path == "/redirect" { "" } else { &request.target },
+            );
         }
         let program = Arc::clone(&self.common.program);
         let query = request.query.clone();
@@ -100,7 +119,8 @@ impl MasterSite {
             "/slaves" => Ok(state::slaves(&view, &query)),
             "/frameworks" => Ok(state::frameworks_document(&view, &query)),
             "/tasks" => state::tasks(&view, &query),
-            _ => Ok(state::roles(&view)),
+            "/roles" => Ok(state::roles(&view)),
+            other => Ok(registry::read(other, &view)),
         })
         .await;
         match written {
@@ -112,7 +132,6 @@ impl MasterSite {
 
     /// An endpoint of the table that is not built: its methods are checked, then it says so.
     fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {
-        let path = if path.starts_with("/quota/") { "/quota" } else { path };
         let full = format!("/{PROCESS}{path}");
         let endpoint = ENDPOINTS.iter().find(|e| !e.built && (e.path == full || e.path == request.path))?;
         let used = request.method.as_str();
@@ -134,15 +153,15 @@ impl MasterSite {
         let Some(id) = form.get("frameworkId").filter(|id| !id.is_empty()) else {
             return bad_request("missing 'frameworkId' in the form of the body");
         };
-        self.change(None, OperatorCall::Teardown { framework: FrameworkId::new(id) }).await
+        self.change(request, None, OperatorCall::Teardown { framework: FrameworkId::new(id) }).await
     }
 
     /// Asks the machine for a change and waits for its word.
-    async fn change(&self, principal: Option<String>, call: OperatorCall) -> Answer {
+    async fn change(&self, request: &Request, principal: Option<String>, call: OperatorCall) -> Answer {
         let (reply, answer) = self.gateway.request();
         self.machine.event(Event::Operator { reply: ReplyId(reply), principal, call });
         match answer.await {
-            Ok(Reply::Outcome(outcome)) => answer_of(outcome),
+            Ok(Reply::Outcome(outcome)) => answer_of(outcome, request),
             Ok(Reply::Stream(..)) | Err(_) => ending(),
         }
     }
@@ -188,7 +207,7 @@ pub(crate) fn ending() -> Answer {
     text(StatusCode::SERVICE_UNAVAILABLE, "the master is ending")
 }
 
-pub(crate) fn answer_of(outcome: Outcome) -> Answer {
+pub(crate) fn answer_of(outcome: Outcome, request: &Request) -> Answer {
     match outcome {
         Outcome::Done => empty(StatusCode::OK),
         Outcome::Accepted => empty(StatusCode::ACCEPTED),
@@ -196,18 +215,24 @@ pub(crate) fn answer_of(outcome: Outcome) -> Answer {
         Outcome::Forbidden(words) => text(StatusCode::FORBIDDEN, words),
         Outcome::NotFound(words) => text(StatusCode::NOT_FOUND, words),
         Outcome::Conflict(words) => text(StatusCode::CONFLICT, words),
+        Outcome::NotLeading { leader } => redirect(leader.as_deref(), &request.target),
         Outcome::Unavailable(words) => text(StatusCode::SERVICE_UNAVAILABLE, words),
         Outcome::NotSupported(words) => text(StatusCode::NOT_IMPLEMENTED, words),
     }
 }
 
-/// To the same path on the leading master, by the name it gives itself. Without a scheme, so that it stays the same.
-pub(crate) fn redirect(view: &View, path: &str) -> Answer {
-    let Some(leader) = &view.leader else {
+/// `host:port` of the leading master.
+pub(crate) fn leader_of(view: &View) -> Option<String> {
+    view.leader.as_ref().map(|leader| format!("{}:{}", leader.hostname(), leader.port))
+}
+
+/// To the same target on the leading master, by the name it gives itself. Without a scheme, so that it stays the same.
+pub(crate) fn redirect(leader: Option<&str>, target: &str) -> Answer {
+    let Some(leader) = leader else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "no leader elected");
     };
     let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
-    if let Ok(value) = HeaderValue::from_str(&format!("//{}:{}{path}", leader.hostname(), leader.port)) {
+    if let Ok(value) = HeaderValue::from_str(&format!("//{leader}{target}")) {
         answer.headers_mut().insert(header::LOCATION, value);
     }
     answer

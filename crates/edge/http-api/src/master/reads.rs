@@ -11,6 +11,7 @@ use messor_stdx::Memo;
 use messor_types::{Resource, ResourceFormat, ResourceQuantities};
 
 use super::model;
+use super::registry;
 use super::state::{V1_SLOT, allocated_to, known_roles};
 use crate::document::{self, Array, Object};
 
@@ -190,6 +191,23 @@ pub fn message_of(kind: response::Type, view: &View) -> Option<Response> {
         Type::GetState => answer.get_state = Some(get_state(view)),
         Type::GetRoles => answer.get_roles = Some(get_roles(view)),
         Type::GetMaster => answer.get_master = Some(get_master(view)),
+        Type::GetQuota => {
+            answer.get_quota = Some(response::GetQuota { status: registry::quota_status(view) });
+        }
+        Type::GetWeights => {
+            // Left out where there are none, as 1.11.0 does.
+            let weight_infos = registry::weights(view);
+            answer.get_weights =
+                (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos });
+        }
+        Type::GetMaintenanceSchedule => {
+            let schedule = registry::schedule(view);
+            answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
+        }
+        Type::GetMaintenanceStatus => {
+            let status = registry::maintenance_status(view);
+            answer.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
+        }
         // Operations other than LAUNCH are refused so far, hence there are never any to show.
         Type::GetOperations => answer.get_operations = Some(response::GetOperations::default()),
         _ => return None,

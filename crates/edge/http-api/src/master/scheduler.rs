@@ -37,7 +37,7 @@ impl MasterSite {
             call: Box::new(call),
         });
         match answer.await {
-            Ok(Reply::Outcome(outcome)) => Ok(respond::whole(answer_of(outcome))),
+            Ok(Reply::Outcome(outcome)) => Ok(respond::whole(answer_of(outcome, request))),
             Ok(Reply::Stream(..)) | Err(_) => Err(ending()),
         }
     }
@@ -55,12 +55,13 @@ impl MasterSite {
             principal: None,
             call: Box::new(call),
         });
-        self.opened(stream, answer, media, true).await
+        self.opened(request, stream, answer, media, true).await
     }
 
     /// Waits for a stream to be opened, or for the refusal.
     pub(super) async fn opened(
         &self,
+        request: &Request,
         stream: u64,
         answer: tokio::sync::oneshot::Receiver<Reply<messor_master_core::Outcome>>,
         media: MediaType,
@@ -70,7 +71,7 @@ impl MasterSite {
             Ok(Reply::Stream(body, name)) => Ok(respond::stream(body, media, named.then_some(name.as_str()))),
             Ok(Reply::Outcome(outcome)) => {
                 self.gateway.forget(stream);
-                Err(answer_of(outcome))
+                Err(answer_of(outcome, request))
             }
             Err(_) => Err(ending()),
         }

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use messor_codec::target::Query;
 use messor_master_core::{AgentView, FrameworkRecord, FrameworkView, View};
-use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info};
+use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info, value};
 use messor_proto::{Version, WireEnum};
 use messor_stdx::Memo;
 use messor_types::{ResourceFormat, ResourceQuantities, Resources, Scalar};
 
+use super::registry;
 use crate::document::{self, Array, Object};
 use crate::info::{BuildInfo, ProgramInfo};
 use crate::objects;
@@ -355,8 +356,9 @@ pub fn known_roles(view: &View) -> BTreeMap<String, Vec<&FrameworkView>> {
             roles.entry(role.to_string()).or_default().push(framework);
         }
     }
-    for (role, _) in &view.weights {
-        roles.entry(role.clone()).or_default();
+    let weights = view.weights.iter().map(|(role, _)| role.clone());
+    for role in weights.chain(registry::quotas(view).into_keys()) {
+        roles.entry(role).or_default();
     }
     for agent in &view.agents {
         for (role, _) in agent.total.reservations() {
@@ -379,7 +381,12 @@ pub fn quantities(o: &mut Object<'_>, name: &str, quantities: &ResourceQuantitie
     o.object(name, |o| quantities.iter().for_each(|(name, amount)| o.double(name.as_str(), amount.to_f64())));
 }
 
+fn amounts_of(o: &mut Object<'_>, name: &str, amounts: &BTreeMap<String, value::Scalar>) {
+    o.object(name, |o| amounts.iter().for_each(|(name, amount)| o.double(name, amount.value)));
+}
+
 pub fn roles(view: &View) -> Vec<u8> {
+    let quotas = registry::quotas(view);
     document::object(|o| {
         o.array("roles", |a| {
             for (name, frameworks) in known_roles(view) {
@@ -403,8 +410,10 @@ pub fn roles(view: &View) -> Vec<u8> {
                     o.double("weight", weight);
                     o.object("quota", |o| {
                         o.text("role", &name);
-                        o.object("guarantee", |_| ());
-                        o.object("limit", |_| ());
+                        let none = Default::default();
+                        let config = quotas.get(&name);
+                        amounts_of(o, "guarantee", config.map_or(&none, |config| &config.guarantees));
+                        amounts_of(o, "limit", config.map_or(&none, |config| &config.limits));
                         // Unallocated reservations are charged too.
                         let mut consumed = allocated.clone();
                         for agent in &view.agents {

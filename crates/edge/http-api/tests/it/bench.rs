@@ -147,6 +147,7 @@ pub fn view(elected: bool) -> View {
         leader: Some(info),
         start_time: Time::from_secs_f64(1.0),
         elected_time: elected.then(|| Time::from_secs_f64(2.0)),
+        recovered: elected,
         agents: vec![Arc::new(Memo::new(agent))],
         frameworks: vec![framework],
         ..View::default()

@@ -4,4 +4,5 @@
 
 mod bench;
 mod master;
+mod registry;
 mod streams;

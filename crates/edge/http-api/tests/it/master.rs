@@ -73,9 +73,14 @@ async fn refusals_have_their_codes_and_name_what_is_wrong() {
         ("GET", "/master/api/v1", 405),
         ("GET", "/master/teardown", 405),
         ("DELETE", "/master/weights", 405),
-        ("GET", "/master/quota", 501),
+        ("DELETE", "/master/quota/r", 501),
+        ("POST", "/master/quota", 501),
+        ("PUT", "/master/quota", 405),
         ("POST", "/master/reserve", 501),
-        ("GET", "/master/maintenance/schedule", 501),
+        ("POST", "/master/maintenance/schedule", 501),
+        ("POST", "/master/maintenance/status", 405),
+        ("POST", "/registrar(1)/registry", 405),
+        ("PUT", "/master/weights", 400),
         ("GET", "/profiler/start", 501),
         ("POST", "/master/teardown", 400),
         ("GET", "/files/browse", 400),
@@ -144,6 +149,46 @@ async fn a_master_that_does_not_lead_sends_readers_to_the_leader() {
     assert_eq!(bench.get("/health").await.status(), 200);
     let alone = Bench::with(messor_master_core::View { leader: None, ..view(false) });
     assert_eq!(alone.get("/master/state").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// As 1.11.0: a master that does not lead sends everything of the v1 API to the one that does.
+#[tokio::test]
+async fn a_standby_redirects_calls_with_their_queries() {
+    let bench = Bench::with(view(false));
+    let answer = bench.get("/tasks?limit=1&order=asc").await;
+    assert_eq!(answer.headers()["location"], "//host:5050/tasks?limit=1&order=asc");
+    for call in ["GET_HEALTH", "GET_STATE", "GET_FLAGS"] {
+        let answer = bench.call("/api/v1", &format!(r#"{{"type":"{call}"}}"#)).await;
+        assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT, "{call}");
+        assert_eq!(answer.headers()["location"], "//host:5050/api/v1");
+    }
+    // A leader that has no registry yet shows its state, and answers no call.
+    let recovering = Bench::with(messor_master_core::View { recovered: false, ..view(true) });
+    assert_eq!(recovering.get("/master/state").await.status(), StatusCode::OK);
+    let answer = recovering.call("/api/v1", r#"{"type":"GET_STATE"}"#).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn changes_are_redirected_when_the_machine_says_so() {
+    let mut bench = Bench::new();
+    let site = std::sync::Arc::clone(&bench.site);
+    let asked = tokio::spawn(async move {
+        let bench = Bench { site, ..Bench::new() };
+        let call = r#"{"type":"MARK_AGENT_GONE","mark_agent_gone":{"agent_id":{"value":"m-S7"}}}"#;
+        bench.call("/api/v1", call).await
+    });
+    let Some(Event::Operator { reply, call: OperatorCall::MarkAgentGone { agent }, .. }) =
+        bench.events.recv().await
+    else {
+        panic!("no operator call came");
+    };
+    assert_eq!(agent.as_str(), "m-S7");
+    let leader = Some("other:5050".to_string());
+    bench.site.carry_out(Effect::Reply { reply, outcome: Outcome::NotLeading { leader } });
+    let answer = asked.await.expect("the request is answered");
+    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(answer.headers()["location"], "//other:5050/api/v1");
 }
 
 #[tokio::test]

@@ -1,0 +1,138 @@
+//! What operators read of the registry: quota, weights, maintenance; and the registry itself, as it is stored.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use messor_master_core::{OperatorCall, View};
+use messor_proto::mesos::machine_info::Mode;
+use messor_proto::mesos::maintenance::{ClusterStatus, Schedule, cluster_status};
+use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaStatus};
+use messor_proto::mesos::{self, WeightInfo, value};
+use messor_proto::{Version, Wire, WireEnum};
+
+use super::MasterSite;
+use crate::answer::{Answer, bad_request, json, method_not_allowed, not_supported};
+use crate::document;
+use crate::request::Request;
+
+/// The libprocess id of the registrar, whose one endpoint shows the registry.
+pub const REGISTRAR: &str = "registrar(1)";
+
+type Amounts = BTreeMap<String, value::Scalar>;
+
+/// Every role's quota, by role: guarantees and limits. Those in the older form guarantee what they limit.
+pub fn quotas(view: &View) -> BTreeMap<String, QuotaConfig> {
+    let Some(registry) = &view.registry else { return BTreeMap::new() };
+    let old = registry.quotas().map(|info| {
+        let scalar = |resource: &mesos::Resource| Some((resource.name.clone(), resource.scalar?));
+        let amounts: Amounts = info.guarantee.iter().filter_map(scalar).collect();
+        QuotaConfig { role: info.role().to_string(), guarantees: amounts.clone(), limits: amounts }
+    });
+    old.chain(registry.quota_configs().cloned()).map(|config| (config.role.clone(), config)).collect()
+}
+
+pub fn quota_status(view: &View) -> QuotaStatus {
+    let configs: Vec<QuotaConfig> = quotas(view).into_values().collect();
+    let infos = configs
+        .iter()
+        .map(|config| QuotaInfo {
+            role: Some(config.role.clone()),
+            guarantee: config.guarantees.iter().map(|(name, scalar)| resource(name, *scalar)).collect(),
+            ..Default::default()
+        })
+        .collect();
+    QuotaStatus { infos, configs }
+}
+
+fn resource(name: &str, scalar: value::Scalar) -> mesos::Resource {
+    mesos::Resource {
+        name: name.to_string(),
+        r#type: value::Type::Scalar.number(),
+        scalar: Some(scalar),
+        ..Default::default()
+    }
+}
+
+pub fn weights(view: &View) -> Vec<WeightInfo> {
+    let info = |(role, weight): &(String, f64)| WeightInfo { weight: *weight, role: Some(role.clone()) };
+    view.weights.iter().map(info).collect()
+}
+
+pub fn schedule(view: &View) -> Schedule {
+    view.registry.as_ref().and_then(|registry| registry.schedules().next().cloned()).unwrap_or_default()
+}
+
+/// Inverse offers are not made yet, hence there are no answers to them.
+pub fn maintenance_status(view: &View) -> ClusterStatus {
+    let mut status = ClusterStatus::default();
+    for machine in view.registry.iter().flat_map(|registry| registry.machines()) {
+        let id = machine.id.clone();
+        match machine.mode() {
+            Mode::Draining => {
+                let machine = cluster_status::DrainingMachine { id, statuses: Vec::new() };
+                status.draining_machines.push(machine);
+            }
+            Mode::Down => status.down_machines.push(id),
+            Mode::Up => {}
+        }
+    }
+    status
+}
+
+/// The registry as it is stored; an object without fields before it is recovered.
+pub fn stored(view: &View) -> Vec<u8> {
+    match &view.registry {
+        Some(registry) => registry.to_proto().to_json(Version::V0),
+        None => b"{}".to_vec(),
+    }
+}
+
+/// The endpoints of this module, `/master` left out, with the methods that each takes.
+pub fn methods_of(path: &str) -> Option<&'static [&'static str]> {
+    match path {
+        "/quota" => Some(&["GET", "POST", "DELETE"]),
+        "/weights" => Some(&["GET", "PUT"]),
+        "/maintenance/schedule" => Some(&["GET", "POST"]),
+        "/maintenance/status" => Some(&["GET"]),
+        _ => None,
+    }
+}
+
+/// What does not need the state of things: wrong methods, and what is not built.
+pub fn refusal(path: &str, request: &Request) -> Option<Answer> {
+    let methods = methods_of(path)?;
+    let method = request.method.as_str();
+    if !methods.contains(&method) {
+        return Some(method_not_allowed(&methods.join(", "), &request.method));
+    }
+    let is_built = method == "GET" || path == "/weights";
+    (!is_built).then(|| not_supported(format!("{method} /master{path}")))
+}
+
+pub fn read(path: &str, view: &View) -> Vec<u8> {
+    match path {
+        "/quota" => quota_status(view).to_json(Version::V0),
+        "/maintenance/schedule" => schedule(view).to_json(Version::V0),
+        "/maintenance/status" => maintenance_status(view).to_json(Version::V0),
+        _ => document::array(|a| weights(view).iter().for_each(|info| a.message(info, Version::V0))),
+    }
+}
+
+impl MasterSite {
+    pub(super) async fn weights_put(&self, request: &Request) -> Answer {
+        match WeightInfo::list_from_json(&request.body, Version::V0) {
+            Ok(weights) => self.change(request, None, OperatorCall::UpdateWeights { weights }).await,
+            Err(error) => bad_request(format!("the body must be a list of weights: {error}")),
+        }
+    }
+
+    pub(super) async fn registrar(&self, request: &Request) -> Answer {
+        if request.method != Method::GET {
+            return method_not_allowed("GET", &request.method);
+        }
+        match self.machine.view().await {
+            Some(view) => json(request, stored(&view)),
+            None => super::ending(),
+        }
+    }
+}
