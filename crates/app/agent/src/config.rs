@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use messor_agent_core::Config;
+use messor_agent_core::{Config, ReconfigurationPolicy, Recover};
 use messor_containerizer::discover;
 use messor_flags::AgentFlags;
 use messor_proto::mesos::{AgentInfo, DomainInfo};
@@ -93,6 +93,16 @@ pub fn machine(
     config.registration_backoff_factor = flags.registration_backoff_factor;
     config.executor_registration_timeout = flags.executor_registration_timeout;
     config.executor_reregistration_timeout = flags.executor_reregistration_timeout;
+    config.executor_reregistration_retry_interval = flags.executor_reregistration_retry_interval;
+    // The flags are one of two words each, as was checked.
+    config.reconfiguration_policy = match flags.reconfiguration_policy.as_str() {
+        "additive" => ReconfigurationPolicy::Additive,
+        _ => ReconfigurationPolicy::Equal,
+    };
+    config.recover = match flags.recover.as_str() {
+        "cleanup" => Recover::Cleanup,
+        _ => Recover::Reconnect,
+    };
     config.executor_shutdown_grace_period = flags.executor_shutdown_grace_period;
     config.recovery_timeout = flags.recovery_timeout;
     config.max_completed_executors_per_framework =

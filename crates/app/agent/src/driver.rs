@@ -1,11 +1,12 @@
 //! The agent machine with its edges: events in, effects carried out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Launch, Level, Timer, View};
+use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Level, Record, Timer, View};
+use messor_checkpoint::{Recorder, WorkDirLock};
 use messor_containerizer::Containerizer;
-use messor_http_api::{AgentSite, Files, Machine};
+use messor_http_api::{AgentSite, Files};
 use messor_net::{Net, NetEvent};
 use messor_runtime::{Driver, Timers};
 use messor_stdx::Time;
@@ -22,11 +23,16 @@ pub struct AgentDriver {
     pub garbage: Garbage,
     pub files: Files,
     pub work_dir: PathBuf,
-    pub own: Machine<Event, View>,
+    pub recorder: Recorder,
+    /// Until the end: one agent alone writes there.
+    pub _lock: WorkDirLock,
     pub timers: Timers<Timer>,
     pub effects: Vec<Effect>,
-    /// Whether the log says already that checkpoints are not written.
-    pub told_of_checkpoints: bool,
+    /// The recovery is over.
+    pub recovered: bool,
+    pub cannot_write: bool,
+    /// Why the agent had to end, if that is an error.
+    pub failure: Arc<OnceLock<String>>,
     pub over: bool,
 }
 
@@ -39,30 +45,30 @@ impl AgentDriver {
                 // A new connection each time: an old one that half broke would not tell that the master is gone.
                 Effect::Link { pid } => self.net.relink(&self.process, &pid),
                 Effect::Unlink { pid } => self.net.unlink(&self.process, &pid),
-                Effect::Container(mut command) => {
-                    if let ContainerCommand::Launch(launch) = &mut command {
-                        self.attach(&launch.directory);
-                        ends_with_the_agent(launch);
-                        if launch.checkpoint && !std::mem::replace(&mut self.told_of_checkpoints, true) {
-                            tracing::warn!(
-                                "framework {} asks for checkpoint=true, which has no effect yet: nothing is \
-                                 written, and a restarted agent does not find its executors again",
-                                launch.framework
-                            );
+                Effect::Container(command) => {
+                    match &command {
+                        ContainerCommand::Launch(launch) => self.attach(&launch.directory),
+                        ContainerCommand::Recover { runs } => {
+                            runs.iter().for_each(|run| self.attach(&run.directory));
                         }
+                        ContainerCommand::Update { .. } | ContainerCommand::Destroy { .. } => {}
                     }
                     self.containerizer.command(command);
                 }
-                Effect::Persist { ticket, .. } => {
-                    // Recovery is not built: nothing would read what is written. The log and COMPATIBILITY.md say so.
-                    self.own.event(Event::Persisted { ticket, outcome: Ok(()) });
+                Effect::Persist { ticket, record } => {
+                    self.recovered |= record == Record::Boot;
+                    self.recorder.record(ticket, record);
                 }
-                Effect::ScheduleGc { path } | Effect::ScheduleGcOfOld { path } => self.garbage.schedule(&path),
+                Effect::ScheduleGc { path } => self.garbage.schedule(&path),
+                Effect::ScheduleGcOfOld { path } => self.garbage.schedule_old(&path, &self.work_dir),
                 Effect::UnscheduleGc { path } => self.garbage.unschedule(&path),
                 Effect::SetTimer { timer, at } => self.timers.set(timer, at),
                 Effect::CancelTimer { timer } => self.timers.cancel(&timer),
                 Effect::Abort { reason } => {
                     tracing::error!("ending: {reason}");
+                    if !self.recovered || self.cannot_write {
+                        let _ = self.failure.set(reason);
+                    }
                     self.over = true;
                 }
                 Effect::Log { level, line, at } => match level {
@@ -93,20 +99,12 @@ impl AgentDriver {
     }
 }
 
-/// An agent that comes back does not look for its executors: they must not wait for it, as nobody would know of them
-/// while their resources are offered again. Recovery (the issue "Nothing is lost") ends this.
-fn ends_with_the_agent(launch: &mut Launch) {
-    launch.environment.retain(|(name, _)| name != "MESOS_RECOVERY_TIMEOUT");
-    for (_, value) in launch.environment.iter_mut().filter(|(name, _)| name == "MESOS_CHECKPOINT") {
-        *value = "0".to_string();
-    }
-}
-
 impl Driver for AgentDriver {
     type Event = Event;
     type View = View;
 
     fn handle(&mut self, now: Time, event: Event) {
+        self.cannot_write |= matches!(event, Event::Persisted { outcome: Err(_), .. });
         self.agent.handle(now, event, &mut self.effects);
         self.carry_out();
     }
@@ -137,37 +135,5 @@ impl Driver for AgentDriver {
 
     fn is_over(&self) -> bool {
         self.over
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use messor_types::ContainerId;
-
-    #[test]
-    fn executors_do_not_wait_for_an_agent_that_does_not_look_for_them() {
-        let variable = |name: &str, value: &str| (name.to_string(), value.to_string());
-        let mut launch = Launch {
-            container: ContainerId::new("c"),
-            framework: "F".into(),
-            executor_id: "e".into(),
-            executor: Default::default(),
-            task: None,
-            command: Default::default(),
-            container_info: None,
-            uris: Vec::new(),
-            resources: Vec::new(),
-            directory: String::new(),
-            user: None,
-            environment: vec![
-                variable("HOME", "/"),
-                variable("MESOS_CHECKPOINT", "1"),
-                variable("MESOS_RECOVERY_TIMEOUT", "15mins"),
-            ],
-            checkpoint: true,
-        };
-        ends_with_the_agent(&mut launch);
-        assert_eq!(launch.environment, [variable("HOME", "/"), variable("MESOS_CHECKPOINT", "0")]);
     }
 }

@@ -58,6 +58,22 @@ impl Garbage {
         }
     }
 
+    /// As [`Garbage::schedule`], of what an agent of before left: the time counts from when it was last changed.
+    pub fn schedule_old(&self, path: &str, work_dir: &Path) {
+        let Ok(changed) = work_dir.join(path).symlink_metadata().and_then(|found| found.modified()) else {
+            // Nobody made it, or it is removed already.
+            return;
+        };
+        self.schedule(path);
+        let age = changed.elapsed().unwrap_or_default();
+        // A clock that began later than that cannot say so: then the time counts from its beginning.
+        if let (Some(since), Some(waiting)) =
+            (Instant::now().checked_sub(age), self.lock().get_mut(Path::new(path)))
+        {
+            *waiting = since;
+        }
+    }
+
     pub fn unschedule(&self, path: &str) {
         self.lock().remove(Path::new(path));
     }
@@ -149,6 +165,22 @@ mod tests {
         assert_eq!(policy.age_allowed(0.0), Duration::from_secs(90));
         assert_eq!(policy.age_allowed(0.4), Duration::from_secs(50));
         assert_eq!(policy.age_allowed(0.95), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_old_already_waits_for_the_rest_of_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().join("slaves/old");
+        std::fs::create_dir_all(&old).unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(90);
+        std::fs::File::open(&old).unwrap().set_modified(then).unwrap();
+        let garbage = Garbage::default();
+        garbage.schedule_old("slaves/old", folder.path());
+        garbage.schedule_old("slaves/missing", folder.path());
+        assert_eq!(garbage.lock().len(), 1);
+        let delay = Duration::from_secs(100);
+        assert!(garbage.take_older(delay, Instant::now()).is_empty());
+        assert_eq!(garbage.take_older(delay, Instant::now() + Duration::from_secs(20)).len(), 1);
     }
 
     #[test]

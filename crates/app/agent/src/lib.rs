@@ -55,7 +55,7 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
         let over = async move {
             let _ = over.await;
         };
-        let site = agent.site();
+        let (site, failure) = (agent.site(), agent.failure());
         let mut leave = signal(SignalKind::user_defined1())?;
         tokio::spawn(async move {
             while leave.recv().await.is_some() {
@@ -76,6 +76,9 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
             over,
         )
         .await?;
-        Ok(())
+        match failure.get() {
+            Some(reason) => Err(Failure::Words(reason.clone())),
+            None => Ok(()),
+        }
     })
 }

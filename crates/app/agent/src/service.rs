@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use messor_agent_core::{Event, View};
+use messor_checkpoint::{Expectation, Recorder, WorkDirLock};
 use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Program};
 use messor_flags::AgentFlags;
 use messor_http_api::common::{Metrics, system_metrics};
@@ -20,9 +21,10 @@ use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::config;
+use crate::detector::Source;
 use crate::driver::AgentDriver;
 use crate::garbage::{Garbage, Policy};
-use crate::{config, detector};
 
 /// Containers that fetch their artifacts at the same time.
 const PARALLEL_FETCHES: usize = 16;
@@ -43,6 +45,7 @@ pub struct Options<'o> {
 pub struct Agent {
     site: Arc<AgentSite>,
     machine: Machine<Event, View>,
+    failure: Arc<OnceLock<String>>,
 }
 
 struct AgentMetrics {
@@ -95,21 +98,39 @@ impl Agent {
         let words = |error: &dyn std::fmt::Display| Failure::Words(error.to_string());
         let master =
             flags.master.as_ref().map(|secret| secret.value.as_str().to_string()).unwrap_or_default();
-        let leader = detector::standalone(&master)?;
+        let source = Source::parse(&master)?;
         let clock = Clock::start();
         std::fs::create_dir_all(&flags.work_dir)
             .map_err(|error| Failure::Words(format!("--work_dir={}: {error}", flags.work_dir)))?;
         let work_dir = std::fs::canonicalize(&flags.work_dir)
             .map_err(|error| Failure::Words(format!("--work_dir={}: {error}", flags.work_dir)))?;
+        let runtime_dir = std::path::absolute(&flags.runtime_dir)
+            .and_then(|path| std::fs::create_dir_all(&path).map(|()| path))
+            .map_err(|error| Failure::Words(format!("--runtime_dir={}: {error}", flags.runtime_dir)))?;
+        let lock = WorkDirLock::take(&work_dir).map_err(|error| words(&error))?;
+        let boot_id = messor_linux::host::boot_id()?;
+        let expectation = Expectation { strict: flags.strict, boot_id: &boot_id };
+        let recovered = messor_checkpoint::read(&work_dir, expectation).map_err(|error| words(&error))?;
         let pid = net.pid(&process);
         let machine_config = config::machine(flags, pid, &hostname, libprocess_ip, &work_dir)?;
         let (machine, inputs) = Machine::new();
+        let to_machine = machine.clone();
+        let recorder = Recorder::start(
+            &work_dir,
+            recovered.agent.as_ref().map(|agent| agent.id.clone()),
+            recovered.resources.clone(),
+            boot_id,
+            move |ticket, outcome| to_machine.event(Event::Persisted { ticket, outcome }),
+        )?;
+        // Before anything else that the machine learns.
+        machine.event(Event::Recovered(Box::new(recovered)));
         let mailbox = net.open(&process).map_err(|error| words(&error))?;
 
         let launcher_dir = Path::new(&machine_config.launcher_dir).to_path_buf();
         let (containerizer, mut container_events) = Containerizer::new(
             ContainerizerConfig {
                 work_dir: work_dir.clone(),
+                runtime_dir,
                 fetcher: Program::find(&launcher_dir, "mesos-fetcher")?,
                 launcher_dir,
                 frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
@@ -149,7 +170,8 @@ impl Agent {
         let usage = Arc::new(ContainerizerUsage(containerizer.clone()));
         let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
         machine.event(Event::Recovered(Box::default()));
-        machine.event(Event::Detected { leader: Some(Box::new(leader)) });
+        source.follow(flags.zk_session_timeout, clock, machine.clone());
+        let failure = Arc::default();
         let driver = AgentDriver {
             agent: messor_agent_core::Agent::new(machine_config, clock.now()),
             site: Arc::clone(&site),
@@ -159,19 +181,27 @@ impl Agent {
             garbage,
             files,
             work_dir,
-            own: machine.clone(),
+            recorder,
+            _lock: lock,
             timers: Timers::default(),
             effects: Vec::new(),
-            told_of_checkpoints: false,
+            recovered: false,
+            cannot_write: false,
+            failure: Arc::clone(&failure),
             over: false,
         };
         let over = run_machine("agent", clock, driver, mailbox, inputs)?;
-        Ok((Agent { site, machine }, over))
+        Ok((Agent { site, machine, failure }, over))
     }
 
     /// The operator wants the agent to leave: it unregisters, ends its frameworks, then itself.
     pub fn shut_down(&self, reason: &str) {
         self.machine.event(Event::ShutDown { reason: reason.to_string() });
+    }
+
+    /// Filled in when the agent ends by an error, with which.
+    pub fn failure(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.failure)
     }
 
     pub fn site(&self) -> Arc<AgentSite> {

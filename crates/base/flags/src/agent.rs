@@ -50,7 +50,7 @@ flag_set! {
                 => "The master: HOST:PORT, zk://host1:port1,host2:port2/path, zk://user:password@host1:port1/path, or file://PATH of a file with one of these.";
             master_detector: Option<String>, not_yet "modules cannot be loaded"
                 => "Master detector from a module, in the place of --master.";
-            zk_session_timeout: Duration = "10secs", not_yet "leader detection over ZooKeeper is not built"
+            zk_session_timeout: Duration = "10secs"
                 => "Session timeout of ZooKeeper.";
             registration_backoff_factor: Duration = "1secs", check checks::registration_backoff_factor
                 => "Registration waits a random time up to this, twice that before the next attempt, and so on, up to 1mins.";
@@ -94,15 +94,15 @@ flag_set! {
         "Recovery" {
             work_dir: String
                 => "Directory for sandboxes and for what must outlive this agent. A directory that is cleaned by itself, such as /tmp, is no good.";
-            runtime_dir: String = "/var/run/mesos", no_effect "nothing is written that outlives the agent"
+            runtime_dir: String = "/var/run/mesos"
                 => "Directory for what must outlive this agent's process but not the machine's reboot. Where /var/run cannot be written: mesos/runtime in the directory of temporary files.";
-            recover: String = "reconnect", check checks::recover, not_yet "agents do not find again what ran before"
+            recover: String = "reconnect", check checks::recover
                 => "What becomes of executors that ran before: reconnect to them, or cleanup: kill them and exit.";
             recovery_timeout: Duration = "15mins"
                 => "How long executors wait for an agent that is gone before they exit.";
-            strict: bool = "true", not_yet "agents do not find again what ran before"
+            strict: bool = "true"
                 => "Whether any error of recovery ends the agent. If not, what can be recovered is.";
-            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy, not_yet "agents do not find again what ran before: each start is a new agent"
+            reconfiguration_policy: String = "equal", check checks::reconfiguration_policy
                 => "What may change between this run and the one before: equal: nothing; additive: resources, attributes and a domain may be added.";
         }
 
@@ -111,9 +111,9 @@ flag_set! {
                 => "Directory of the programs that the agent starts: fetcher, containerizer, executors.";
             executor_registration_timeout: Duration = "1mins"
                 => "How long an executor has to register.";
-            executor_reregistration_timeout: Duration = "2secs", check checks::executor_reregistration_timeout, no_effect "agents do not find again what ran before; executors take it as their longest pause between attempts to subscribe"
+            executor_reregistration_timeout: Duration = "2secs", check checks::executor_reregistration_timeout
                 => "How long an executor has to come back after the agent's restart, at most 15secs.";
-            executor_reregistration_retry_interval: Option<Duration>, no_effect "agents do not find again what ran before"
+            executor_reregistration_retry_interval: Option<Duration>
                 => "How long to wait before an executor without HTTP is asked once more to reconnect. Without it, it is asked once.";
             executor_shutdown_grace_period: Duration = "5secs"
                 => "How long an executor has to shut down, unless it says otherwise.";
