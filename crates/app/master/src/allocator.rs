@@ -66,6 +66,9 @@ fn run(
                 Effect::Offer { framework_id, offers } => {
                     master.event(messor_master_core::Event::Offer { framework: framework_id, offers });
                 }
+                Effect::Available { ticket, outcome } => {
+                    master.event(messor_master_core::Event::Available { ticket, outcome });
+                }
                 Effect::Inconsistent { reason } => tracing::error!("allocator: {reason}"),
             }
         }

@@ -4,9 +4,11 @@
 
 mod memo;
 mod notation;
+mod random;
 mod time;
 
 pub use memo::Memo;
 pub use notation::{NotationError, format_duration, format_size, parse_duration, parse_size};
+pub use random::{Random, format_uuid};
 pub use std::time::Duration;
 pub use time::Time;

@@ -14,7 +14,7 @@ use messor_types::{
 };
 use messor_updates::OperationStreams;
 
-use crate::agent::{Agent, Ticket};
+use crate::agent::{Agent, State, Ticket};
 use crate::record::Record;
 use crate::turn::Turn;
 
@@ -153,8 +153,10 @@ impl Agent {
         // The master's idea of the resources is that of another run of the agent: it hears the present one when the
         // agent registers, without this operation.
         let outdated = resource_version_uuid.uuid.value != self.resource_version;
+        // Nor does the master count on one that comes while the agent is away: it hears the resources without it.
         let dropped = match provider {
             Some(provider) => Some(format!("the agent has no resource provider {provider}")),
+            None if self.state != State::Running => Some("the agent is not registered".to_string()),
             None => outdated.then(|| "it assumes outdated resources".to_string()),
         };
         let refused = match dropped {

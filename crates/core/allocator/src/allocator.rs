@@ -108,6 +108,11 @@ impl Allocator {
             Event::UpdateAllocation { framework_id, agent_id, offered, conversions } => {
                 self.update_allocation(&framework_id, &agent_id, &offered, &conversions)
             }
+            Event::UpdateAvailable { ticket, agent_id, conversions } => {
+                let outcome = self.update_available(&agent_id, &conversions);
+                effects.push(Effect::Available { ticket, outcome });
+                Ok(())
+            }
             Event::ReviveOffers { framework_id, roles } => {
                 let framework = self.framework_slot(&framework_id)?;
                 let roles = self.meant_roles(framework, roles);
@@ -424,6 +429,20 @@ impl Allocator {
             self.set_total(agent, total);
         }
         self.forget_client_if_idle(client);
+        Ok(())
+    }
+
+    fn update_available(
+        &mut self,
+        agent_id: &AgentId,
+        conversions: &[ResourceConversion],
+    ) -> Result<(), String> {
+        let agent = self.agent_slot(agent_id)?;
+        self.agents[agent].available().convert(conversions).map_err(|error| error.to_string())?;
+        let total = self.agents[agent].total().convert(conversions).map_err(|error| error.to_string())?;
+        self.set_total(agent, total);
+        self.agents[agent].settled.clear();
+        self.mark(agent, false);
         Ok(())
     }
 

@@ -113,6 +113,14 @@ pub enum Event {
         conversions: Vec<ResourceConversion>,
     },
 
+    /// An operator's operation on resources that nobody holds; answered by `Effect::Available`, and a change of the
+    /// agent's total if it can be.
+    UpdateAvailable {
+        ticket: u64,
+        agent_id: AgentId,
+        conversions: Vec<ResourceConversion>,
+    },
+
     /// REVIVE: filters of these roles go, and so does their suppression. No roles means all roles.
     ReviveOffers {
         framework_id: FrameworkId,
@@ -151,6 +159,8 @@ pub enum Effect {
     /// Resources now offered to the framework, by role; one item an agent. They count as the framework's until
     /// they are recovered.
     Offer { framework_id: FrameworkId, offers: BTreeMap<Role, Vec<(AgentId, Resources)>> },
+    /// The answer to `Event::UpdateAvailable`: whether the resources were free.
+    Available { ticket: u64, outcome: Result<(), String> },
     /// An event contradicted what the allocator knows, and was not (or not wholly) carried out: a mistake in the
     /// caller, to be logged.
     Inconsistent { reason: String },

@@ -1,4 +1,4 @@
-//! ACCEPT: offers become tasks, and what is left of them goes back (U097).
+//! ACCEPT: offers become tasks, reservations and volumes, and what is left of them goes back (U097).
 
 use messor_allocator::{Event as Allocation, refuse_duration};
 use messor_proto::mesos::offer::{Operation, operation::Type};
@@ -23,22 +23,33 @@ use crate::turn::Turn;
 pub(crate) struct Budget {
     pub offered: Resources,
     pub remaining: Resources,
+    /// Shared resources, however often they are used meanwhile.
+    pub shared: Resources,
     pub launched: Resources,
-    /// Copies of shared resources that are used beyond those that were offered.
+    /// What volumes became that changed their size: no other operation gets it.
+    pub resized: Resources,
+    /// What operations made of what was offered, and copies of shared resources that are used beyond those that were.
     pub conversions: Vec<ResourceConversion>,
 }
 
 impl Budget {
     fn new(offered: Resources) -> Budget {
-        Budget { remaining: offered.clone(), offered, launched: Resources::new(), conversions: Vec::new() }
+        Budget {
+            remaining: offered.clone(),
+            shared: offered.shared(),
+            offered,
+            launched: Resources::new(),
+            resized: Resources::new(),
+            conversions: Vec::new(),
+        }
     }
 
     /// Shared resources can be used any number of times, the others once.
     pub fn available(&self) -> Resources {
-        if self.offered.iter().any(messor_types::Resource::is_shared) {
-            self.remaining.non_shared() + &self.offered.shared()
+        if self.shared.is_empty() {
+            self.remaining.non_shared()
         } else {
-            self.remaining.clone()
+            self.remaining.non_shared() + &self.shared
         }
     }
 
@@ -79,7 +90,10 @@ impl Master {
         for operation in accept.operations {
             self.carry_out(turn, id, &agent_id, &role, operation, &mut budget);
         }
-        let Budget { offered, remaining, launched, conversions } = budget;
+        let Budget { offered, remaining, launched, resized, conversions, .. } = budget;
+        // What operations made is free at once; what they left of the offers counts as declined.
+        let made = &remaining + &resized - &offered;
+        let declined = remaining - &made;
         if !conversions.is_empty() {
             turn.allocator(Allocation::UpdateAllocation {
                 framework_id: id.clone(),
@@ -88,9 +102,12 @@ impl Master {
                 conversions,
             });
         }
-        if !remaining.is_empty() {
+        if !made.is_empty() {
+            recover(turn, id, &agent_id, made, None);
+        }
+        if !declined.is_empty() {
             let refuse = refuse_duration(&accept.filters.unwrap_or_default());
-            recover(turn, id, &agent_id, remaining, Some(refuse));
+            recover(turn, id, &agent_id, declined, Some(refuse));
         }
         if !launched.is_empty() {
             turn.allocator(Allocation::TransitionOfferedToAllocated { agent_id, resources: launched });
@@ -161,10 +178,7 @@ impl Master {
             Type::Unknown => {
                 return turn.warning(format!("ignoring an operation of framework {id} of unknown type"));
             }
-            _ => {
-                let kind = kind.as_str_name();
-                return self.drop_operation(turn, id, &operation, &format!("not supported yet: {kind}"));
-            }
+            _ => return self.accept_operation(turn, id, agent, role, operation, budget),
         };
         let problem = if operation.id.is_some() {
             Some(format!("'id' cannot be set on {}", kind.as_str_name()))

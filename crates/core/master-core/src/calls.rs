@@ -111,11 +111,7 @@ impl Master {
             Type::Shutdown => self.shutdown(turn, id, call.shutdown.unwrap_or_default()),
             Type::Acknowledge => self.acknowledge(turn, id, call.acknowledge.unwrap_or_default()),
             Type::AcknowledgeOperationStatus => {
-                self.counters.messages_operation_status_update_acknowledgement.increment();
-                self.counters.invalid_operation_status_update_acknowledgements.increment();
-                turn.warning(format!(
-                    "dropping an acknowledgement of framework {id}: the operation is not known"
-                ));
+                self.acknowledge_operation(turn, id, call.acknowledge_operation_status.unwrap_or_default());
             }
             Type::Reconcile => self.reconcile(turn, id, &call.reconcile.unwrap_or_default().tasks),
             Type::ReconcileOperations => {

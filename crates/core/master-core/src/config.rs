@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use messor_proto::mesos::MasterInfo;
+use messor_proto::mesos::{MasterInfo, WeightInfo};
 
 /// The master's settings; names are those of the flags.
 #[derive(Clone, Debug)]
@@ -17,6 +17,13 @@ pub struct Config {
     /// Which part of the registry's agents, of 1.0, may be given up after a failover. When more did not come back, the
     /// master ends instead.
     pub recovery_agent_removal_limit: f64,
+    /// How often to look for agents that the registry need no longer remember.
+    pub registry_gc_interval: Duration,
+    /// How long agents are remembered that are unreachable or gone, and how many of each.
+    pub registry_max_agent_age: Duration,
+    pub registry_max_agent_count: usize,
+    /// Of --weights.
+    pub weights: Vec<WeightInfo>,
     pub offer_timeout: Option<Duration>,
     pub max_completed_frameworks: usize,
     pub max_completed_tasks_per_framework: usize,
@@ -52,6 +59,10 @@ impl Config {
             agent_reregister_timeout: Duration::from_secs(600),
             agent_removal_rate_limit: None,
             recovery_agent_removal_limit: 1.0,
+            registry_gc_interval: Duration::from_secs(900),
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
+            registry_max_agent_count: 102_400,
+            weights: Vec::new(),
             offer_timeout: None,
             max_completed_frameworks: 50,
             max_completed_tasks_per_framework: 1000,

@@ -103,7 +103,9 @@ pub enum Outcome {
     NotFound(String),
     /// It is at odds with the state of things (409).
     Conflict(String),
-    /// This master does not lead or is not ready (503).
+    /// Another master leads, at this `host:port`, or none (307 or 503).
+    NotLeading { leader: Option<String> },
+    /// This master is not ready, or something else has to end first (503).
     Unavailable(String),
     /// Known and not built yet (501).
     NotSupported(String),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use messor_proto::mesos::{MasterInfo, scheduler};
+use messor_proto::mesos::{MasterInfo, WeightInfo, offer::Operation, scheduler};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
 /// An HTTP request that waits for one answer.
@@ -80,6 +80,11 @@ pub enum Event {
         framework: FrameworkId,
         offers: BTreeMap<Role, Vec<(AgentId, Resources)>>,
     },
+    /// The allocator's `Effect::Available`: whether what an operator's operation needs was free.
+    Available {
+        ticket: u64,
+        outcome: Result<(), String>,
+    },
     Timer(Timer),
 }
 
@@ -89,9 +94,18 @@ pub enum OperatorCall {
     Teardown {
         framework: FrameworkId,
     },
+    /// RESERVE_RESOURCES, UNRESERVE_RESOURCES, CREATE_VOLUMES, DESTROY_VOLUMES, GROW_VOLUME, SHRINK_VOLUME, and their
+    /// v0 endpoints: accepted, or in conflict with what is not free.
+    Operation {
+        agent: AgentId,
+        operation: Box<Operation>,
+    },
     /// The agent will never come back, nor will what runs there.
     MarkAgentGone {
         agent: AgentId,
+    },
+    UpdateWeights {
+        weights: Vec<WeightInfo>,
     },
 }
 
@@ -108,6 +122,8 @@ pub enum Timer {
     AgentReregister(AgentId),
     /// Agents of the registry that did not come back to this master are given up.
     RecoveredAgents,
+    /// Time to look for agents that the registry need no longer remember.
+    RegistryGc,
     /// The rate limit allows to mark an agent unreachable.
     AgentRemoval(AgentId),
     /// offer_timeout of an offer.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use messor_proto::mesos::internal::ShutdownMessage;
-use messor_proto::mesos::{TaskState, task_status::Reason};
+use messor_proto::mesos::{OperationState, TaskState, task_status::Reason};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId, TaskId};
@@ -77,6 +77,7 @@ impl Master {
                 let ending = self.gone_for(&framework);
                 self.end_tasks_of(turn, id, &framework, ending);
             }
+            self.forget_operations_of(turn, id, Some((OperationState::OperationGoneByOperator, GONE)));
             self.forget_agent(turn, id);
         } else if recovered {
             // What ran there is not known to this master; frameworks learn it when they ask.

@@ -75,16 +75,21 @@ impl Master {
 
     /// What reaches a master that does not take part.
     pub(crate) fn refuse(&mut self, turn: &mut Turn<'_>, event: Event) {
-        let text = match self.leadership {
-            Leadership::Recovering => "this master has not recovered yet: try again soon",
-            _ => "this master does not lead",
+        let outcome = || match self.leadership {
+            Leadership::Standby => Outcome::NotLeading {
+                leader: self.leader.as_ref().map(|leader| format!("{}:{}", leader.hostname(), leader.port)),
+            },
+            Leadership::Recovering | Leadership::Leading => {
+                Outcome::Unavailable("this master has not recovered yet: try again soon".to_string())
+            }
+            Leadership::Over => Outcome::Unavailable("this master is ending".to_string()),
         };
         match event {
             Event::Message { .. } => self.counters.dropped_messages.increment(),
             Event::Subscribe { reply, .. }
             | Event::SchedulerCall { reply, .. }
             | Event::OperatorSubscribe { reply, .. }
-            | Event::Operator { reply, .. } => turn.reply(reply, Outcome::Unavailable(text.to_string())),
+            | Event::Operator { reply, .. } => turn.reply(reply, outcome()),
             _ => {}
         }
     }

@@ -15,8 +15,9 @@ use crate::event::{Event, StreamId, Timer};
 use crate::leading::Leadership;
 use crate::metrics::Counters;
 use crate::notice::{HEARTBEAT_INTERVAL, Notice};
+use crate::operations::Asked;
 use crate::registering::Pending;
-use crate::state::{Agents, Framework, Frameworks, Offers};
+use crate::state::{Agents, Framework, Frameworks, Offers, Operations};
 use crate::turn::Turn;
 
 /// The master. Feed it events with the time of each, and do what it says.
@@ -34,6 +35,8 @@ pub struct Master {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    /// Weights that were set, by role.
+    pub(crate) weights: BTreeMap<String, f64>,
     /// Operators' event streams, the oldest first.
     pub(crate) operators: IndexSet<StreamId>,
     /// What waits for the registry.
@@ -44,6 +47,9 @@ pub struct Master {
     pub(crate) next_offer: u64,
     /// When the rate limit lets the next agent be marked unreachable.
     pub(crate) next_removal: Time,
+    pub(crate) operations: Operations,
+    /// Operators' operations that the allocator was asked about.
+    pub(crate) asked: BTreeMap<u64, Asked>,
     pub(crate) counters: Counters,
     /// How many tasks of registered agents are in each state.
     pub(crate) task_states: BTreeMap<TaskState, u64>,
@@ -52,6 +58,7 @@ pub struct Master {
 impl Master {
     pub fn new(config: Config, now: Time) -> Master {
         Master {
+            operations: Operations::new(&config.info.id),
             info: Arc::new(config.info.clone()),
             config,
             start_time: now,
@@ -62,6 +69,7 @@ impl Master {
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            weights: BTreeMap::new(),
             operators: IndexSet::new(),
             pending: BTreeMap::new(),
             next_ticket: 0,
@@ -69,6 +77,7 @@ impl Master {
             next_agent: 0,
             next_offer: 0,
             next_removal: Time::ZERO,
+            asked: BTreeMap::new(),
             counters: Counters::default(),
             task_states: BTreeMap::new(),
         }
@@ -92,9 +101,10 @@ impl Master {
             }
             Event::StreamClosed { stream } => self.stream_closed(turn, stream),
             Event::OperatorSubscribe { stream, reply, .. } => self.operator_subscribed(turn, stream, reply),
-            Event::Operator { reply, call, .. } => self.operator_call(turn, reply, call),
+            Event::Operator { reply, principal, call } => self.operator_call(turn, reply, principal, call),
             Event::Stored { ticket, outcome } => self.stored(turn, ticket, outcome),
             Event::Offer { framework, offers } => self.offer(turn, &framework, offers),
+            Event::Available { ticket, outcome } => self.available(turn, ticket, outcome),
             Event::Timer(timer) => self.timer(turn, timer),
         }
     }
@@ -111,6 +121,7 @@ impl Master {
                 turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
             }
             Timer::Ping(agent) => self.ping_time(turn, &agent),
+            Timer::RegistryGc => self.registry_gc_time(turn),
             Timer::RecoveredAgents => self.recovery_time_over(turn),
             Timer::AgentReregister(agent) => self.agent_did_not_reregister(turn, &agent),
             Timer::AgentRemoval(agent) => self.removal_permitted(turn, &agent),

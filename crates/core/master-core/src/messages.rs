@@ -4,7 +4,7 @@
 use messor_proto::Wire;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler;
-use messor_types::{FrameworkId, Pid};
+use messor_types::Pid;
 
 use crate::master::Master;
 use crate::turn::Turn;
@@ -36,7 +36,7 @@ impl Master {
             wire::ReregisterAgentMessage => |message| self.reregister_agent(turn, &from, message),
             wire::UpdateAgentMessage => |message| self.update_agent(turn, message),
             wire::UnregisterAgentMessage => |message| self.unregister_agent(turn, &from, &message),
-            wire::UpdateOperationStatusMessage => |message| self.operation_status(turn, &from, &message),
+            wire::UpdateOperationStatusMessage => |message| self.operation_status(turn, &from, message),
             wire::LaunchTasksMessage => |message| self.driver_launch(turn, &from, message),
             wire::KillTaskMessage => |message| self.driver_kill(turn, &from, message),
             wire::ReviveOffersMessage => |message| self.driver_revive(turn, &from, message),
@@ -59,20 +59,6 @@ impl Master {
         self.counters.messages_authenticate.increment();
         let error = Some("authentication is not supported yet: start without credentials".to_string());
         turn.send(from, &wire::AuthenticationErrorMessage { error });
-    }
-
-    /// Operations are not built yet: no agent can have one of this master.
-    fn operation_status(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: &Pid,
-        message: &wire::UpdateOperationStatusMessage,
-    ) {
-        self.counters.messages_operation_status_update.increment();
-        self.counters.invalid_operation_status_updates.increment();
-        let of = message.framework_id.as_ref().map(FrameworkId::from);
-        let of = of.map_or_else(|| "no framework".to_string(), |id| format!("framework {id}"));
-        turn.warning(format!("dropping the status of an operation of {of} from {from}: not supported yet"));
     }
 }
 

@@ -1,8 +1,8 @@
 //! RECONCILE: what the master knows of tasks, told as updates that need no acknowledgement (U108).
 
 use messor_proto::mesos::internal::StatusUpdate;
-use messor_proto::mesos::scheduler::call::{reconcile, reconcile_operations};
-use messor_proto::mesos::{OperationState, OperationStatus, Task, TaskState, task_status::Reason};
+use messor_proto::mesos::scheduler::call::reconcile;
+use messor_proto::mesos::{Task, TaskState, task_status::Reason};
 use messor_types::{AgentId, FrameworkId, TaskId};
 
 use crate::master::Master;
@@ -78,46 +78,6 @@ impl Master {
         );
         update.status.unreachable_time = unreachable_time;
         Some(update)
-    }
-
-    /// No operation is known while operations are not built: the answers say where the agent stands.
-    pub(crate) fn reconcile_operations(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &FrameworkId,
-        asked: Vec<reconcile_operations::Operation>,
-    ) {
-        self.counters.messages_reconcile_operations.increment();
-        for operation in asked {
-            let agent = operation.agent_id.as_ref().map(AgentId::from);
-            let (state, text) = match &agent {
-                Some(agent) if self.agents.recovered.contains_key(agent) => {
-                    (OperationState::OperationRecovering, "agent has not reregistered yet")
-                }
-                Some(agent) if self.agents.get(agent).is_some() => {
-                    (OperationState::OperationUnknown, "operation is unknown")
-                }
-                Some(agent) if self.agents.unreachable.contains_key(agent) => {
-                    (OperationState::OperationUnreachable, "agent is unreachable")
-                }
-                Some(agent) if self.agents.gone.contains_key(agent) => {
-                    (OperationState::OperationGoneByOperator, "agent was marked gone")
-                }
-                Some(_) => (OperationState::OperationUnknown, "operation and agent are unknown"),
-                None => {
-                    (OperationState::OperationUnknown, "operation is unknown and 'agent_id' was not given")
-                }
-            };
-            let status = OperationStatus {
-                operation_id: Some(operation.operation_id),
-                state: state as i32,
-                message: Some(format!("reconciliation: {text}")),
-                agent_id: operation.agent_id,
-                resource_provider_id: operation.resource_provider_id,
-                ..Default::default()
-            };
-            self.tell(turn, id, Notice::OperationStatus(status));
-        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Master {
         }
         self.agents.gone = registry.gone().map(|(id, agent)| (id.clone(), time(&agent.timestamp))).collect();
         turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
+        turn.set_timer(Timer::RegistryGc, self.config.registry_gc_interval);
         let expected = self.agents.recovered.len();
         self.agents.expected = expected;
         if expected > 0 {
@@ -48,6 +49,7 @@ impl Master {
         if registry.quotas().len() + registry.quota_configs().len() > 0 {
             turn.allocator(messor_allocator::Event::Recover { expected_agents: expected });
         }
+        self.recover_weights(turn, registry);
         turn.info(format!(
             "leading: {expected} agents of the registry have {} to reregister",
             messor_stdx::format_duration(self.config.agent_reregister_timeout)

@@ -4,7 +4,7 @@ use messor_proto::mesos::internal::{
     AgentRegisteredMessage, MasterAgentConnection, RegisterAgentMessage, ReregisterAgentMessage,
     ShutdownMessage,
 };
-use messor_proto::mesos::{self, AgentInfo};
+use messor_proto::mesos::{self, AgentInfo, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{AgentCapabilities, AgentId, Pid, Resources, resource_to_post_refinement};
@@ -41,6 +41,14 @@ pub(crate) enum Pending {
     Remove {
         id: AgentId,
         reason: String,
+    },
+    Prune {
+        unreachable: Vec<AgentId>,
+        gone: Vec<AgentId>,
+    },
+    /// Nobody waits for those of --weights.
+    Weights {
+        update: Option<(ReplyId, Vec<WeightInfo>)>,
     },
     Gone {
         id: AgentId,
@@ -131,6 +139,11 @@ impl Master {
                 self.agent_marked_unreachable(turn, &id, time, &reason)
             }
             Pending::Remove { id, reason } => self.agent_removed(turn, &id, &reason),
+            Pending::Prune { unreachable, gone } => self.agents_pruned(turn, &unreachable, &gone),
+            Pending::Weights { update: Some((reply, weights)) } => {
+                self.weights_stored(turn, reply, &weights, accepted);
+            }
+            Pending::Weights { update: None } => {}
             Pending::Gone { id, time, reply } => self.agent_marked_gone(turn, &id, time, reply, accepted),
         }
     }

@@ -1,6 +1,6 @@
 //! Agents that go: unreachable, or for good. What ran there ends for the frameworks.
 
-use messor_proto::mesos::{TaskState, task_status::Reason};
+use messor_proto::mesos::{OperationState, TaskState, task_status::Reason};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId, Pid, TaskId};
@@ -68,6 +68,7 @@ impl Master {
             self.end_tasks_of(turn, id, &framework, ending);
         }
         self.agents.forget_draining(id);
+        self.forget_operations_of(turn, id, None);
         self.forget_agent(turn, id);
         self.publish_agent_removed(turn, id);
     }
@@ -100,6 +101,8 @@ impl Master {
             self.end_tasks_of(turn, id, &framework, ending);
             self.agents.lost_frameworks.entry(id.clone()).or_default().insert(framework);
         }
+        let told = (OperationState::OperationUnreachable, "the agent was marked unreachable");
+        self.forget_operations_of(turn, id, Some(told));
         self.forget_agent(turn, id);
     }
 

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, TaskStatus, task_status};
-use messor_types::{
-    AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, ResourceFormat, Resources, TaskId,
-};
+use messor_types::{AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId};
 
 use crate::adopting::{adopt_executors, adopt_tasks};
 use crate::checkpointed::apply_checkpointed;
@@ -106,13 +104,7 @@ impl Master {
         self.send_frameworks(turn, pid, &message.frameworks);
         let Some(agent) = self.agents.get(&id) else { return };
         if !agent.capabilities.resource_provider {
-            let format = if agent.capabilities.reservation_refinement {
-                ResourceFormat::PostRefinement
-            } else {
-                ResourceFormat::PreRefinement
-            };
-            let resources = agent.checkpointed.to_proto(format);
-            turn.send(pid, &wire::CheckpointResourcesMessage { resources });
+            crate::operations::send_checkpointed(turn, agent);
         }
     }
 

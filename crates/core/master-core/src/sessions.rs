@@ -88,7 +88,13 @@ impl Master {
         self.remove_framework(turn, id);
     }
 
-    pub(crate) fn operator_call(&mut self, turn: &mut Turn<'_>, reply: ReplyId, call: OperatorCall) {
+    pub(crate) fn operator_call(
+        &mut self,
+        turn: &mut Turn<'_>,
+        reply: ReplyId,
+        principal: Option<String>,
+        call: OperatorCall,
+    ) {
         match call {
             OperatorCall::Teardown { framework } => {
                 let outcome = if self.frameworks.get(&framework).is_some() {
@@ -98,6 +104,10 @@ impl Master {
                     Outcome::Invalid(format!("no framework has the id '{framework}'"))
                 };
                 turn.reply(reply, outcome);
+            }
+            OperatorCall::UpdateWeights { weights } => self.update_weights(turn, reply, weights),
+            OperatorCall::Operation { agent, operation } => {
+                self.operator_operation(turn, reply, principal.as_deref(), &agent, *operation);
             }
             OperatorCall::MarkAgentGone { agent } => self.mark_agent_gone(turn, reply, agent),
         }

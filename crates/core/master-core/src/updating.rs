@@ -22,12 +22,6 @@ impl Master {
             Ok(read) => read,
             Err(error) => return turn.warning(format!("ignoring an update of agent {id}: {error}")),
         };
-        let operations = message.operations.as_ref().map_or(0, |list| list.operations.len());
-        if operations > 0 {
-            turn.warning(format!(
-                "agent {id} has {operations} operations, which are not supported yet: passing over them"
-            ));
-        }
         let (speaks_of_oversubscribed, speaks_of_providers) = (oversubscribed.is_some(), providers.is_some());
         let own = |revocable: bool| {
             agent
@@ -48,8 +42,9 @@ impl Master {
             agent.providers = providers;
             agent.changed();
         }
+        let told = message.operations.map(|list| list.operations).unwrap_or_default();
         if total == agent.total {
-            return;
+            return self.compare_operations(turn, &id, told);
         }
         agent.total = total;
         agent.changed();
@@ -64,10 +59,11 @@ impl Master {
             .iter()
             .filter(|offer| self.offers.get(*offer).is_some_and(|record| changed(&record.resources)));
         let offers: Vec<OfferId> = offered.cloned().collect();
-        turn.allocator(Allocation::UpdateAgent { agent_id: id, details, total: Some(total) });
+        turn.allocator(Allocation::UpdateAgent { agent_id: id.clone(), details, total: Some(total) });
         for offer in &offers {
             self.rescind(turn, offer);
         }
+        self.compare_operations(turn, &id, told);
     }
 }
 

@@ -28,8 +28,12 @@ pub struct View {
     /// Frameworks that are subscribed, disconnected or recovered, in order of registration.
     pub frameworks: Vec<FrameworkView>,
     pub completed_frameworks: Vec<FrameworkView>,
-    /// Weights that differ from 1, by role.
+    /// Weights that were set, by role.
     pub weights: Vec<(String, f64)>,
+    /// Operations on agents whose end was not acknowledged yet, in the order in which they came.
+    pub operations: Vec<Arc<mesos::Operation>>,
+    /// The registry as it is on disk; None before it is recovered. Filled in by who has the registrar.
+    pub registry: Option<Arc<messor_registry::State>>,
     /// Metrics of the master machine, by their name in metrics.tsv.
     pub metrics: Vec<(String, f64)>,
 }

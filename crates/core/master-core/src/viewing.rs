@@ -52,7 +52,9 @@ impl Master {
                 .values()
                 .map(|framework| self.view_of(framework))
                 .collect(),
-            weights: Vec::new(),
+            operations: self.operations.iter().map(|entry| Arc::clone(&entry.operation)).collect(),
+            weights: self.weights.iter().map(|(role, weight)| (role.clone(), *weight)).collect(),
+            registry: None,
             metrics,
         }
     }

@@ -4,7 +4,9 @@
 mod agent;
 mod framework;
 mod offer;
+mod operation;
 
 pub(crate) use agent::{Agent, Agents, ExecutorEntry, Provider};
 pub(crate) use framework::{Framework, Frameworks};
 pub(crate) use offer::{OfferRecord, Offers};
+pub(crate) use operation::Operations;

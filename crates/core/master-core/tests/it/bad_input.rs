@@ -86,7 +86,8 @@ fn messages_about_what_is_not_there() {
     assert_eq!(world.view().frameworks[0].tasks[0].state(), TaskState::TaskRunning);
     // That of a task the master does not know reached the framework, which has to acknowledge it.
     assert_eq!(world.updates(scheduler.stream).len(), 1);
-    let operation = wire::UpdateOperationStatusMessage::default();
+    let operation_uuid = Some(messor_proto::mesos::Uuid { value: vec![1; 16] });
+    let operation = wire::UpdateOperationStatusMessage { operation_uuid, ..Default::default() };
     world.message(&agent_pid(1), &operation);
     assert_eq!(world.metric("master/invalid_operation_status_updates"), 1.0);
     world.message(&from, &wire::AuthenticateMessage { pid: from.to_string() });

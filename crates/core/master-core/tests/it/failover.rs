@@ -261,12 +261,13 @@ fn an_older_agent_comes_back() {
     message.tasks = vec![task];
     world.message(&agent_pid(1), message);
     let view = world.view();
-    let roles: Vec<_> = view.frameworks[0].used.allocations().into_iter().map(|(role, _)| role).collect();
+    let roles: Vec<_> = view.frameworks[0].used.allocations().into_keys().collect();
     assert_eq!(roles, [messor_types::Role::new("r")]);
     // Of a framework with several roles it could not be known which one is meant.
     let message = &mut messages[1];
-    let (_, task, _) = reported("g", &ids[1], None);
+    let (executor, task, _) = reported("g", &ids[1], None);
     message.agent_capabilities.clear();
+    message.executor_infos = vec![executor];
     message.frameworks = vec![with_id(modern(), &FrameworkId::new("g"))];
     message.tasks = vec![task];
     world.message(&agent_pid(2), message);

@@ -382,7 +382,7 @@ fn a_task_group_fails_as_a_whole() {
 }
 
 #[test]
-fn operations_that_are_not_built_yet_say_so() {
+fn operations_that_cannot_be_say_so() {
     let (mut world, _, scheduler, offer) = offered();
     let reserve = Operation {
         r#type: Some(operation::Type::Reserve as i32),
@@ -397,7 +397,7 @@ fn operations_that_are_not_built_yet_say_so() {
         (status.state(), status.operation_id.as_ref().unwrap().value.as_str()),
         (OperationState::OperationError, "op")
     );
-    assert!(status.message.as_ref().unwrap().contains("not supported yet: RESERVE"));
+    assert!(status.message.as_ref().unwrap().contains("is not dynamically reserved"));
     assert!(world.view().agents[0].offered.is_empty());
     // With an offer that is gone it is the offer that is wrong.
     accept_operation(&mut world, &scheduler, &offer, reserve);

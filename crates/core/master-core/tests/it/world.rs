@@ -210,6 +210,9 @@ impl World {
                 Allocation::Offer { framework_id, offers } => {
                     events.push_back(Event::Offer { framework: framework_id, offers });
                 }
+                Allocation::Available { ticket, outcome } => {
+                    events.push_back(Event::Available { ticket, outcome });
+                }
                 Allocation::Inconsistent { reason } => panic!("master and allocator disagree: {reason}"),
             }
         }
@@ -229,7 +232,8 @@ impl World {
         self.allocator.audit().expect("the allocator's books");
         let view = self.view();
         for agent in &view.agents {
-            let taken = (agent.used.clone() + &agent.offered).unallocated();
+            // What is shared can be used any number of times.
+            let taken = (agent.used.clone() + &agent.offered).unallocated().non_shared();
             assert!(
                 agent.total.contains(&taken),
                 "agent {} of {} has given away {taken}",
