@@ -30,8 +30,8 @@ pub enum Event {
 /// What the writer (the registrar) and readers ask for. All of them wait until the replica may vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Become the one writer. Is tried again, with pauses, until it succeeds or `Demote` comes; afterwards all that was
-    /// chosen so far can be read here. Answered by `Answer::Elected`.
+    /// Become the one writer, or make sure to be it still. Is tried again, with pauses, until it succeeds or `Demote`
+    /// comes; afterwards all that was chosen so far can be read here. Answered by `Answer::Elected`.
     Elect,
     /// Answered by `Answer::Written` once a quorum has it on disk. Writes are done one after another.
     Append(Vec<u8>),

@@ -304,8 +304,10 @@ impl Replica {
         if self.status != Status::Voting {
             self.answer_write(origin, write_response::Type::Ignored, proposal, position, disk);
         } else if position < self.begin {
-            // It was chosen and forgotten: there is nothing to say that its proposer could use.
-            turn.warning(format!("Not answering a write at position {position}, which was truncated"));
+            // It was chosen and forgotten. Its proposer learns so when it asks for a promise again. (Apache Mesos gives
+            // no answer here, nor where something else is learned, and its proposer waits for ever.)
+            let promised = self.promised.max(proposal);
+            self.answer_write(origin, write_response::Type::Reject, promised, position, disk);
         } else if self.is_written(position) {
             let ticket = disk.read(position, position, turn);
             self.reading = Some((ticket, origin, Request::Write(Box::new(request))));
@@ -335,8 +337,9 @@ impl Replica {
             // It is there: the request came again, or after the message that it was learned.
             self.answer_write(origin, write_response::Type::Accept, proposal, position, disk);
         } else if found.learned() {
-            // Another value can only be that of a truncated position, which some know as a no-op. It stays.
-            turn.warning(format!("Not answering a write at position {position}, which is learned otherwise"));
+            // What is learned stays: another was chosen, or the position was truncated, which some know as a no-op.
+            let promised = self.promised.max(proposal);
+            self.answer_write(origin, write_response::Type::Reject, promised, position, disk);
         } else {
             self.accept(origin, request, found.promised, disk, turn);
         }

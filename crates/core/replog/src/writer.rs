@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     /// Where the next write goes.
     index: u64,
     /// Who waits for the election that is under way.
-    electing: Vec<u64>,
+    electing: Option<u64>,
     waiting: VecDeque<(u64, Task)>,
     waiting_bytes: usize,
 }
@@ -75,7 +75,7 @@ impl Writer {
             step: Step::Idle,
             proposal: 0,
             index: 0,
-            electing: Vec::new(),
+            electing: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -90,20 +90,13 @@ impl Writer {
 
     /// Takes a command: at once, in its turn, or not at all.
     pub fn command(&mut self, ticket: u64, task: Task, core: &mut Core, turn: &mut Turn<'_>) {
-        if !self.is_elected() {
-            if task != Task::Elect {
-                turn.done(ticket, Err(Failure::NotLeading));
-            } else if self.electing.len() >= MAX_WAITING {
-                turn.done(ticket, Err(Failure::Busy(MAX_WAITING)));
-            } else {
-                self.electing.push(ticket);
-                if let Step::Idle = self.step {
-                    self.elect(core, turn);
-                }
-            }
+        let leads_nothing = !self.is_elected() && task != Task::Elect;
+        if leads_nothing {
+            turn.done(ticket, Err(Failure::NotLeading));
         } else if self.waiting.len() >= MAX_WAITING || self.waiting_bytes + task.cost() > MAX_WAITING_BYTES {
             turn.done(ticket, Err(Failure::Busy(self.waiting.len())));
         } else {
+            // An election that is wanted while one is under way is one of its own: that one may know less.
             self.waiting_bytes += task.cost();
             self.waiting.push_back((ticket, task));
             self.next(core, turn);
@@ -116,16 +109,16 @@ impl Writer {
         core.ask_promise(USER, self.proposal, None, turn);
     }
 
-    /// Begins the next write, if none is under way.
+    /// Begins what waits, if nothing is under way.
     fn next(&mut self, core: &mut Core, turn: &mut Turn<'_>) {
-        while let Step::Elected = self.step {
+        while let Step::Elected | Step::Idle = self.step {
             let Some((ticket, task)) = self.waiting.pop_front() else { return };
             self.waiting_bytes -= task.cost();
             let (kind, append, truncate) = match task {
                 Task::Elect => {
-                    let answer = Answer::Elected { begin: core.replica.begin(), end: self.index - 1 };
-                    turn.done(ticket, Ok(answer));
-                    continue;
+                    // Another one may have been elected, unseen: only a quorum knows.
+                    self.electing = Some(ticket);
+                    return self.elect(core, turn);
                 }
                 Task::Append(bytes) => {
                     (action::Type::Append, Some(action::Append { bytes, cksum: None }), None)
@@ -204,21 +197,16 @@ impl Writer {
         }
     }
 
-    /// What waits was meant for the writer that this one is no more. A new election may begin with it.
+    /// What waits was meant for the writer that this one is no more, up to where a new election is wanted.
     fn lose(&mut self, core: &mut Core, turn: &mut Turn<'_>) {
         self.step = Step::Idle;
-        self.waiting_bytes = 0;
-        for (ticket, task) in std::mem::take(&mut self.waiting) {
-            match task {
-                Task::Elect => self.electing.push(ticket),
-                Task::Append(_) | Task::Truncate { .. } if self.electing.is_empty() => {
-                    turn.done(ticket, Err(Failure::Lost));
-                }
-                Task::Append(_) | Task::Truncate { .. } => turn.done(ticket, Err(Failure::NotLeading)),
+        while let Some((ticket, task)) = self.waiting.pop_front() {
+            self.waiting_bytes -= task.cost();
+            if task == Task::Elect {
+                self.electing = Some(ticket);
+                return self.elect(core, turn);
             }
-        }
-        if !self.electing.is_empty() {
-            self.elect(core, turn);
+            turn.done(ticket, Err(Failure::Lost));
         }
     }
 
@@ -232,7 +220,7 @@ impl Writer {
         };
         self.waiting_bytes = 0;
         let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(ticket, _)| ticket);
-        under_way.into_iter().chain(std::mem::take(&mut self.electing)).chain(waiting).collect()
+        under_way.into_iter().chain(self.electing.take()).chain(waiting).collect()
     }
 
     pub fn demote(&mut self, ticket: u64, core: &mut Core, turn: &mut Turn<'_>) {
@@ -268,11 +256,17 @@ impl Writer {
                     return false;
                 }
                 self.index = end.saturating_add(1);
+                if !core.replica.is_missing(self.index) {
+                    turn.info("Another writer of the log was elected meanwhile; trying again".to_string());
+                    self.elect(core, turn);
+                    return true;
+                }
                 self.step = Step::Elected;
                 turn.info(format!("This replica is the writer of the log, from position {} on", self.index));
-                for ticket in std::mem::take(&mut self.electing) {
+                if let Some(ticket) = self.electing.take() {
                     turn.done(ticket, Ok(Answer::Elected { begin: core.replica.begin(), end }));
                 }
+                self.next(core, turn);
                 true
             }
             Step::Learn { ticket, position } if !core.replica.is_missing(*position) => {

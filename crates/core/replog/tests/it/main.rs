@@ -1,0 +1,9 @@
+//! The replicated log: whole clusters under random faults, and its rules one by one.
+
+mod client;
+mod cluster;
+mod disk;
+mod invariants;
+mod network;
+mod rng;
+mod world;
