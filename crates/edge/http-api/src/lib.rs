@@ -28,5 +28,5 @@ pub use common::{Common, Logging, MetricsSource};
 pub use files::Files;
 pub use info::{BuildInfo, ProgramInfo};
 pub use machine::{Input, Machine};
-pub use master::MasterSite;
+pub use master::{MasterSite, REGISTRAR};
 pub use request::Request;
