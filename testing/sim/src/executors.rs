@@ -1,27 +1,42 @@
 //! The executors of a simulated agent: command executors that subscribe, run their task for a while, and end once
-//! their last update is acknowledged. They live as long as their agent's machine.
+//! their last update is acknowledged. Those of a framework with checkpoints outlive the agent's process, and come
+//! back to the next one; none outlives the machine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use messor_agent_core::{ContainerEvent, Event, Launch, ReplyId, StreamId};
 use messor_proto::mesos::executor::{Call, call, event};
-use messor_proto::mesos::{ExecutorId, FrameworkId, TaskId, TaskState, TaskStatus, task_status};
+use messor_proto::mesos::{ExecutorId, FrameworkId, TaskInfo, TaskState, TaskStatus, task_status};
 use messor_stdx::Time;
 use messor_types::ContainerId;
 
 use crate::rng::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// Not subscribed.
+    Away,
+    /// A SUBSCRIBE is under way, with this stream and reply.
+    Asking(u64, u64),
+    Open(u64),
+}
 
 #[derive(Debug)]
 struct Executor {
     container: ContainerId,
     framework: FrameworkId,
     id: ExecutorId,
-    stream: Option<u64>,
-    task: Option<TaskId>,
+    checkpoint: bool,
+    link: Link,
+    task: Option<TaskInfo>,
     /// Updates that the agent has not acknowledged.
     unacknowledged: Vec<call::Update>,
+    /// No update of the task was acknowledged yet.
+    task_unacknowledged: bool,
     finished: bool,
+    /// How often it tried to subscribe without success since it lost the agent.
+    tries: u32,
 }
 
 /// What an executor does next, and when.
@@ -34,38 +49,73 @@ pub enum Step {
     Exit(ContainerId),
 }
 
-#[derive(Default)]
 pub struct Executors {
     running: BTreeMap<ContainerId, Executor>,
+    /// Forked by the agent a moment later.
+    starting: BTreeMap<ContainerId, Executor>,
     next: u64,
-    uuid: u64,
-    /// Tasks that some executor began, with how often.
+    of: u64,
+    /// Tasks that some executor began.
     pub begun: Vec<String>,
+    /// The updates that executors made, by task, in order, by uuid.
+    pub made: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
+const RESUBSCRIBE: Duration = Duration::from_secs(1);
+/// recovery_timeout (15 minutes) of tries.
+const MOST_TRIES: u32 = 900;
+
 impl Executors {
+    pub fn new(number: usize) -> Executors {
+        Executors {
+            running: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            next: 0,
+            of: number as u64,
+            begun: Vec::new(),
+            made: BTreeMap::new(),
+        }
+    }
+
+    pub fn containers(&self) -> Vec<ContainerId> {
+        self.running.keys().cloned().collect()
+    }
+
     pub fn launch(&mut self, launch: &Launch, rng: &mut Rng) -> Vec<(Duration, Step)> {
         let container = launch.container.clone();
         let executor = Executor {
             container: container.clone(),
             framework: (&launch.framework).into(),
             id: (&launch.executor_id).into(),
-            stream: None,
+            checkpoint: launch.checkpoint,
+            link: Link::Away,
             task: None,
             unacknowledged: Vec::new(),
+            task_unacknowledged: true,
             finished: false,
+            tries: 0,
         };
-        self.running.insert(container.clone(), executor);
+        self.starting.insert(container.clone(), executor);
         let start = rng.between(Duration::from_millis(5), Duration::from_millis(300));
-        let subscribe = start + rng.between(Duration::from_millis(1), Duration::from_millis(100));
-        vec![(start, Step::Launched(container.clone())), (subscribe, Step::Subscribe(container))]
+        vec![(start, Step::Launched(container))]
+    }
+
+    pub fn never_started(&mut self, container: &ContainerId) {
+        self.starting.remove(container);
     }
 
     pub fn destroy(&mut self, container: &ContainerId) -> Vec<(Duration, Step)> {
-        match self.running.contains_key(container) {
-            true => vec![(Duration::from_millis(10), Step::Exit(container.clone()))],
-            false => Vec::new(),
-        }
+        let known = self.running.contains_key(container) || self.starting.contains_key(container);
+        if known { vec![(Duration::from_millis(10), Step::Exit(container.clone()))] } else { Vec::new() }
+    }
+
+    /// A new agent looks for the containers of the one before; those that it does not know are destroyed.
+    pub fn recover(&mut self, wanted: &[ContainerId]) -> (BTreeMap<ContainerId, u32>, usize) {
+        let before = self.running.len();
+        self.running.retain(|container, _| wanted.contains(container));
+        self.starting.clear();
+        let running = self.running.keys().map(|container| (container.clone(), 1)).collect();
+        (running, before - self.running.len())
     }
 
     fn fresh(&mut self) -> u64 {
@@ -73,78 +123,142 @@ impl Executors {
         self.next
     }
 
-    fn update(executor: &mut Executor, uuid: u64, now: Time, state: TaskState) -> Call {
+    fn update(&mut self, container: &ContainerId, now: Time, state: TaskState) -> Option<Call> {
+        let uuid = u128::from(self.fresh()) | u128::from(self.of + 1) << 96;
+        let uuid = uuid.to_be_bytes().to_vec();
+        let executor = self.running.get_mut(container)?;
+        let task = executor.task.as_ref()?.task_id.clone();
+        self.made.entry(task.value.clone()).or_default().push(uuid.clone());
         let status = TaskStatus {
-            task_id: executor.task.clone().unwrap_or_default(),
+            task_id: task,
             state: state.into(),
             source: Some(task_status::Source::Executor.into()),
-            uuid: Some(u128::from(uuid).to_be_bytes().to_vec()),
+            uuid: Some(uuid),
             timestamp: Some(now.as_secs_f64()),
             executor_id: Some(executor.id.clone()),
             ..TaskStatus::default()
         };
         let update = call::Update { status };
         executor.unacknowledged.push(update.clone());
-        Call {
+        Some(Call {
             executor_id: executor.id.clone(),
             framework_id: executor.framework.clone(),
             r#type: Some(call::Type::Update.into()),
             update: Some(update),
             ..Call::default()
-        }
+        })
     }
 
-    /// Takes a step. Gives the event for the agent, and further steps.
-    pub fn step(&mut self, now: Time, step: Step, rng: &mut Rng) -> (Vec<Event>, Vec<(Duration, Step)>) {
-        let (stream, reply, uuid) = (self.fresh(), ReplyId(self.fresh()), self.fresh() + (self.uuid << 32));
-        let container = match &step {
-            Step::Launched(c) | Step::Subscribe(c) | Step::Running(c) | Step::Finished(c) | Step::Exit(c) => {
-                c.clone()
-            }
-        };
-        let Some(executor) = self.running.get_mut(&container) else { return (Vec::new(), Vec::new()) };
-        let call = |call: Call| Event::ExecutorCall { reply, call: Box::new(call) };
+    /// Takes a step. Gives events for the agent (lost when none is `up`), and further steps.
+    pub fn step(
+        &mut self,
+        now: Time,
+        step: Step,
+        up: bool,
+        rng: &mut Rng,
+    ) -> (Vec<Event>, Vec<(Duration, Step)>) {
+        let (stream, reply) = (self.fresh(), self.fresh());
         match step {
             Step::Launched(container) => {
-                (vec![Event::Container(ContainerEvent::Launched { container, pid: 1 })], Vec::new())
+                let Some(executor) = self.starting.remove(&container) else { return Default::default() };
+                self.running.insert(container.clone(), executor);
+                let subscribe = rng.between(Duration::from_millis(1), Duration::from_millis(100));
+                let launched = ContainerEvent::Launched { container: container.clone(), pid: 1 };
+                (vec![Event::Container(launched)], vec![(subscribe, Step::Subscribe(container))])
             }
-            Step::Subscribe(_) => {
-                executor.stream = Some(stream);
+            Step::Subscribe(container) => {
+                let Some(executor) = self.running.get_mut(&container) else { return Default::default() };
+                if executor.link != Link::Away {
+                    return Default::default();
+                }
+                executor.tries += 1;
+                if executor.tries > MOST_TRIES {
+                    return (Vec::new(), vec![(Duration::from_millis(1), Step::Exit(container))]);
+                }
+                if !up {
+                    return (Vec::new(), vec![(RESUBSCRIBE, Step::Subscribe(container))]);
+                }
+                executor.link = Link::Asking(stream, reply);
+                let unacknowledged = executor.task.clone().filter(|_| executor.task_unacknowledged);
                 let subscribe = Call {
                     executor_id: executor.id.clone(),
                     framework_id: executor.framework.clone(),
                     r#type: Some(call::Type::Subscribe.into()),
                     subscribe: Some(call::Subscribe {
-                        unacknowledged_tasks: Vec::new(),
+                        unacknowledged_tasks: unacknowledged.into_iter().collect(),
                         unacknowledged_updates: executor.unacknowledged.clone(),
                     }),
                     ..Call::default()
                 };
-                let event = Event::Subscribe { stream: StreamId(stream), reply, call: Box::new(subscribe) };
-                (vec![event], Vec::new())
+                let call = Box::new(subscribe);
+                (vec![Event::Subscribe { stream: StreamId(stream), reply: ReplyId(reply), call }], Vec::new())
             }
             Step::Running(container) => {
-                let event = call(Executors::update(executor, uuid, now, TaskState::TaskRunning));
-                let run = rng.between(Duration::from_millis(10), Duration::from_secs(20));
-                (vec![event], vec![(run, Step::Finished(container))])
+                let Some(call) = self.update(&container, now, TaskState::TaskRunning) else {
+                    return Default::default();
+                };
+                let run = rng.between(Duration::from_millis(10), Duration::from_secs(60));
+                (self.say(&container, reply, call), vec![(run, Step::Finished(container))])
             }
-            Step::Finished(_) => {
-                executor.finished = true;
-                (vec![call(Executors::update(executor, uuid, now, TaskState::TaskFinished))], Vec::new())
+            Step::Finished(container) => {
+                let Some(call) = self.update(&container, now, TaskState::TaskFinished) else {
+                    return Default::default();
+                };
+                let events = self.say(&container, reply, call);
+                if let Some(executor) = self.running.get_mut(&container) {
+                    executor.finished = true;
+                }
+                (events, Vec::new())
             }
             Step::Exit(container) => {
-                let stream = executor.stream;
-                self.running.remove(&container);
-                let mut events: Vec<Event> =
-                    stream.map(|s| Event::StreamClosed { stream: StreamId(s) }).into_iter().collect();
-                events.push(Event::Container(ContainerEvent::Exited {
-                    container,
-                    status: Some(0),
-                    limitation: None,
-                }));
+                self.starting.remove(&container);
+                let executor = self.running.remove(&container);
+                let mut events = Vec::new();
+                if let Some(Link::Open(stream)) = executor.map(|executor| executor.link) {
+                    events.push(Event::StreamClosed { stream: StreamId(stream) });
+                }
+                let exited = ContainerEvent::Exited { container, status: Some(0), limitation: None };
+                events.push(Event::Container(exited));
                 (events, Vec::new())
             }
         }
+    }
+
+    /// A call is made while subscribed; what is said at other times goes with the next SUBSCRIBE.
+    fn say(&self, container: &ContainerId, reply: u64, call: Call) -> Vec<Event> {
+        match self.running.get(container).map(|executor| executor.link) {
+            Some(Link::Open(_)) => {
+                vec![Event::ExecutorCall { reply: ReplyId(reply), call: Box::new(call) }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn opened(&mut self, stream: StreamId) {
+        for executor in self.running.values_mut() {
+            if matches!(executor.link, Link::Asking(asked, _) if asked == stream.0) {
+                executor.link = Link::Open(stream.0);
+                executor.tries = 0;
+            }
+        }
+    }
+
+    /// The agent does not take a call: a SUBSCRIBE is tried again.
+    pub fn refused(&mut self, reply: ReplyId, rng: &mut Rng) -> Vec<(Duration, Step)> {
+        let asking =
+            |executor: &&mut Executor| matches!(executor.link, Link::Asking(_, asked) if asked == reply.0);
+        let Some(executor) = self.running.values_mut().find(asking) else { return Vec::new() };
+        executor.link = Link::Away;
+        vec![(rng.between(Duration::ZERO, RESUBSCRIBE), Step::Subscribe(executor.container.clone()))]
+    }
+
+    /// The agent ended a stream.
+    pub fn closed(&mut self, stream: StreamId, rng: &mut Rng) -> Vec<(Duration, Step)> {
+        let open = |executor: &&mut Executor| executor.link == Link::Open(stream.0);
+        let Some(executor) = self.running.values_mut().find(open) else { return Vec::new() };
+        executor.link = Link::Away;
+        let next = if executor.checkpoint { Step::Subscribe } else { Step::Exit };
+        vec![(rng.between(Duration::ZERO, RESUBSCRIBE), next(executor.container.clone()))]
     }
 
     /// An event on an executor's stream.
@@ -153,19 +267,24 @@ impl Executors {
         stream: StreamId,
         event: &messor_proto::mesos::executor::Event,
     ) -> Vec<(Duration, Step)> {
-        let Some(executor) = self.running.values_mut().find(|e| e.stream == Some(stream.0)) else {
+        let on_stream = |executor: &&mut Executor| {
+            executor.link == Link::Open(stream.0)
+                || matches!(executor.link, Link::Asking(asked, _) if asked == stream.0)
+        };
+        let Some(executor) = self.running.values_mut().find(on_stream) else {
             return Vec::new();
         };
         let container = executor.container.clone();
         match event.r#type() {
             event::Type::Launch => {
                 let Some(launch) = &event.launch else { return Vec::new() };
-                executor.task = Some(launch.task.task_id.clone());
+                executor.task = Some(launch.task.clone());
                 self.begun.push(launch.task.task_id.value.clone());
                 vec![(Duration::from_millis(2), Step::Running(container))]
             }
             event::Type::Acknowledged => {
                 let Some(acknowledged) = &event.acknowledged else { return Vec::new() };
+                executor.task_unacknowledged = false;
                 executor.unacknowledged.retain(|u| u.status.uuid.as_deref() != Some(&acknowledged.uuid[..]));
                 match executor.finished && executor.unacknowledged.is_empty() {
                     true => vec![(Duration::from_millis(1), Step::Exit(container))],
@@ -179,13 +298,26 @@ impl Executors {
         }
     }
 
+    /// The process of the agent ended.
+    pub fn agent_went(&mut self, rng: &mut Rng) -> Vec<(Duration, Step)> {
+        self.starting.clear();
+        let mut steps = Vec::new();
+        for executor in self.running.values_mut() {
+            executor.link = Link::Away;
+            let next = if executor.checkpoint { Step::Subscribe } else { Step::Exit };
+            let after = rng.between(Duration::from_millis(10), RESUBSCRIBE);
+            steps.push((after, next(executor.container.clone())));
+        }
+        steps
+    }
+
     /// The machine crashed: everything on it is gone.
-    pub fn crash(&mut self) {
+    pub fn machine_crashed(&mut self) {
         self.running.clear();
-        self.uuid += 1;
+        self.starting.clear();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty()
+        self.running.is_empty() && self.starting.is_empty()
     }
 }

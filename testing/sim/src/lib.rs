@@ -1,14 +1,23 @@
 //! The whole cluster on one thread from one seed, with faults and invariants.
 //!
-//! The machines are the real ones; network, clocks, executors and the scheduler are simulated. Faults: messages are
-//! delayed, connections break and lose what is under way, agents' machines crash and come back.
-//! Later issues bring a master that crashes, disks that lose writes, and several masters.
+//! The machines are the real ones: masters with their allocators, registrars, replicas of the log and election; agents with
+//! their detectors. Simulated are network, ZooKeeper, disks, clocks, executors and schedulers.
+//!
+//! Faults: processes and whole machines crash, disks lose what was not synced or die, messages are lost, doubled, late and
+//! out of order where the protocol has to bear it, connections break, hosts are cut off both ways or one way, ZooKeeper
+//! goes away and ends sessions, executors are killed, schedulers fail over, clocks drift.
 
+mod agenda;
+mod agents;
+mod disks;
 mod executors;
 mod invariants;
+mod masters;
 mod network;
 mod rng;
 mod scheduler;
 mod world;
+mod zk;
+mod zookeeper;
 
-pub use world::{Options, World};
+pub use world::{Options, Report, World};

@@ -1,31 +1,122 @@
-//! Replays one run: `cargo run -p messor-sim -- --seed 4711 --trace`.
+//! Runs the simulator.
+//!
+//! `cargo run -p messor-sim -- --seed 4711 --trace` replays one run; `--seconds 120` runs fresh seeds for so long on
+//! every core and tells how many; `--from 1 --to 1000` runs these.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use messor_sim::{Options, World};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
     let mut options = Options::of_seed(0);
+    let (mut seconds, mut from, mut to) = (None, None, None);
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        match (word.as_str(), word.as_str() == "--seed") {
-            ("--trace", _) => options.trace = true,
-            (_, true) => match rest.next().and_then(|seed| seed.parse().ok()) {
-                Some(seed) => options.seed = seed,
-                None => return usage(),
-            },
+        if word == "--trace" {
+            options.trace = true;
+            continue;
+        }
+        let Some(value) = rest.next().and_then(|value| value.parse::<u64>().ok()) else { return usage() };
+        match word.as_str() {
+            "--seed" => options.seed = value,
+            "--seconds" => seconds = Some(value),
+            "--from" => from = Some(value),
+            "--to" => to = Some(value),
             _ => return usage(),
         }
     }
-    let seed = options.seed;
-    let mut world = World::new(options);
-    world.run();
-    println!("seed {seed}: {}", world.scheduler.waiting());
-    ExitCode::SUCCESS
+    match (seconds, from, to) {
+        (None, None, None) => one(options),
+        (Some(seconds), None, None) => {
+            // Fresh ones: what was run yesterday was found yesterday.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            many(now.as_secs() * 1_000_000, u64::MAX, Duration::from_secs(seconds))
+        }
+        (None, Some(from), Some(to)) => many(from, to, Duration::MAX),
+        _ => usage(),
+    }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: messor-sim [--seed NUMBER] [--trace]");
+    eprintln!("usage: messor-sim [--seed NUMBER] [--trace] | --seconds NUMBER | --from NUMBER --to NUMBER");
     ExitCode::from(64)
+}
+
+fn one(options: Options) -> ExitCode {
+    let seed = options.seed;
+    let mut world = World::new(options);
+    world.run();
+    println!("seed {seed}: {:?}", world.report);
+    ExitCode::SUCCESS
+}
+
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    faults: u64,
+    elections: u64,
+    tasks: u64,
+    registry_writes: u64,
+    simulated: Duration,
+}
+
+fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
+    let start = Instant::now();
+    let next = AtomicU64::new(from);
+    let failed = Mutex::new(Vec::new());
+    let sum = Mutex::new(Sum::default());
+    let lock_failed = || failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while start.elapsed() < at_most && lock_failed().len() < 5 {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > to {
+                        return;
+                    }
+                    let run = || {
+                        let mut world = World::new(Options::of_seed(seed));
+                        world.run();
+                        world.report
+                    };
+                    match catch_unwind(AssertUnwindSafe(run)) {
+                        Ok(report) => {
+                            let mut sum = sum.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            sum.seeds += 1;
+                            sum.faults += report.faults;
+                            sum.elections += report.elections;
+                            sum.tasks += report.tasks;
+                            sum.registry_writes += report.registry_writes;
+                            sum.simulated += report.simulated;
+                        }
+                        Err(_) => {
+                            eprintln!("seed {seed} fails, as said above");
+                            lock_failed().push(seed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let sum = sum.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    println!(
+        "simulator: {} seeds, {:.0} simulated hours, {} faults, {} elections, {} registry writes, {} tasks; {:.0} s",
+        sum.seeds,
+        sum.simulated.as_secs_f64() / 3600.0,
+        sum.faults,
+        sum.elections,
+        sum.registry_writes,
+        sum.tasks,
+        start.elapsed().as_secs_f64()
+    );
+    let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for seed in &failed {
+        println!("failed: cargo run -p messor-sim -- --seed {seed} --trace");
+    }
+    if failed.is_empty() && sum.seeds > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -34,7 +34,12 @@ struct Known {
 
 pub struct Scheduler {
     pub pid: Pid,
+    /// As the detector last said; messages of others are not heard.
+    pub master: Option<Pid>,
+    kind: Kind,
     id: Option<FrameworkId>,
+    /// This process was registered nowhere yet: it takes the framework over from one of before.
+    takes_over: bool,
     connected: bool,
     last_try: Time,
     wanted: u32,
@@ -47,6 +52,17 @@ pub struct Scheduler {
     pub launched: BTreeSet<String>,
 }
 
+/// What a framework is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    pub number: usize,
+    /// Its executors outlive their agents.
+    pub checkpoint: bool,
+    pub partition_aware: bool,
+}
+
+/// Tasks in flight, so that there are some all through a run.
+const AT_ONCE: u32 = 4;
 const RETRY: Duration = Duration::from_secs(2);
 const RECONCILE: Duration = Duration::from_secs(30);
 
@@ -77,10 +93,13 @@ pub fn scalar(name: &str, amount: f64) -> Resource {
 }
 
 impl Scheduler {
-    pub fn new(pid: Pid, wanted: u32) -> Scheduler {
+    pub fn new(pid: Pid, wanted: u32, kind: Kind) -> Scheduler {
         Scheduler {
             pid,
+            master: None,
+            kind,
             id: None,
+            takes_over: true,
             connected: false,
             last_try: Time::ZERO,
             wanted,
@@ -114,23 +133,29 @@ impl Scheduler {
     fn subscribe(&mut self, now: Time, actions: &mut Vec<Action>) {
         use framework_info::capability::Type;
         let capability = |kind: Type| framework_info::Capability { r#type: Some(kind.into()) };
+        let mut capabilities = vec![capability(Type::MultiRole)];
+        if self.kind.partition_aware {
+            capabilities.push(capability(Type::PartitionAware));
+        }
         let info = FrameworkInfo {
             user: "sim".into(),
-            name: "sim".into(),
+            name: format!("sim-{}", self.kind.number),
             id: self.id.clone(),
-            roles: vec!["sim".into()],
+            roles: vec![format!("role-{}", self.kind.number)],
+            checkpoint: Some(self.kind.checkpoint),
             failover_timeout: Some(1e6),
-            capabilities: vec![capability(Type::MultiRole), capability(Type::PartitionAware)],
+            capabilities,
             ..FrameworkInfo::default()
         };
         self.last_try = now;
         actions.push(Action::Link);
-        let subscribe = call::Subscribe { framework_info: info, ..Default::default() };
+        let force = Some(self.takes_over && self.id.is_some());
+        let subscribe = call::Subscribe { framework_info: info, force, ..Default::default() };
         self.call(call::Type::Subscribe, |call| call.subscribe = Some(subscribe), actions);
     }
 
     pub fn wake(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if !self.connected && now.since(self.last_try) >= RETRY {
+        if !self.connected && self.master.is_some() && now.since(self.last_try) >= RETRY {
             self.subscribe(now, actions);
         }
         if self.connected {
@@ -154,18 +179,46 @@ impl Scheduler {
         actions.push(Action::Timer(now + Duration::from_secs(1)));
     }
 
-    pub fn exited(&mut self) {
+    pub fn exited(&mut self, of: &Pid) {
+        if self.master.as_ref() == Some(of) {
+            self.connected = false;
+        }
+    }
+
+    /// The detector's word. A driver registers with whoever leads, at once.
+    pub fn detected(&mut self, now: Time, master: Option<Pid>, actions: &mut Vec<Action>) {
+        if self.master != master {
+            self.master = master;
+            self.connected = false;
+            if self.master.is_some() {
+                self.subscribe(now, actions);
+            }
+        }
+    }
+
+    /// Its process ends and another takes its place, with all that the framework keeps, at another address.
+    pub fn fail_over(&mut self, pid: Pid) {
+        self.pid = pid;
+        self.takes_over = true;
+        self.master = None;
         self.connected = false;
     }
 
-    pub fn message(&mut self, now: Time, name: &str, body: &[u8], actions: &mut Vec<Action>) {
+    pub fn message(&mut self, now: Time, from: &Pid, name: &str, body: &[u8], actions: &mut Vec<Action>) {
+        if self.master.as_ref() != Some(from) {
+            return;
+        }
         match name {
             wire::FrameworkRegisteredMessage::NAME => {
                 let message = decode::<wire::FrameworkRegisteredMessage>(body);
                 self.id = Some(message.framework_id);
                 self.connected = true;
+                self.takes_over = false;
             }
-            wire::FrameworkReregisteredMessage::NAME => self.connected = true,
+            wire::FrameworkReregisteredMessage::NAME => {
+                self.connected = true;
+                self.takes_over = false;
+            }
             wire::ResourceOffersMessage::NAME if self.connected => {
                 for offer in decode::<wire::ResourceOffersMessage>(body).offers {
                     self.offer(now, offer, actions);
@@ -191,12 +244,12 @@ impl Scheduler {
         let cpus: f64 = cpus.filter_map(|r| r.scalar.as_ref()).map(|s| s.value).sum();
         let filters = Some(mesos::Filters { refuse_seconds: Some(1.0) });
         let in_flight = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
-        if cpus < 1.0 || self.finished + in_flight >= self.wanted {
+        if cpus < 1.0 || in_flight >= AT_ONCE || self.finished + in_flight >= self.wanted {
             let decline = call::Decline { offer_ids: vec![offer.id], filters };
             return self.call(call::Type::Decline, |call| call.decline = Some(decline), actions);
         }
         self.started += 1;
-        let id = format!("task-{}", self.started);
+        let id = format!("task-{}-{}", self.kind.number, self.started);
         let task = TaskInfo {
             name: "t".into(),
             task_id: TaskId { value: id.clone() },

@@ -1,75 +1,52 @@
-//! A whole cluster on one thread: a master with its allocator, agents with their executors, a scheduler, and the
-//! network between them. One seed decides everything that happens.
+//! A whole cluster on one thread: masters with replicas of the log and an election, agents with their executors,
+//! schedulers, ZooKeeper, the network, disks and clocks. One seed decides everything that happens.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use messor_agent_core::{
-    Agent, ContainerCommand, Effect as AgentEffect, Event as AgentEvent, Timer as AgentTimer,
-};
-use messor_allocator::Allocator;
-use messor_master_core::{Effect as MasterEffect, Event as MasterEvent, Master, Timer as MasterTimer};
+use messor_agent_core::Event as AgentEvent;
+use messor_master_core::Event as MasterEvent;
 use messor_proto::Wire;
-use messor_proto::mesos::internal::StatusUpdateAcknowledgementMessage;
-use messor_proto::mesos::{AgentInfo, MasterInfo};
+use messor_proto::mesos::MasterInfo;
+use messor_proto::mesos::internal::{StatusUpdateAcknowledgementMessage, StatusUpdateMessage};
+use messor_replog::Event as LogEvent;
 use messor_stdx::Time;
 use messor_types::Pid;
 
-use crate::executors::{Executors, Step};
-use crate::invariants;
+use crate::agenda::{Agenda, Clock};
+use crate::executors::Step;
+use crate::invariants::{self, Ledger};
 use crate::network::{Network, Packet};
 use crate::rng::Rng;
-use crate::scheduler::{Action, Scheduler, scalar};
+use crate::scheduler::{Action, Kind, Scheduler};
+use crate::zookeeper::{Client, Service};
+use crate::{agents, masters, zk};
 
-/// What is to happen, and when. Those of one time happen in the order in which they were made.
-enum Happening {
+/// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
+pub enum Happening {
     Deliver(Packet),
     Exited { at: Pid, of: Pid },
-    MasterTimer(MasterTimer, Time),
-    MasterEvent(MasterEvent),
-    AllocatorTick,
-    AllocatorWake,
-    AgentTimer(usize, u64, AgentTimer, Time),
-    AgentEvent(usize, u64, AgentEvent),
-    ExecutorStep(usize, u64, Step),
-    SchedulerTimer,
+    Master(usize, u64, masters::Inside),
+    Agent(usize, u64, agents::Inside),
+    ExecutorStep(usize, u64, u64, Step),
+    Zk(zk::Inside),
+    SchedulerTimer(usize),
+    SchedulerLeader(usize, Option<Pid>),
+    StartMaster(usize),
+    StartAgent(usize),
+    Heal(Vec<(SocketAddr, SocketAddr)>),
+    ZooKeeperUp,
     Fault,
-    Restart(usize),
 }
 
-struct Entry(Time, u64, Happening);
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
-/// An agent's machine. What ran before a crash must not act after it: each life has its number.
-struct Node {
-    pid: Pid,
-    agent: Option<Agent>,
-    life: u64,
-    timers: BTreeMap<AgentTimer, Time>,
-    executors: Executors,
-}
-
+#[derive(Clone, Debug)]
 pub struct Options {
     pub seed: u64,
+    pub masters: usize,
     pub agents: usize,
+    pub schedulers: usize,
+    /// Of each scheduler.
     pub tasks: u32,
     /// Faults happen until then; afterwards the cluster gets time to finish.
     pub faults_until: Duration,
@@ -78,184 +55,205 @@ pub struct Options {
 
 impl Options {
     pub fn of_seed(seed: u64) -> Options {
-        Options { seed, agents: 2, tasks: 12, faults_until: Duration::from_secs(240), trace: false }
+        Options {
+            seed,
+            masters: 3,
+            agents: 5,
+            schedulers: 2,
+            tasks: 60,
+            faults_until: Duration::from_secs(600),
+            trace: false,
+        }
     }
 }
 
 pub struct World {
-    options: Options,
-    rng: Rng,
-    now: Time,
-    sequence: u64,
-    queue: BinaryHeap<Reverse<Entry>>,
-    network: Network,
-    pub master: Master,
-    master_pid: Pid,
-    master_timers: BTreeMap<MasterTimer, Time>,
-    registry: messor_registry::State,
-    allocator: Allocator,
-    waking: bool,
-    nodes: Vec<Node>,
-    pub scheduler: Scheduler,
-    start: Time,
+    pub(crate) options: Options,
+    pub(crate) rng: Rng,
+    pub(crate) agenda: Agenda<Happening>,
+    pub(crate) network: Network,
+    pub(crate) zookeeper: Service,
+    pub(crate) zookeeper_address: SocketAddr,
+    pub(crate) connections: BTreeMap<Client, zk::Connection>,
+    pub(crate) masters: Vec<masters::Node>,
+    pub(crate) agents: Vec<agents::Node>,
+    pub schedulers: Vec<Scheduler>,
+    pub(crate) ledger: Ledger,
+    pub report: Report,
+}
+
+/// What a run had in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub faults: u64,
+    pub elections: u64,
+    pub registry_writes: u64,
+    pub tasks: u64,
+    pub simulated: Duration,
 }
 
 /// How long a cluster without faults may take for all that is left: ping timeouts, reregistration, reconciliation.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// A quorum is never taken away for longer, and a master's disk dies at most once a run.
+const LONGEST_CUT: Duration = Duration::from_secs(90);
 
-fn pid(id: &str, host: u8, port: u16) -> Pid {
-    Pid::new(id, SocketAddr::from(([10, 0, 0, host], port)))
+pub fn host(kind: u8, number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, kind, u8::try_from(number + 1).unwrap_or(255))
 }
 
-fn master_info(pid: &Pid) -> MasterInfo {
-    MasterInfo {
-        id: "sim-master".into(),
-        port: u32::from(pid.address.port()),
-        pid: Some(pid.to_string()),
-        hostname: Some("master".into()),
-        version: Some("1.11.0".into()),
-        ..MasterInfo::default()
-    }
+pub fn pid(id: &str, host: Ipv4Addr, port: u16) -> Pid {
+    Pid::new(id, SocketAddr::from((host, port)))
 }
 
 impl World {
     pub fn new(options: Options) -> World {
         let mut rng = Rng::new(options.seed);
         let start = Time::from_nanos(1_800_000_000_000_000_000);
-        let master_pid = pid("master", 1, 5050);
-        let config = messor_master_core::Config::new(master_info(&master_pid));
-        let allocator = Allocator::new(messor_allocator::Options {
-            seed: rng.next(),
-            ..messor_allocator::Options::default()
-        });
-        let mut world = World {
-            master: Master::new(config, start),
-            scheduler: Scheduler::new(pid("scheduler-1", 2, 6000), options.tasks),
-            nodes: (0..options.agents)
-                .map(|n| Node {
-                    pid: pid("slave(1)", u8::try_from(10 + n).unwrap_or(255), 5051),
-                    agent: None,
-                    life: 0,
-                    timers: BTreeMap::new(),
-                    executors: Executors::default(),
-                })
-                .collect(),
-            options,
-            rng,
-            now: start,
-            sequence: 0,
-            queue: BinaryHeap::new(),
-            network: Network::default(),
-            master_pid,
-            master_timers: BTreeMap::new(),
-            registry: messor_registry::State::default(),
-            allocator,
-            waking: false,
-            start,
+        // Up to 0.1 %: ten times what a bad quartz does.
+        let mut clock = || Clock::new(start, i64::try_from(rng.below(2001)).unwrap_or(0) - 1000);
+        let masters = (0..options.masters).map(|number| masters::Node::new(number, clock())).collect();
+        let agents = (0..options.agents).map(|number| agents::Node::new(number, clock())).collect();
+        let scheduler = |number: usize| {
+            // One of each kind that matters: with both, and with neither.
+            let careful = number.is_multiple_of(2);
+            let kind = Kind { number, checkpoint: careful, partition_aware: careful };
+            Scheduler::new(pid("scheduler-1", host(2, number), 6000), options.tasks, kind)
         };
-        world.at(Duration::ZERO, Happening::MasterEvent(MasterEvent::Elected { registry: Box::default() }));
-        world.at(Duration::from_secs(1), Happening::AllocatorTick);
-        world.at(Duration::from_millis(10), Happening::SchedulerTimer);
-        world.at(Duration::from_secs(5), Happening::Fault);
-        for number in 0..world.nodes.len() {
-            world.at(Duration::from_millis(1), Happening::Restart(number));
+        let mut world = World {
+            schedulers: (0..options.schedulers).map(scheduler).collect(),
+            rng,
+            agenda: Agenda::new(start),
+            network: Network::default(),
+            zookeeper: Service::default(),
+            zookeeper_address: SocketAddr::from((host(9, 0), 2181)),
+            connections: BTreeMap::new(),
+            masters,
+            agents,
+            ledger: Ledger::default(),
+            report: Report::default(),
+            options,
+        };
+        world.zk_start();
+        for number in 0..world.masters.len() {
+            let after = world.rng.between(Duration::ZERO, Duration::from_secs(3));
+            world.agenda.after(after, Happening::StartMaster(number));
         }
+        for number in 0..world.agents.len() {
+            let after = world.rng.between(Duration::ZERO, Duration::from_secs(3));
+            world.agenda.after(after, Happening::StartAgent(number));
+        }
+        for number in 0..world.schedulers.len() {
+            world.agenda.after(Duration::from_millis(10), Happening::SchedulerTimer(number));
+        }
+        world.agenda.after(Duration::from_secs(10), Happening::Fault);
         world
     }
 
-    fn at(&mut self, after: Duration, what: Happening) {
-        self.at_time(self.now + after, what);
-    }
-
-    fn at_time(&mut self, when: Time, what: Happening) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Entry(when.max(self.now), self.sequence, what)));
-    }
-
-    fn trace(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
         if self.options.trace {
-            println!("{:>10.4} {}", self.now.since(self.start).as_secs_f64(), line());
+            println!("{:>11.4} {}", self.agenda.elapsed().as_secs_f64(), line());
         }
     }
 
-    /// Runs until the scheduler's tasks are done and nothing of them is left. Panics where an invariant breaks.
+    /// Runs until the schedulers' tasks are done and nothing of them is left. Panics where an invariant breaks.
     pub fn run(&mut self) {
-        let deadline = self.start + self.options.faults_until + PATIENCE;
-        while let Some(Reverse(Entry(when, _, what))) = self.queue.pop() {
+        let deadline = self.options.faults_until + PATIENCE;
+        while let Some(what) = self.agenda.next() {
             assert!(
-                when < deadline,
+                self.agenda.elapsed() < deadline,
                 "no task is lost: the cluster had {PATIENCE:?} without faults and did not finish: {}",
-                self.scheduler.waiting()
+                self.waiting()
             );
-            self.now = when;
             self.happen(what);
-            if self.faults_are_over() && self.scheduler.is_done() && self.is_at_rest() {
+            if self.faults_are_over() && self.is_done() && self.is_at_rest() {
+                self.report.simulated = self.agenda.elapsed();
+                self.report.registry_writes = self.ledger.acknowledged;
+                self.report.tasks = self.schedulers.iter().map(|s| s.launched.len() as u64).sum();
                 return;
             }
         }
-        panic!("nothing is left to happen, and the tasks are not done: {}", self.scheduler.waiting());
+        panic!("nothing is left to happen, and the tasks are not done: {}", self.waiting());
+    }
+
+    fn is_done(&self) -> bool {
+        self.schedulers.iter().all(Scheduler::is_done)
+    }
+
+    /// What is still waited for, for a report.
+    pub fn waiting(&self) -> String {
+        let leader = self.masters.iter().position(|node| node.process.as_ref().is_some_and(|p| p.leads));
+        let schedulers: Vec<String> = self.schedulers.iter().map(Scheduler::waiting).collect();
+        format!("leader {leader:?}; {}", schedulers.join("; "))
     }
 
     fn faults_are_over(&self) -> bool {
-        self.now.since(self.start) > self.options.faults_until
+        self.agenda.elapsed() > self.options.faults_until
     }
 
     /// Nothing of any task is held any more, anywhere.
     fn is_at_rest(&self) -> bool {
-        self.nodes.iter().all(|node| node.executors.is_empty() && node.agent.is_some())
-            && self.master.view(self.now).agents.iter().all(|agent| agent.used.is_empty() && agent.connected)
+        let now = self.agenda.now;
+        let mut leaders = self.masters.iter().filter_map(|node| node.process.as_ref()).filter(|p| p.leads);
+        self.agents.iter().all(|node| node.executors.is_empty() && node.process.is_some())
+            && leaders.next().is_some_and(|process| {
+                let view = process.master.view(now);
+                view.agents.len() == self.agents.len()
+                    && view.agents.iter().all(|agent| agent.used.is_empty() && agent.connected)
+            })
     }
 
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Deliver(packet) => self.deliver(packet),
-            Happening::Exited { at, of } => {
-                self.trace(|| format!("{at} is told that {of} exited"));
-                self.exited(&at, of);
-            }
-            Happening::MasterTimer(timer, set_for) => {
-                if self.master_timers.get(&timer) == Some(&set_for) {
-                    self.master_timers.remove(&timer);
-                    self.master(MasterEvent::Timer(timer));
-                }
-            }
-            Happening::MasterEvent(event) => self.master(event),
-            Happening::AllocatorTick => {
-                self.allocate(messor_allocator::Event::Tick);
-                self.at(Duration::from_secs(1), Happening::AllocatorTick);
-            }
-            Happening::AllocatorWake => {
-                self.waking = false;
-                self.allocate(messor_allocator::Event::Allocate);
-            }
-            Happening::AgentTimer(number, life, timer, set_for) => {
-                if self.nodes[number].life == life && self.nodes[number].timers.get(&timer) == Some(&set_for)
-                {
-                    self.nodes[number].timers.remove(&timer);
-                    self.agent(number, AgentEvent::Timer(timer));
-                }
-            }
-            Happening::AgentEvent(number, life, event) => {
-                if self.nodes[number].life == life {
-                    self.agent(number, event);
-                }
-            }
-            Happening::ExecutorStep(number, life, step) => {
-                if self.nodes[number].life == life {
-                    self.trace(|| format!("agent {number}: executor {step:?}"));
-                    let (events, steps) = self.nodes[number].executors.step(self.now, step, &mut self.rng);
-                    self.steps(number, steps);
-                    events.into_iter().for_each(|event| self.agent(number, event));
-                }
-            }
-            Happening::SchedulerTimer => {
+            Happening::Exited { at, of } => self.exited(&at, of),
+            Happening::Master(number, life, what) => self.master_happening(number, life, what),
+            Happening::Agent(number, life, what) => self.agent_happening(number, life, what),
+            Happening::ExecutorStep(number, boot, life, step) => self.executor_step(number, boot, life, step),
+            Happening::Zk(what) => self.zk_happening(what),
+            Happening::SchedulerTimer(number) => {
+                self.look_for_the_leader(number);
                 let mut actions = Vec::new();
-                self.scheduler.wake(self.now, &mut actions);
-                self.scheduler_actions(actions);
+                self.schedulers[number].wake(self.agenda.now, &mut actions);
+                self.scheduler_actions(number, actions);
+            }
+            Happening::SchedulerLeader(number, leader) => {
+                let mut actions = Vec::new();
+                self.schedulers[number].detected(self.agenda.now, leader, &mut actions);
+                self.scheduler_actions(number, actions);
+            }
+            Happening::StartMaster(number) => self.start_master(number),
+            Happening::StartAgent(number) => self.start_agent(number),
+            Happening::Heal(ways) => {
+                self.trace(|| format!("HEALED {ways:?}"));
+                ways.into_iter().for_each(|(from, to)| self.network.heal(from, to));
+            }
+            Happening::ZooKeeperUp => {
+                self.trace(|| "ZooKeeper is back".to_string());
+                self.zookeeper.down = false;
+                self.zookeeper.touch_all(self.agenda.now);
             }
             Happening::Fault => self.fault(),
-            Happening::Restart(number) => self.restart(number),
         }
+    }
+
+    /// A driver's detector: it hears of a change of the leader a while later.
+    fn look_for_the_leader(&mut self, number: usize) {
+        let own = self.schedulers[number].pid.address;
+        let there = self.network.is_open(own, self.zookeeper_address)
+            && self.network.is_open(self.zookeeper_address, own);
+        if self.zookeeper.down || !there {
+            return;
+        }
+        let leader = self.zookeeper.leader(masters::PATH);
+        let leader = leader.and_then(|data| MasterInfo::decode_checked(data).ok()?.pid?.parse().ok());
+        let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(900));
+        self.agenda.after(after, Happening::SchedulerLeader(number, leader));
+    }
+
+    // ---- faults
+
+    fn pick(&mut self, count: usize) -> usize {
+        usize::try_from(self.rng.below(count as u64)).unwrap_or(0)
     }
 
     fn fault(&mut self) {
@@ -264,213 +262,197 @@ impl World {
             return;
         }
         let next = self.rng.between(Duration::from_millis(500), Duration::from_secs(40));
-        self.at(next, Happening::Fault);
-        let number = usize::try_from(self.rng.below(self.nodes.len() as u64)).unwrap_or(0);
-        match self.rng.below(4) {
-            0 => self.crash(number),
-            1 => self.break_connection(self.nodes[number].pid.clone()),
-            2 => self.break_connection(self.scheduler.pid.clone()),
-            _ => (),
+        self.agenda.after(next, Happening::Fault);
+        self.report.faults += 1;
+        match self.rng.below(16) {
+            0..=2 => {
+                let (number, whole) = (self.pick(self.agents.len()), self.rng.one_in(3));
+                self.trace(|| format!("FAULT agent {number} crashes, with its machine: {whole}"));
+                self.stop_agent(number, whole);
+                let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(120));
+                self.agenda.after(after, Happening::StartAgent(number));
+            }
+            3..=5 => {
+                let (number, whole) = (self.pick(self.masters.len()), self.rng.one_in(2));
+                self.trace(|| format!("FAULT master {number} crashes, with its machine: {whole}"));
+                self.stop_master(number, whole);
+                let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(60));
+                self.agenda.after(after, Happening::StartMaster(number));
+            }
+            6 => self.lose_a_disk(),
+            7 | 8 => {
+                let places = self.places();
+                let (a, b) = (places[self.pick(places.len())], places[self.pick(places.len())]);
+                self.trace(|| format!("FAULT the connections between {a} and {b} break"));
+                let told = self.network.break_between(a, b);
+                self.tell_exits(told);
+            }
+            9 | 10 => {
+                let places = self.places();
+                let lonely = places[self.pick(places.len())];
+                let ways = places.iter().filter(|other| **other != lonely);
+                let ways = ways.flat_map(|other| [(*other, lonely), (lonely, *other)]).collect();
+                self.cut(ways);
+            }
+            11 | 12 => {
+                let places = self.places();
+                let way = (places[self.pick(places.len())], places[self.pick(places.len())]);
+                if way.0 != way.1 {
+                    self.cut(vec![way]);
+                }
+            }
+            13 => {
+                self.trace(|| "FAULT ZooKeeper is down".to_string());
+                self.zookeeper.down = true;
+                let after = self.rng.between(Duration::from_secs(1), Duration::from_secs(30));
+                self.agenda.after(after, Happening::ZooKeeperUp);
+            }
+            14 => {
+                let number = self.pick(self.agents.len());
+                self.kill_an_executor(number);
+            }
+            _ => {
+                let number = self.pick(self.schedulers.len());
+                self.trace(|| format!("FAULT scheduler {number} crashes"));
+                let old = self.schedulers[number].pid.clone();
+                let told = self.network.break_all(old.address);
+                self.tell_exits(told);
+                let next =
+                    Pid::new(&old.id, SocketAddr::new(old.address.ip(), old.address.port().wrapping_add(1)));
+                self.schedulers[number].fail_over(next);
+            }
         }
     }
 
-    /// The connection between the master and somebody breaks. Each side learns of it in its own time.
-    fn break_connection(&mut self, with: Pid) {
-        self.trace(|| format!("FAULT the connection between the master and {with} breaks"));
-        let told = self.network.break_between(self.master_pid.address, with.address);
-        self.tell_exits(told);
+    /// Every address there is.
+    fn places(&self) -> Vec<SocketAddr> {
+        let masters = self.masters.iter().map(|node| node.pid.address);
+        let agents = self.agents.iter().map(|node| node.pid.address);
+        let schedulers = self.schedulers.iter().map(|scheduler| scheduler.pid.address);
+        masters.chain(agents).chain(schedulers).chain([self.zookeeper_address]).collect()
     }
 
-    fn tell_exits(&mut self, told: Vec<(Pid, Pid)>) {
-        for (at, of) in told {
-            let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
-            self.at(after, Happening::Exited { at, of });
+    fn cut(&mut self, ways: Vec<(SocketAddr, SocketAddr)>) {
+        self.trace(|| format!("FAULT cut off {ways:?}"));
+        for (from, to) in &ways {
+            self.network.cut(*from, *to);
         }
+        let after = self.rng.between(Duration::from_millis(500), LONGEST_CUT);
+        self.agenda.after(after, Happening::Heal(ways));
     }
 
-    /// The machine of an agent crashes with everything on it, and comes back as a new agent: recovery is not built.
-    fn crash(&mut self, number: usize) {
-        if self.nodes[number].agent.is_none() {
+    /// The disk of a master dies and is replaced by an empty one. The log bears it while all others are whole.
+    fn lose_a_disk(&mut self) {
+        let number = self.pick(self.masters.len());
+        if !self.masters.iter().all(|node| node.replica.is_voting()) {
             return;
         }
-        self.trace(|| format!("FAULT agent {number} crashes"));
-        let node = &mut self.nodes[number];
-        node.agent = None;
-        node.life += 1;
-        node.timers.clear();
-        node.executors.crash();
-        let address = node.pid.address;
-        let mut told = self.network.break_all(address);
-        told.retain(|(at, _)| at.address != address);
-        self.tell_exits(told);
-        let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(120));
-        self.at(after, Happening::Restart(number));
+        self.trace(|| format!("FAULT the disk of master {number} dies"));
+        self.stop_master(number, true);
+        self.masters[number].replica.die();
+        self.agenda.after(Duration::from_secs(5), Happening::StartMaster(number));
     }
 
-    fn restart(&mut self, number: usize) {
-        self.trace(|| format!("agent {number} starts"));
-        let pid = self.nodes[number].pid.clone();
-        let info = AgentInfo {
-            hostname: format!("agent{number}"),
-            port: Some(5051),
-            resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0), scalar("disk", 1024.0)],
-            ..AgentInfo::default()
-        };
-        let mut config = messor_agent_core::Config::new(pid, info, "/work", "/bin");
-        config.seed = self.rng.next();
-        self.nodes[number].agent = Some(Agent::new(config, self.now));
-        let leader = Some(Box::new(master_info(&self.master_pid)));
-        self.agent(number, AgentEvent::Detected { leader });
+    pub(crate) fn tell_exits(&mut self, told: Vec<(Pid, Pid)>) {
+        for (at, of) in told {
+            let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
+            self.agenda.after(after, Happening::Exited { at, of });
+        }
+    }
+
+    // ---- the network
+
+    pub(crate) fn link(&mut self, linker: Pid, to: Pid) {
+        self.network.link(linker.clone(), to.clone());
+        // A connection that cannot be made breaks.
+        if !self.is_up(to.address) {
+            self.network.unlink(&linker, &to);
+            self.tell_exits(vec![(linker, to)]);
+        }
+    }
+
+    fn is_up(&self, address: SocketAddr) -> bool {
+        self.masters.iter().any(|node| node.pid.address == address && node.process.is_some())
+            || self.agents.iter().any(|node| node.pid.address == address && node.process.is_some())
+            || self.schedulers.iter().any(|scheduler| scheduler.pid.address == address)
+    }
+
+    pub(crate) fn send(&mut self, from: Pid, to: Pid, name: impl Into<String>, body: Vec<u8>) {
+        let mut packet = Packet { from, to, name: name.into(), body, life: 0 };
+        for arrival in self.network.send(self.agenda.now, &mut packet, &mut self.rng) {
+            self.agenda.at(arrival, Happening::Deliver(packet.clone()));
+        }
     }
 
     fn deliver(&mut self, packet: Packet) {
-        if packet.life != self.network.life(&packet.from, &packet.to) {
+        if !self.network.delivers(&packet) {
             self.trace(|| format!("LOST {} from {} to {}", packet.name, packet.from, packet.to));
+            if !self.network.is_open(packet.from.address, packet.to.address) {
+                // TCP gives up after a while, and both sides learn of it in their own time.
+                let told = self.network.break_between(packet.from.address, packet.to.address);
+                for (at, of) in told {
+                    let after = self.rng.between(Duration::from_secs(1), Duration::from_secs(60));
+                    self.agenda.after(after, Happening::Exited { at, of });
+                }
+            }
             return;
         }
         self.trace(|| format!("{} -> {} {}", packet.from, packet.to, packet.name));
         let Packet { from, to, name, body, .. } = packet;
-        if to == self.master_pid {
-            self.master(MasterEvent::Message { from, name, body });
-        } else if to == self.scheduler.pid {
-            let mut actions = Vec::new();
-            self.scheduler.message(self.now, &name, &body, &mut actions);
-            self.scheduler_actions(actions);
-        } else if let Some(number) = self.nodes.iter().position(|node| node.pid == to) {
+        if let Some(number) = self.masters.iter().position(|node| node.pid.address == to.address) {
+            if to.id == self.masters[number].pid.id {
+                self.master(number, MasterEvent::Message { from, name, body });
+            } else {
+                self.log(number, LogEvent::Message { from, to: to.id.to_string(), name, body });
+            }
+        } else if let Some(number) = self.agents.iter().position(|node| node.pid == to) {
             if name == StatusUpdateAcknowledgementMessage::NAME {
-                invariants::acknowledged_only_once_delivered(&body, &self.scheduler.noted);
+                let noted: BTreeSet<Vec<u8>> =
+                    self.schedulers.iter().flat_map(|scheduler| scheduler.noted.iter().cloned()).collect();
+                invariants::acknowledged_only_once_delivered(&body, &noted);
             }
             self.agent(number, AgentEvent::Message { from, name, body });
+        } else if let Some(number) = self.schedulers.iter().position(|scheduler| scheduler.pid == to) {
+            self.check_order(number, &from, &name, &body);
+            let mut actions = Vec::new();
+            self.schedulers[number].message(self.agenda.now, &from, &name, &body, &mut actions);
+            self.scheduler_actions(number, actions);
+        }
+    }
+
+    fn check_order(&self, number: usize, from: &Pid, name: &str, body: &[u8]) {
+        let scheduler = &self.schedulers[number];
+        if name != StatusUpdateMessage::NAME || scheduler.master.as_ref() != Some(from) {
+            return;
+        }
+        let message = StatusUpdateMessage::decode_checked(body).expect("the master's own messages are right");
+        let (Some(uuid), true) = (&message.update.uuid, message.pid.is_some()) else { return };
+        let task = &message.update.status.task_id.value;
+        for made in self.agents.iter().filter_map(|node| node.executors.made.get(task)) {
+            invariants::updates_come_in_order(task, made, &scheduler.noted, uuid);
         }
     }
 
     fn exited(&mut self, at: &Pid, of: Pid) {
-        if *at == self.master_pid {
-            self.master(MasterEvent::Exited { pid: of });
-        } else if *at == self.scheduler.pid {
-            self.scheduler.exited();
-        } else if let Some(number) = self.nodes.iter().position(|node| node.pid == *at) {
+        self.trace(|| format!("{at} is told that {of} exited"));
+        if let Some(number) = self.masters.iter().position(|node| node.pid == *at) {
+            self.master(number, MasterEvent::Exited { pid: of });
+        } else if let Some(number) = self.agents.iter().position(|node| node.pid == *at) {
             self.agent(number, AgentEvent::Exited { pid: of });
+        } else if let Some(number) = self.schedulers.iter().position(|scheduler| scheduler.pid == *at) {
+            self.schedulers[number].exited(&of);
         }
     }
 
-    fn send(&mut self, from: Pid, to: Pid, name: &str, body: Vec<u8>) {
-        let life = self.network.life(&from, &to);
-        let arrival = self.network.arrival(self.now, &from, &to, &mut self.rng);
-        self.at_time(arrival, Happening::Deliver(Packet { from, to, name: name.to_string(), body, life }));
-    }
-
-    fn master(&mut self, event: MasterEvent) {
-        let mut effects = Vec::new();
-        self.master.handle(self.now, event, &mut effects);
-        invariants::nothing_is_allocated_twice(&self.master.view(self.now));
-        for effect in effects {
-            match effect {
-                MasterEffect::Send { to, name, body } => self.send(self.master_pid.clone(), to, name, body),
-                MasterEffect::Link { pid } => self.network.link(self.master_pid.clone(), pid),
-                MasterEffect::Unlink { pid } => self.network.unlink(&self.master_pid, &pid),
-                MasterEffect::Store { ticket, operation } => {
-                    let fits = self.registry.apply(&operation).is_ok();
-                    let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(50));
-                    let stored = MasterEvent::Stored { ticket, outcome: Ok(fits) };
-                    self.at(after, Happening::MasterEvent(stored));
-                }
-                MasterEffect::Allocator(event) => self.allocate(event),
-                MasterEffect::SetTimer { timer, at } => {
-                    self.master_timers.insert(timer.clone(), at);
-                    self.at_time(at, Happening::MasterTimer(timer, at));
-                }
-                MasterEffect::CancelTimer { timer } => drop(self.master_timers.remove(&timer)),
-                MasterEffect::Abort { reason } => panic!("the master ends: {reason}"),
-                MasterEffect::Log { line, .. } => self.trace(|| format!("master: {line}")),
-                _ => (),
-            }
-        }
-    }
-
-    fn allocate(&mut self, event: messor_allocator::Event) {
-        let mut effects = Vec::new();
-        self.allocator.handle(self.now, event, &mut effects);
-        invariants::the_allocator_agrees_with_itself(&self.allocator);
-        for effect in effects {
-            match effect {
-                messor_allocator::Effect::Wake if !self.waking => {
-                    self.waking = true;
-                    self.at(Duration::from_micros(100), Happening::AllocatorWake);
-                }
-                messor_allocator::Effect::Wake => (),
-                messor_allocator::Effect::Offer { framework_id, offers } => {
-                    // The allocator has a thread of its own: the master may do other things before it hears of this.
-                    let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
-                    let offer = MasterEvent::Offer { framework: framework_id, offers };
-                    self.at(after, Happening::MasterEvent(offer));
-                }
-                messor_allocator::Effect::Inconsistent { reason } => {
-                    panic!("master and allocator disagree: {reason}")
-                }
-            }
-        }
-    }
-
-    fn agent(&mut self, number: usize, event: AgentEvent) {
-        let mut effects = Vec::new();
-        let node = &mut self.nodes[number];
-        let Some(agent) = &mut node.agent else { return };
-        agent.handle(self.now, event, &mut effects);
-        let (pid, life) = (node.pid.clone(), node.life);
-        for effect in effects {
-            match effect {
-                AgentEffect::Send { to, name, body } => self.send(pid.clone(), to, name, body),
-                AgentEffect::Link { pid: to } => self.network.link(pid.clone(), to),
-                AgentEffect::Unlink { pid: to } => self.network.unlink(&pid, &to),
-                AgentEffect::Stream { stream, event } => {
-                    let steps = self.nodes[number].executors.event(stream, &event);
-                    invariants::no_task_runs_twice(self.nodes.iter().flat_map(|node| &node.executors.begun));
-                    self.steps(number, steps);
-                }
-                AgentEffect::Container(ContainerCommand::Launch(launch)) => {
-                    let steps = self.nodes[number].executors.launch(&launch, &mut self.rng);
-                    self.steps(number, steps);
-                }
-                AgentEffect::Container(ContainerCommand::Destroy { container }) => {
-                    let steps = self.nodes[number].executors.destroy(&container);
-                    self.steps(number, steps);
-                }
-                AgentEffect::Persist { ticket, .. } => {
-                    let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(20));
-                    let persisted = AgentEvent::Persisted { ticket, outcome: Ok(()) };
-                    self.at(after, Happening::AgentEvent(number, life, persisted));
-                }
-                AgentEffect::SetTimer { timer, at } => {
-                    self.nodes[number].timers.insert(timer.clone(), at);
-                    self.at_time(at, Happening::AgentTimer(number, life, timer, at));
-                }
-                AgentEffect::CancelTimer { timer } => drop(self.nodes[number].timers.remove(&timer)),
-                AgentEffect::Abort { reason } => {
-                    self.trace(|| format!("agent {number} ends: {reason}"));
-                    self.crash(number);
-                    return;
-                }
-                AgentEffect::Log { line, .. } => self.trace(|| format!("agent {number}: {line}")),
-                _ => (),
-            }
-        }
-    }
-
-    fn steps(&mut self, number: usize, steps: Vec<(Duration, Step)>) {
-        let life = self.nodes[number].life;
-        for (after, step) in steps {
-            self.at(after, Happening::ExecutorStep(number, life, step));
-        }
-    }
-
-    fn scheduler_actions(&mut self, actions: Vec<Action>) {
-        let (own, master) = (self.scheduler.pid.clone(), self.master_pid.clone());
+    fn scheduler_actions(&mut self, number: usize, actions: Vec<Action>) {
         for action in actions {
-            match action {
-                Action::Send { name, body } => self.send(own.clone(), master.clone(), name, body),
-                Action::Link => self.network.link(own.clone(), master.clone()),
-                Action::Timer(when) => self.at_time(when, Happening::SchedulerTimer),
+            let own = self.schedulers[number].pid.clone();
+            let master = self.schedulers[number].master.clone();
+            match (action, master) {
+                (Action::Send { name, body }, Some(master)) => self.send(own, master, name, body),
+                (Action::Link, Some(master)) => self.link(own, master),
+                (Action::Timer(when), _) => self.agenda.at(when, Happening::SchedulerTimer(number)),
+                (_, None) => {}
             }
         }
     }
