@@ -94,11 +94,8 @@ impl Truth {
     pub fn note_acknowledged(&mut self, position: u64, bytes: &[u8]) {
         let before = self.acknowledged.insert(position, bytes.to_vec());
         assert_eq!(before, None, "a position is given to one append: {position}");
-        assert_eq!(
-            self.chosen.get(&position),
-            Some(&Value::Append(bytes.to_vec())),
-            "what is acknowledged is chosen: position {position}"
-        );
+        // Where a replica accepted it and then lost its disk, this is the first that is seen of its being chosen.
+        self.choose(position, Value::Append(bytes.to_vec()));
     }
 
     /// The highest position that some chosen truncation allows to begin with.

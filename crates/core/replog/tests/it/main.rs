@@ -5,5 +5,7 @@ mod cluster;
 mod disk;
 mod invariants;
 mod network;
+mod replica_rules;
 mod rng;
+mod solo;
 mod world;
