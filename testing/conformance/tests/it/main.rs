@@ -5,6 +5,7 @@ mod clients;
 mod flows;
 mod footprint;
 mod probes;
+mod replicated_log;
 mod run;
 mod tasks;
 mod zookeeper;

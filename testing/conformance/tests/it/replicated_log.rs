@@ -1,0 +1,342 @@
+//! The replicated log beside the real one of 1.11.0: files that each reads of the other, and quorums of both.
+//!
+//! Rows: U105, U111 (a master's work_dir is taken over).
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use messor_net::{Server, ServerOptions};
+use messor_proto::mesos::internal::log::{Action, Metadata, action, metadata};
+use messor_proto::mesos::internal::{Registry, state};
+use messor_proto::{Message, Version, Wire};
+use messor_replica::{Options, Outcome, Replica};
+use messor_replog::{Answer, Write};
+use messor_store::Storage;
+use messor_testkit::{free_port, oracle, root, skip};
+use tokio::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A real 1.11.0 log, made of the oracle's libmesos; `None`, told, where something for it is not there.
+struct Real {
+    program: PathBuf,
+    libraries: PathBuf,
+}
+
+impl Real {
+    fn build(folder: &Path) -> Option<Real> {
+        let Some(oracle) = oracle() else {
+            skip("the real 1.11.0 log: ../shared is not there");
+            return None;
+        };
+        let home = std::env::temp_dir().join("apache-mesos-1.11.0");
+        // Unpacks it if need be.
+        let warm = Command::new(oracle.join("apache-mesos-local"))
+            .args(["--home", &home.display().to_string(), "driver", "local", "1"])
+            .output()
+            .expect("the oracle runs");
+        if warm.status.code() == Some(3) {
+            skip(&format!("the real 1.11.0 log: {}", String::from_utf8_lossy(&warm.stderr).trim()));
+            return None;
+        }
+        let library = home.join("usr/local/lib/python2.7/dist-packages/mesos/scheduler/_scheduler.so");
+        let listing =
+            Command::new("nm").args(["-D", "--undefined-only"]).arg(&library).output().expect("nm runs");
+        // It is a module of Python, whose own names are never used here.
+        let stubs: String = String::from_utf8_lossy(&listing.stdout)
+            .lines()
+            .filter_map(|line| line.split_whitespace().last())
+            .filter(|name| name.starts_with("Py") || name.starts_with("_Py"))
+            .map(|name| format!("extern \"C\" {{ long {name}[64]; }}\n"))
+            .collect();
+        let stub = folder.join("stubs.cpp");
+        std::fs::write(&stub, stubs).expect("a file is written");
+        let program = folder.join("real-log");
+        let built = Command::new("g++")
+            .args([
+                "-std=c++14",
+                "-w",
+                "-O0",
+                "-rdynamic",
+                "-Wl,--unresolved-symbols=ignore-in-shared-libs",
+                "-o",
+            ])
+            .arg(&program)
+            .arg(root().join("testing/conformance/real-log/real-log.cpp"))
+            .arg(&stub)
+            .arg(&library)
+            .output();
+        match built {
+            Ok(built) => {
+                assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+                Some(Real { program, libraries: home })
+            }
+            Err(error) => {
+                skip(&format!("the real 1.11.0 log: g++: {error}"));
+                None
+            }
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("LD_LIBRARY_PATH", &self.libraries).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.env("LIBPROCESS_IP", "127.0.0.1").stderr(Stdio::null());
+        command
+    }
+
+    /// What it says to some lines about a log's files.
+    fn storage(&self, path: &Path, lines: &str) -> String {
+        let mut child = self.command().arg("storage").arg(path).spawn().expect("it starts");
+        child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    }
+
+    fn replica(&self, path: &Path, port: u16, quorum: usize, pids: &[String]) -> RealReplica {
+        let mut child = self
+            .command()
+            .env("LIBPROCESS_PORT", port.to_string())
+            .arg("replica")
+            .arg(path)
+            .args([&quorum.to_string(), "auto"])
+            .args(pids)
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut replica = RealReplica { input: child.stdin.take().expect("piped"), child, lines };
+        assert_eq!(replica.line(), "started");
+        replica
+    }
+}
+
+struct RealReplica {
+    child: Child,
+    input: ChildStdin,
+    lines: BufReader<ChildStdout>,
+}
+
+impl RealReplica {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("it answers");
+        line.trim_end().to_string()
+    }
+
+    fn ask(&mut self, question: &str) -> String {
+        writeln!(self.input, "{question}").expect("it listens");
+        self.line()
+    }
+}
+
+impl Drop for RealReplica {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One of Messor's.
+struct Own {
+    replica: Replica,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    ticket: u64,
+}
+
+impl Own {
+    async fn start(path: &Path, port: u16, quorum: usize, pids: &[String]) -> Own {
+        let ip = Some([127, 0, 0, 1].into());
+        let server =
+            Server::bind(ServerOptions { ip, port, ..ServerOptions::default() }).await.expect("it listens");
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        let options = Options { path: path.to_path_buf(), quorum, auto_initialize: true };
+        let replica = Replica::start(&server.net(), &options, move |outcome| drop(sender.send(outcome)));
+        let replica = replica.expect("it starts");
+        let nothing = |_request, _peer| async { messor_net::text(http::StatusCode::NOT_FOUND, "nothing\n") };
+        tokio::spawn(server.serve(nothing, std::future::pending()));
+        replica.commands().members(pids.iter().map(|pid| pid.parse().expect("a PID")).collect());
+        Own { replica, outcomes, ticket: 0 }
+    }
+
+    async fn ask(&mut self, command: messor_replog::Command) -> Answer {
+        self.ticket += 1;
+        self.replica.commands().command(self.ticket, command.clone());
+        match tokio::time::timeout(PATIENCE, self.outcomes.recv()).await {
+            Ok(Some(Outcome::Done { outcome: Ok(answer), .. })) => answer,
+            other => panic!("{command:?}: {other:?}"),
+        }
+    }
+
+    /// As the real one prints them.
+    async fn entries(&mut self) -> String {
+        let Answer::Ends { begin, end } = self.ask(messor_replog::Command::Ends).await else {
+            panic!("no ends")
+        };
+        match self.ask(messor_replog::Command::Read { from: begin, to: end }).await {
+            Answer::Entries { entries, next: None } => entries
+                .iter()
+                .map(|entry| format!("{}={} ", entry.position, String::from_utf8_lossy(&entry.bytes)))
+                .chain(["end".to_string()])
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn append(position: u64, bytes: &[u8]) -> Action {
+    Action {
+        position,
+        promised: 2,
+        performed: Some(2),
+        learned: Some(true),
+        r#type: Some(action::Type::Append.into()),
+        append: Some(action::Append { bytes: bytes.to_vec(), cksum: None }),
+        ..Action::default()
+    }
+}
+
+fn truncate(position: u64, to: u64) -> Action {
+    let r#type = Some(action::Type::Truncate.into());
+    Action { r#type, append: None, truncate: Some(action::Truncate { to }), ..append(position, b"") }
+}
+
+fn hex(message: &impl Message) -> String {
+    message.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_registry_of_a_real_master_is_there() {
+    let Some(oracle) = oracle() else { return skip("a real master's work_dir: ../shared is not there") };
+    let state = oracle.join("state-1.11.0");
+    let folder = tempfile::tempdir().expect("a folder");
+    let unpacked = Command::new("tar")
+        .arg("-xzf")
+        .arg(state.join("master-work_dir.tar.gz"))
+        .arg("-C")
+        .arg(folder.path())
+        .status()
+        .expect("tar runs");
+    assert!(unpacked.success());
+    let find = |from: &Path| {
+        let mut ways = vec![from.to_path_buf()];
+        while let Some(way) = ways.pop() {
+            if way.ends_with("replicated_log") {
+                return way;
+            }
+            ways.extend(std::fs::read_dir(way).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+        panic!("there is no replicated_log")
+    };
+    let path = find(folder.path());
+    // Twice: what the first opening writes anew is the same.
+    for _ in 0..2 {
+        let storage = Storage::open_existing(&path).expect("it opens");
+        let restored = storage.restore().expect("it is whole");
+        assert_eq!(restored.metadata.status, i32::from(metadata::Status::Voting));
+        let actions = storage.read(restored.begin, restored.end).expect("it is read");
+        let last = actions.iter().rev().find_map(|action| action.append.as_ref()).expect("an entry");
+        let operation = state::Operation::decode(&*last.bytes).expect("an operation");
+        let entry = operation.snapshot.expect("a snapshot").entry;
+        assert_eq!(entry.name, "registry");
+        let registry = Registry::decode(&*entry.value).expect("a registry");
+        let expected = std::fs::read_to_string(state.join("registry.json")).expect("it is there");
+        let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
+        let found: serde_json::Value = serde_json::from_slice(&registry.to_json(Version::V0)).expect("JSON");
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn each_reads_the_files_of_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(real) = Real::build(folder.path()) else { return };
+    let path = folder.path().join("log");
+    let voting = Metadata { status: metadata::Status::Voting.into(), promised: 7 };
+    let mut storage = Storage::open(&path).expect("it opens");
+    storage.persist(&Write::Metadata(voting)).expect("it writes");
+    for position in 0..40 {
+        let action = append(position, &vec![b'a'; (position * 3000) as usize]);
+        storage.persist(&Write::Action(Box::new(action))).expect("it writes");
+    }
+    storage.persist(&Write::Truncating { action: Box::new(truncate(40, 10)), below: 10 }).expect("it writes");
+    storage.sync().expect("it syncs");
+    drop(storage);
+    // The real one reads it, makes tables of it, and writes more: twice, so that tables and logs are of all kinds.
+    for round in 0..2u64 {
+        let said = real.storage(&path, "read 0 41\n");
+        let positions: Vec<u64> =
+            said.lines().filter_map(|line| line.strip_suffix(':')?.parse().ok()).collect();
+        assert_eq!(positions, (10 + round * 5..=40 + round).collect::<Vec<_>>(), "{said}");
+        assert!(said.contains(&format!("bytes: \"{}\"", "a".repeat(17 * 3000))));
+        let mut lines = format!("action {}\n", hex(&truncate(41 + round, 15 + round * 5)));
+        lines.push_str(&format!("metadata {}\n", hex(&Metadata { promised: 8 + round, ..voting })));
+        assert_eq!(real.storage(&path, &lines), "done\ndone\n");
+        let storage = Storage::open_existing(&path).expect("it opens");
+        let restored = storage.restore().expect("it is whole");
+        assert_eq!((restored.begin, restored.end), (15 + round * 5, 41 + round));
+        assert_eq!(restored.metadata.promised, 8 + round);
+        for action in storage.read(0, 39).expect("it is read") {
+            assert_eq!(action, append(action.position, &vec![b'a'; (action.position * 3000) as usize]));
+        }
+        assert_eq!(storage.read(0, 100).expect("it is read").len() as u64, 27 - round * 4);
+    }
+}
+
+/// Row: U105.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_of_both_agrees() {
+    use messor_replog::Command;
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(real) = Real::build(folder.path()) else { return };
+    for owns in [1, 2] {
+        let path = |name: &str| folder.path().join(format!("{owns}-{name}"));
+        let ports = [free_port(), free_port(), free_port()];
+        let pids = ports.map(|port| format!("log-replica(1)@127.0.0.1:{port}"));
+        let mut own = Own::start(&path("a"), ports[0], 2, &pids).await;
+        let mut theirs = real.replica(&path("b"), ports[1], 2, &pids);
+        let (mut third_own, mut third_theirs) = (None, None);
+        if owns == 2 {
+            third_own = Some(Own::start(&path("c"), ports[2], 2, &pids).await);
+        } else {
+            third_theirs = Some(real.replica(&path("c"), ports[2], 2, &pids));
+        }
+        // Messor writes; the real one takes over and writes; Messor takes over again.
+        assert!(matches!(own.ask(Command::Elect).await, Answer::Elected { .. }));
+        for text in ["a", "b", "c"] {
+            own.ask(Command::Append(text.into())).await;
+        }
+        let elected = theirs.ask("start");
+        assert!(elected.parse::<u64>().is_ok(), "{elected}");
+        for text in ["d", "e", "f"] {
+            let written = theirs.ask(&format!("append {text}"));
+            assert!(written.parse::<u64>().is_ok(), "{written}");
+        }
+        let ends = theirs.ask("ends");
+        let there = theirs.ask(&format!("read {ends}"));
+        for text in ["a", "b", "c", "d", "e", "f"] {
+            assert!(there.contains(&format!("={text} ")), "{there}");
+        }
+        assert!(matches!(own.ask(Command::Elect).await, Answer::Elected { .. }));
+        assert_eq!(own.entries().await, there);
+        // One of the real ones' disks is lost; it fills itself again from the others.
+        drop(theirs);
+        own.ask(Command::Append("g".into())).await;
+        std::fs::remove_dir_all(path("b")).expect("it is removed");
+        let mut theirs = real.replica(&path("b"), ports[1], 2, &pids);
+        let elected = theirs.ask("start");
+        assert!(elected.parse::<u64>().is_ok(), "{elected}");
+        let ends = theirs.ask("ends");
+        let there = theirs.ask(&format!("read {ends}"));
+        assert!(there.contains("=a ") && there.contains("=g "), "{there}");
+        // A truncation by the real one; and then it is Messor that fills itself again.
+        let end: u64 = ends.split(' ').nth(1).and_then(|end| end.parse().ok()).expect("two positions");
+        let truncated = theirs.ask(&format!("truncate {}", end - 2));
+        assert!(truncated.parse::<u64>().is_ok(), "{truncated}");
+        tokio::task::spawn_blocking(move || drop(own)).await.expect("it ends");
+        drop((third_own, third_theirs));
+    }
+}
