@@ -169,7 +169,6 @@ impl Agent {
         };
         let usage = Arc::new(ContainerizerUsage(containerizer.clone()));
         let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
-        machine.event(Event::Recovered(Box::default()));
         source.follow(flags.zk_session_timeout, clock, machine.clone());
         let failure = Arc::default();
         let driver = AgentDriver {
