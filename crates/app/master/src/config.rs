@@ -6,10 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use messor_flags::MasterFlags;
 use messor_master_core::{Config, RateLimit};
 use messor_proto::Wire;
-use messor_proto::mesos::{Address as MasterAddress, DomainInfo, MasterInfo, master_info};
+use messor_proto::mesos::{Address as MasterAddress, DomainInfo, MasterInfo, WeightInfo, master_info};
+use messor_registry::RegistrarConfig;
 use messor_runtime::{Address, Failure};
 use messor_stdx::parse_duration;
 use messor_types::{ResourceQuantities, Role};
+use messor_zk::Url;
 
 /// The version of Apache Mesos whose behaviour this master has, as it tells agents and frameworks.
 pub const VERSION: &str = "1.11.0";
@@ -75,6 +77,11 @@ pub fn machine(flags: &MasterFlags, info: MasterInfo) -> Result<Config, Failure>
     config.max_agent_ping_timeouts = flags.max_agent_ping_timeouts;
     config.agent_reregister_timeout = flags.agent_reregister_timeout;
     config.agent_removal_rate_limit = flags.agent_removal_rate_limit.as_deref().map(rate).transpose()?;
+    config.recovery_agent_removal_limit = percentage(&flags.recovery_agent_removal_limit)?;
+    config.registry_gc_interval = flags.registry_gc_interval;
+    config.registry_max_agent_age = flags.registry_max_agent_age;
+    config.registry_max_agent_count = count(flags.registry_max_agent_count);
+    config.weights = weights(flags)?;
     config.offer_timeout = flags.offer_timeout;
     config.max_completed_frameworks = count(flags.max_completed_frameworks);
     config.max_completed_tasks_per_framework = count(flags.max_completed_tasks_per_framework);
@@ -95,6 +102,14 @@ pub fn machine(flags: &MasterFlags, info: MasterInfo) -> Result<Config, Failure>
     Ok(config)
 }
 
+/// `50%` as 0.5.
+fn percentage(text: &str) -> Result<f64, Failure> {
+    match text.trim().strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(wrong("recovery_agent_removal_limit", format!("'{text}' is not like 50%"))),
+    }
+}
+
 fn count(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
@@ -106,6 +121,36 @@ fn rate(text: &str) -> Result<RateLimit, Failure> {
         Some(RateLimit { times: times.trim().parse().ok()?, per: parse_duration(per.trim()).ok()? })
     };
     parse().ok_or_else(|| wrong("agent_removal_rate_limit", format!("'{text}' is not like 1/10mins")))
+}
+
+pub fn registrar(flags: &MasterFlags, seed: u64) -> RegistrarConfig {
+    RegistrarConfig {
+        registry_fetch_timeout: flags.registry_fetch_timeout,
+        registry_store_timeout: flags.registry_store_timeout,
+        seed,
+    }
+}
+
+/// Where ZooKeeper is, if --zk says so. Errors do not repeat credentials.
+pub fn zookeeper(flags: &MasterFlags) -> Result<Option<Url>, Failure> {
+    let parse = |text: &str| Url::parse(text.trim()).map_err(|error| wrong("zk", error));
+    flags.zk.as_ref().map(|secret| parse(&secret.value)).transpose()
+}
+
+/// Where the replica of the log is kept; the directory above it is made. None for a registry in memory.
+pub fn replica(flags: &MasterFlags) -> Result<Option<messor_replica::Options>, Failure> {
+    if flags.registry == "in_memory" {
+        return Ok(None);
+    }
+    let work_dir = flags.work_dir.as_deref().unwrap_or_default();
+    std::fs::create_dir_all(work_dir).map_err(|error| wrong("work_dir", format!("'{work_dir}': {error}")))?;
+    // Alone, a replica is a majority, whatever --quorum says.
+    let quorum = flags.quorum.filter(|_| flags.zk.is_some()).unwrap_or(1);
+    Ok(Some(messor_replica::Options {
+        path: std::path::Path::new(work_dir).join("replicated_log"),
+        quorum: usize::try_from(quorum).unwrap_or(usize::MAX),
+        auto_initialize: flags.log_auto_initialize,
+    }))
 }
 
 pub fn allocator(
@@ -139,7 +184,7 @@ pub fn allocator(
 }
 
 /// `ROLE=WEIGHT,ROLE=WEIGHT`.
-pub fn weights(flags: &MasterFlags) -> Result<Vec<(Role, f64)>, Failure> {
+fn weights(flags: &MasterFlags) -> Result<Vec<WeightInfo>, Failure> {
     let Some(text) = &flags.weights else { return Ok(Vec::new()) };
     text.split(',')
         .map(|pair| {
@@ -148,7 +193,9 @@ pub fn weights(flags: &MasterFlags) -> Result<Vec<(Role, f64)>, Failure> {
                 .ok_or_else(|| wrong("weights", format!("'{pair}' is not like ROLE=WEIGHT")))?;
             let role = Role::parse(role.trim()).map_err(|error| wrong("weights", error))?;
             match weight.trim().parse::<f64>() {
-                Ok(weight) if weight > 0.0 && weight.is_finite() => Ok((role, weight)),
+                Ok(weight) if weight > 0.0 && weight.is_finite() => {
+                    Ok(WeightInfo { weight, role: Some(role.to_string()) })
+                }
                 _ => Err(wrong("weights", format!("the weight of '{role}' must be a number over 0"))),
             }
         })
@@ -163,7 +210,11 @@ mod tests {
     fn flags_of_lists_are_read() {
         let flags =
             |weights: &str| MasterFlags { weights: Some(weights.to_string()), ..MasterFlags::default() };
-        assert_eq!(weights(&flags("a=2,b/c=0.5")).unwrap(), [(Role::new("a"), 2.0), (Role::new("b/c"), 0.5)]);
+        let read = weights(&flags("a=2,b/c=0.5")).unwrap();
+        let read: Vec<_> = read.iter().map(|info| (info.role(), info.weight)).collect();
+        assert_eq!(read, [("a", 2.0), ("b/c", 0.5)]);
+        assert_eq!(percentage("12.5%").unwrap(), 0.125);
+        assert!(percentage("101%").is_err() && percentage("x").is_err());
         assert!(weights(&flags("a")).is_err());
         assert!(weights(&flags("a=-1")).unwrap_err().to_string().contains("--weights"));
         assert_eq!(

@@ -1,85 +1,160 @@
-//! The master machine with its edges: events in, effects carried out.
+//! The master machine and its registrar with their edges: inputs in, effects carried out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use messor_http_api::{Machine, MasterSite};
 use messor_master_core::{Effect, Event, Level, Master, Timer, View};
 use messor_net::{Net, NetEvent};
+use messor_proto::mesos::MasterInfo;
+use messor_registry::{Registrar, RegistrarEffect, RegistrarEvent, RegistrarTimer};
 use messor_runtime::{Driver, Timers};
 use messor_stdx::Time;
+use messor_zk::Lease;
 
 use crate::allocator::ToAllocator;
+use crate::input::Input;
+use crate::registry::RegistryLog;
 
 /// The libprocess id of every master.
 pub const PROCESS: &str = "master";
 
+/// Deadlines of the master machine and of its registrar.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deadline {
+    Master(Timer),
+    Registrar(RegistrarTimer),
+}
+
 pub struct MasterDriver {
     pub master: Master,
-    /// The registry, in memory in this state of things. The issue "Nothing is lost" puts the replicated log here.
-    pub registry: messor_registry::State,
-    /// Of --weights. /weights and the registry bring them to the machine with the issue on the allocator.
-    pub weights: Vec<(String, f64)>,
+    pub registrar: Registrar,
+    pub log: RegistryLog,
+    pub info: MasterInfo,
+    /// Of the election, where there is one: what only a leader may do is done only while it holds.
+    pub lease: Option<Lease>,
+    /// This master was elected.
+    pub leads: bool,
     pub site: Arc<MasterSite>,
     pub net: Net,
     pub allocator: ToAllocator,
-    pub own: Machine<Event, View>,
-    pub timers: Timers<Timer>,
-    pub effects: Vec<Effect>,
+    pub own: Machine<Input, View>,
+    pub timers: Timers<Deadline>,
+    /// Why it ended, if not because it was told to.
+    pub failure: Arc<OnceLock<String>>,
     pub over: bool,
 }
 
 impl MasterDriver {
-    fn carry_out(&mut self) {
-        for effect in std::mem::take(&mut self.effects) {
-            let Some(effect) = self.site.carry_out(effect) else { continue };
-            match effect {
-                Effect::Send { to, name, body } => self.net.send(PROCESS, &to, name, body),
-                Effect::Link { pid } => self.net.link(PROCESS, &pid),
-                Effect::Unlink { pid } => self.net.unlink(PROCESS, &pid),
-                Effect::Store { ticket, operation } => {
-                    let fits = self.registry.apply(&operation);
-                    if let Err(refusal) = &fits {
-                        tracing::warn!("the registry refuses a change: {refusal}");
-                    }
-                    self.own.event(Event::Stored { ticket, outcome: Ok(fits.is_ok()) });
+    fn master(&mut self, now: Time, event: Event) {
+        let mut effects = Vec::new();
+        self.master.handle(now, event, &mut effects);
+        for effect in effects {
+            self.carry_out(now, effect);
+        }
+    }
+
+    fn registrar(&mut self, now: Time, event: RegistrarEvent) {
+        let mut effects = Vec::new();
+        self.registrar.handle(now, event, &mut effects);
+        for effect in effects {
+            self.carry_out_for_registrar(now, effect);
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, effect: Effect) {
+        let Some(effect) = self.site.carry_out(effect) else { return };
+        match effect {
+            Effect::Send { to, name, body } => self.net.send(PROCESS, &to, name, body),
+            Effect::Link { pid } => self.net.link(PROCESS, &pid),
+            Effect::Unlink { pid } => self.net.unlink(PROCESS, &pid),
+            Effect::Store { ticket, operation } => {
+                self.registrar(now, RegistrarEvent::Apply { ticket, operation });
+            }
+            Effect::Allocator(event) => {
+                if self.allocator.send(event).is_err() {
+                    self.abort("the allocator ended");
                 }
-                Effect::Allocator(event) => {
-                    if self.allocator.send(event).is_err() {
-                        self.abort("the allocator ended");
-                    }
-                }
-                Effect::SetTimer { timer, at } => self.timers.set(timer, at),
-                Effect::CancelTimer { timer } => self.timers.cancel(&timer),
-                Effect::Abort { reason } => self.abort(&reason),
-                Effect::Log { level, line, at } => match level {
-                    Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
-                    Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
-                    Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
-                },
-                // Taken by the site above.
-                Effect::StreamOpened { .. }
-                | Effect::Stream { .. }
-                | Effect::CloseStream { .. }
-                | Effect::Reply { .. }
-                | Effect::OperatorStreamOpened { .. }
-                | Effect::Publish { .. } => (),
+            }
+            Effect::SetTimer { timer, at } => self.timers.set(Deadline::Master(timer), at),
+            Effect::CancelTimer { timer } => self.timers.cancel(&Deadline::Master(timer)),
+            Effect::Abort { reason } => self.abort(&reason),
+            Effect::Log { level, line, at } => match level {
+                Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
+                Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
+                Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
+            },
+            // Taken by the site above.
+            Effect::StreamOpened { .. }
+            | Effect::Stream { .. }
+            | Effect::CloseStream { .. }
+            | Effect::Reply { .. }
+            | Effect::OperatorStreamOpened { .. }
+            | Effect::Publish { .. } => (),
+        }
+    }
+
+    fn carry_out_for_registrar(&mut self, now: Time, effect: RegistrarEffect) {
+        match effect {
+            RegistrarEffect::Recovered(registry) => self.master(now, Event::Elected { registry }),
+            // Not at once: the master machine may be in the midst of its own effects.
+            RegistrarEffect::Applied { ticket, outcome } => {
+                self.own.event(Input::Master(Event::Stored { ticket, outcome }));
+            }
+            RegistrarEffect::Log { ticket, command } => self.log.command(ticket, command, &self.own),
+            RegistrarEffect::SetTimer { timer, at } => self.timers.set(Deadline::Registrar(timer), at),
+            RegistrarEffect::CancelTimer { timer } => self.timers.cancel(&Deadline::Registrar(timer)),
+            RegistrarEffect::Failed { reason } => self.abort(&reason),
+            RegistrarEffect::Say { warning: false, line, at } => {
+                tracing::info!(log.file = at.file(), log.line = at.line(), "{line}");
+            }
+            RegistrarEffect::Say { warning: true, line, at } => {
+                tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}");
             }
         }
     }
 
     fn abort(&mut self, reason: &str) {
-        tracing::error!("ending: {reason}");
+        if !self.over {
+            // The program says it once more at its very end; this is the moment at which it was so.
+            tracing::error!("ending: {reason}");
+            let _ = self.failure.set(reason.to_string());
+        }
         self.over = true;
+    }
+
+    /// A leader whose lease ran out may have a successor already: nothing more is said or done.
+    fn may_act(&mut self, now: Time) -> bool {
+        if self.leads && self.lease.as_ref().is_some_and(|lease| !lease.holds(now)) {
+            self.abort("the leadership is lost: ZooKeeper did not answer in time");
+        }
+        !self.over
     }
 }
 
 impl Driver for MasterDriver {
-    type Event = Event;
+    type Event = Input;
     type View = View;
 
-    fn handle(&mut self, now: Time, event: Event) {
-        self.master.handle(now, event, &mut self.effects);
-        self.carry_out();
+    fn handle(&mut self, now: Time, input: Input) {
+        if !self.may_act(now) {
+            return;
+        }
+        match input {
+            Input::Master(event) => self.master(now, event),
+            Input::Log { ticket, outcome } => self.registrar(now, RegistrarEvent::Log { ticket, outcome }),
+            Input::Elected => {
+                self.leads = true;
+                let info = Box::new(self.info.clone());
+                self.master(now, Event::LeaderDetected { leader: Some(info.clone()) });
+                self.registrar(now, RegistrarEvent::Start { info });
+            }
+            Input::LeadershipLost { reason } => {
+                tracing::error!("the leadership is lost: {reason}");
+                self.master(now, Event::LeadershipLost);
+            }
+            Input::Leader(leader) => self.master(now, Event::LeaderDetected { leader }),
+            Input::Over { reason } => self.abort(&reason),
+        }
     }
 
     fn network(&mut self, now: Time, event: NetEvent) {
@@ -89,12 +164,20 @@ impl Driver for MasterDriver {
             }
             NetEvent::Exited { pid, .. } => Event::Exited { pid },
         };
-        self.handle(now, event);
+        if self.may_act(now) {
+            self.master(now, event);
+        }
     }
 
     fn timers(&mut self, now: Time) {
-        while let Some(timer) = self.timers.take_due(now) {
-            self.handle(now, Event::Timer(timer));
+        while let Some(deadline) = self.timers.take_due(now) {
+            if !self.may_act(now) {
+                return;
+            }
+            match deadline {
+                Deadline::Master(timer) => self.master(now, Event::Timer(timer)),
+                Deadline::Registrar(timer) => self.registrar(now, RegistrarEvent::Timer(timer)),
+            }
         }
     }
 
@@ -103,7 +186,11 @@ impl Driver for MasterDriver {
     }
 
     fn view(&mut self, now: Time) -> Arc<View> {
-        Arc::new(View { weights: self.weights.clone(), ..self.master.view(now) })
+        let mut view = self.master.view(now);
+        view.registry = self.registrar.state().cloned();
+        view.metrics.extend(self.registrar.metrics().into_values());
+        view.metrics.extend(self.log.metrics());
+        Arc::new(view)
     }
 
     fn is_over(&self) -> bool {

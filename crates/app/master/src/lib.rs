@@ -3,9 +3,13 @@
 mod allocator;
 mod config;
 mod driver;
+mod election;
+mod input;
+mod registry;
 mod service;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use messor_flags::MasterFlags;
 use messor_http_api::{BuildInfo, Request};
@@ -48,10 +52,11 @@ fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
         let over = async move {
             let _ = over.await;
         };
+        let (site, failure) = (master.site(), master.failure());
         messor_runtime::serve(
             server,
             move |request, _peer| {
-                let site = master.site();
+                let site = Arc::clone(&site);
                 async move {
                     match Request::read(request).await {
                         Ok(request) => site.handle(request).await,
@@ -62,6 +67,10 @@ fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
             over,
         )
         .await?;
-        Ok(())
+        master.leave().await;
+        match failure.get() {
+            Some(reason) => Err(Failure::Words(reason.clone())),
+            None => Ok(()),
+        }
     })
 }

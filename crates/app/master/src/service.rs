@@ -3,19 +3,23 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use messor_flags::MasterFlags;
 use messor_http_api::common::{Metrics, system_metrics};
-use messor_http_api::{BuildInfo, Common, Files, Machine, MasterSite, MetricsSource, ProgramInfo};
+use messor_http_api::{BuildInfo, Common, Files, Machine, MasterSite, MetricsSource, ProgramInfo, REGISTRAR};
 use messor_master_core::{Event, View};
 use messor_net::Net;
+use messor_registry::{MemoryLog, Registrar};
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, random_seed, random_uuid, run_machine};
 use tokio::sync::oneshot;
 
 use crate::allocator::{self, SharedMetrics};
 use crate::config;
 use crate::driver::{MasterDriver, PROCESS};
+use crate::election::Sessions;
+use crate::input::Input;
+use crate::registry::RegistryLog;
 
 pub struct Options<'o> {
     pub flags: &'o MasterFlags,
@@ -27,6 +31,8 @@ pub struct Options<'o> {
 pub struct Master {
     id: String,
     site: Arc<MasterSite>,
+    sessions: Sessions,
+    failure: Arc<OnceLock<String>>,
 }
 
 struct MasterMetrics {
@@ -52,15 +58,15 @@ impl MetricsSource for MasterMetrics {
 }
 
 impl Master {
-    /// Starts the threads of a master. The receiver tells when it wants to end.
+    /// Starts the threads of a master, inside a tokio runtime. The receiver tells when it wants to end.
     pub fn start(options: Options<'_>, net: Net) -> Result<(Master, oneshot::Receiver<()>), Failure> {
         let Options { flags, build, hostname, logging } = options;
         let clock = Clock::start();
         let id = random_uuid();
         let info = config::master_info(&id, net.address(), &hostname, flags)?;
-        let (machine, inputs) = Machine::new();
+        let (inputs_of, inputs) = Machine::<Input, View>::new();
+        let machine: Machine<Event, View> = inputs_of.of_part();
         let mailbox = net.open(PROCESS).map_err(|error| Failure::Words(error.to_string()))?;
-        let weights = config::weights(flags)?;
         let (to_allocator, allocator_metrics) =
             allocator::start(config::allocator(flags, &info, random_seed())?, clock, machine.clone())?;
 
@@ -73,34 +79,46 @@ impl Master {
             files,
             logging: Arc::new(LevelLogging(logging.level())),
             metrics: Arc::new(MasterMetrics { machine: machine.clone(), allocator: allocator_metrics }),
-            processes: vec![PROCESS.to_string()],
+            processes: vec![PROCESS.to_string(), REGISTRAR.to_string()],
         };
-        let site = Arc::new(MasterSite::new(common, machine.clone()));
-        let by_role = weights.iter().cloned().collect();
-        // A send fails only when the allocator ended, which the first event of the master tells.
-        let _ = to_allocator.send(messor_allocator::Event::UpdateWeights { weights: by_role });
-        let registry = messor_registry::State::default();
-        if flags.registry != "in_memory" {
-            tracing::warn!(
-                "the registry is kept in memory: agents and weights are forgotten when this master ends \
-                 (the replicated log is not supported yet)"
-            );
+        let site = Arc::new(MasterSite::new(common, machine));
+
+        let zookeeper = config::zookeeper(flags)?;
+        let mut sessions = Sessions::default();
+        let log = match config::replica(flags)? {
+            None => RegistryLog::Memory(MemoryLog::default()),
+            Some(options) => RegistryLog::replicated(&net, &options, inputs_of.clone())
+                .map_err(|error| Failure::Words(format!("the registry cannot be kept: {error}")))?,
+        };
+        if let (Some(url), RegistryLog::Replicated(replica)) = (&zookeeper, &log) {
+            let timeout = flags.zk_session_timeout;
+            sessions.join(url, timeout, replica.pid(), replica.commands(), clock, inputs_of.clone());
         }
-        machine.event(Event::Elected { registry: Box::new(registry.clone()) });
+        let lease = zookeeper
+            .as_ref()
+            .map(|url| sessions.contend(url, flags.zk_session_timeout, &info, clock, inputs_of.clone()));
+        if lease.is_none() {
+            // Nobody else is there to lead.
+            inputs_of.event(Input::Elected);
+        }
+        let failure = Arc::default();
         let driver = MasterDriver {
-            master: messor_master_core::Master::new(config::machine(flags, info)?, clock.now()),
-            registry,
-            weights: weights.into_iter().map(|(role, weight)| (role.to_string(), weight)).collect(),
+            master: messor_master_core::Master::new(config::machine(flags, info.clone())?, clock.now()),
+            registrar: Registrar::new(config::registrar(flags, random_seed())),
+            log,
+            info,
+            lease,
+            leads: false,
             site: Arc::clone(&site),
             net,
             allocator: to_allocator,
-            own: machine,
+            own: inputs_of,
             timers: Timers::default(),
-            effects: Vec::new(),
+            failure: Arc::clone(&failure),
             over: false,
         };
         let over = run_machine("master", clock, driver, mailbox, inputs)?;
-        Ok((Master { id, site }, over))
+        Ok((Master { id, site, sessions, failure }, over))
     }
 
     pub fn id(&self) -> &str {
@@ -109,5 +127,15 @@ impl Master {
 
     pub fn site(&self) -> Arc<MasterSite> {
         Arc::clone(&self.site)
+    }
+
+    /// Filled in when the master ends by an error, with which.
+    pub fn failure(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.failure)
+    }
+
+    /// Tells ZooKeeper that this master goes, so that another leads soon.
+    pub async fn leave(self) {
+        self.sessions.leave().await;
     }
 }

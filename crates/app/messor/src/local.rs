@@ -84,6 +84,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
         }
         tracing::info!("a cluster of {} agents serves at {}", agents.len(), server.bound_address());
         let sites = Arc::new((master.site(), agents));
+        let failure = master.failure();
         messor_runtime::serve(
             server,
             move |request, _peer| {
@@ -100,7 +101,11 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
             },
         )
         .await?;
-        Ok(())
+        master.leave().await;
+        match failure.get() {
+            Some(reason) => Err(Failure::Words(reason.clone())),
+            None => Ok(()),
+        }
     })
 }
 

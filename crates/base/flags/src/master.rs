@@ -40,9 +40,9 @@ flag_set! {
         "Cluster" {
             cluster: Option<String>
                 => "Name of the cluster, for people.";
-            zk: Option<Secret>, not_yet "leader election over ZooKeeper is not built; run one master without --zk"
+            zk: Option<Secret>
                 => "Address of ZooKeeper, for leader election among masters: zk://host1:port1,host2:port2/path, zk://user:password@host1:port1/path, or file://PATH of a file with one of these. Not needed for a single master.";
-            zk_session_timeout: Duration = "10secs", not_yet "leader election over ZooKeeper is not built"
+            zk_session_timeout: Duration = "10secs"
                 => "Session timeout of ZooKeeper.";
             master_contender: Option<String>, not_yet "modules cannot be loaded"
                 => "Master contender from a module. Together with --master_detector, not with --zk.";
@@ -51,23 +51,23 @@ flag_set! {
         }
 
         "Registry" {
-            work_dir: Option<String>, no_effect "the registry is in memory, and nothing else is written"
+            work_dir: Option<String>
                 => "Directory for what must outlive this master: the registry. Needed unless the registry is in memory. A directory that is cleaned by itself, such as /tmp, is no good.";
-            registry: String = "replicated_log", check checks::registry, no_effect "the registry is in memory with either value"
+            registry: String = "replicated_log", check checks::registry
                 => "Where the registry is kept: replicated_log, or in_memory for tests.";
-            quorum: Option<u32>, check checks::at_least_one, no_effect "there is one master and one replica of the registry"
+            quorum: Option<u32>, check checks::at_least_one
                 => "How many replicas of the registry must agree: more than half of the masters. Needed with --zk.";
-            log_auto_initialize: bool = "true", no_effect "the replicated log is not built"
+            log_auto_initialize: bool = "true"
                 => "Whether to initialize the replicated log of the registry when it is new. If not, it must be done by hand (mesos-log initialize).";
-            registry_fetch_timeout: Duration = "1mins", no_effect "the registry is in memory, where nothing takes time"
+            registry_fetch_timeout: Duration = "1mins"
                 => "How long reading the registry may take before it counts as failed.";
-            registry_store_timeout: Duration = "20secs", no_effect "the registry is in memory, where nothing takes time"
+            registry_store_timeout: Duration = "20secs"
                 => "How long writing the registry may take before it counts as failed.";
-            registry_gc_interval: Duration = "15mins", check checks::more_than_nothing, no_effect "agents that are unreachable or gone are not forgotten"
+            registry_gc_interval: Duration = "15mins", check checks::more_than_nothing
                 => "How often to look for agents that the registry need no longer remember.";
-            registry_max_agent_age: Duration = "2weeks", no_effect "agents that are unreachable or gone are not forgotten"
+            registry_max_agent_age: Duration = "2weeks"
                 => "How long to remember agents that are unreachable or gone.";
-            registry_max_agent_count: u64 = "102400", no_effect "agents that are unreachable or gone are not forgotten"
+            registry_max_agent_count: u64 = "102400"
                 => "How many agents that are unreachable or gone to remember.";
             registry_strict: bool = "false", refused "strict registries are no longer possible: leave the flag out"
                 => "No longer possible; only false is accepted.";
@@ -82,7 +82,7 @@ flag_set! {
                 => "How long agents have to come back after they were disconnected or a new master was elected, at least 10mins. Then they become unreachable.";
             agent_removal_rate_limit: Option<String>, alias "slave_removal_rate_limit", check checks::rate
                 => "How many agents may be removed in which time for failed health checks, such as 1/10mins or 2/3hrs. Without it, each at once.";
-            recovery_agent_removal_limit: String = "100%", alias "recovery_slave_removal_limit", check checks::percentage, no_effect "the registry is in memory: after a failover no agent is known that could be removed"
+            recovery_agent_removal_limit: String = "100%", alias "recovery_slave_removal_limit", check checks::percentage
                 => "Percentage of agents that may be removed when they do not come back after a failover. If more are missing, the master exits rather than remove them.";
             whitelist: Option<Location>, not_yet "agent whitelists are not built"
                 => "File with the agents whose resources may be offered, a host name on each line; read again and again. Without it, all.";

@@ -10,7 +10,7 @@ use messor_proto::mesos::master::response::{self, Type as Kind};
 use messor_proto::mesos::master::{Call, Event as OperatorEvent, Response, call, event};
 use messor_proto::{Version, WireEnum};
 
-use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, reads, redirect};
+use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, operations, reads, redirect};
 use crate::answer::{Answer, answer, bad_request, not_supported, text};
 use crate::call::{accepted, decode, respond as respond_message};
 use crate::common::files_error;
@@ -39,7 +39,7 @@ impl MasterSite {
         &self,
         request: &Request,
         kind: call::Type,
-        call: Call,
+        mut call: Call,
         media: MediaType,
     ) -> Result<Answer, Answer> {
         use call::Type;
@@ -114,6 +114,16 @@ impl MasterSite {
                 let agent = (&wanted.agent_id).into();
                 self.change(request, None, OperatorCall::MarkAgentGone { agent }).await
             }
+            Type::ReserveResources
+            | Type::UnreserveResources
+            | Type::CreateVolumes
+            | Type::DestroyVolumes
+            | Type::GrowVolume
+            | Type::ShrinkVolume => {
+                let name = kind.wire_name(Version::V1).to_lowercase();
+                let wanted = operations::of_call(kind, &mut call).ok_or_else(|| missing(&name))?;
+                self.change(request, None, wanted).await
+            }
             Type::UpdateWeights => {
                 let wanted = call.update_weights.ok_or_else(|| missing("update_weights"))?;
                 let call = OperatorCall::UpdateWeights { weights: wanted.weight_infos };
@@ -185,6 +195,10 @@ fn kind_of(call: &Call) -> Result<call::Type, Answer> {
         Type::Teardown => call.teardown.is_some(),
         Type::UnreserveResources => call.unreserve_resources.is_some(),
         Type::ReserveResources => call.reserve_resources.is_some(),
+        Type::CreateVolumes => call.create_volumes.is_some(),
+        Type::DestroyVolumes => call.destroy_volumes.is_some(),
+        Type::GrowVolume => call.grow_volume.is_some(),
+        Type::ShrinkVolume => call.shrink_volume.is_some(),
         _ => true,
     };
     let name = kind.wire_name(Version::V1).to_lowercase();

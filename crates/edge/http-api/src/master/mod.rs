@@ -3,6 +3,7 @@
 mod calls;
 mod model;
 pub(crate) use model::time_info;
+mod operations;
 pub mod reads;
 mod registry;
 mod scheduler;
@@ -88,6 +89,9 @@ impl MasterSite {
         let path = if path.starts_with("/quota/") { "/quota" } else { path };
         if let Some(refusal) = registry::refusal(path, request) {
             return refusal;
+        }
+        if let Some(kind) = operations::kind_of_path(path) {
+            return self.operation(kind, request).await;
         }
         if path == "/weights" && request.method == Method::PUT {
             return self.weights_put(request).await;

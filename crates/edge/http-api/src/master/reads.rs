@@ -197,8 +197,7 @@ pub fn message_of(kind: response::Type, view: &View) -> Option<Response> {
         Type::GetWeights => {
             // Left out where there are none, as 1.11.0 does.
             let weight_infos = registry::weights(view);
-            answer.get_weights =
-                (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos });
+            answer.get_weights = (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos });
         }
         Type::GetMaintenanceSchedule => {
             let schedule = registry::schedule(view);
@@ -208,8 +207,10 @@ pub fn message_of(kind: response::Type, view: &View) -> Option<Response> {
             let status = registry::maintenance_status(view);
             answer.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
         }
-        // Operations other than LAUNCH are refused so far, hence there are never any to show.
-        Type::GetOperations => answer.get_operations = Some(response::GetOperations::default()),
+        Type::GetOperations => {
+            let operations = view.operations.iter().map(|operation| operation.as_ref().clone()).collect();
+            answer.get_operations = Some(response::GetOperations { operations });
+        }
         _ => return None,
     }
     Some(answer)

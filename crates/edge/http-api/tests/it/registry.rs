@@ -7,9 +7,7 @@ use messor_proto::WireEnum;
 use messor_proto::mesos::internal::{Registry, registry};
 use messor_proto::mesos::maintenance::{Schedule, Window};
 use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo};
-use messor_proto::mesos::{
-    DurationInfo, MachineId, Resource, TimeInfo, Unavailability, WeightInfo, value,
-};
+use messor_proto::mesos::{DurationInfo, MachineId, Resource, TimeInfo, Unavailability, WeightInfo, value};
 use messor_registry::{Operation, State};
 use serde_json::{Value, json as of};
 
@@ -91,8 +89,7 @@ async fn everything_is_set() {
     let bench = Bench::with(full());
     let (v0, v1) = answers(&bench).await;
     let scalar = |value: f64| of!({ "value": value });
-    let guarantee =
-        |value| of!([{"name": "cpus", "type": "SCALAR", "scalar": scalar(value)}]);
+    let guarantee = |value| of!([{"name": "cpus", "type": "SCALAR", "scalar": scalar(value)}]);
     let quota = of!({
         "infos": [{"role": "new", "guarantee": guarantee(1.0)}, {"role": "old", "guarantee": guarantee(2.0)}],
         "configs": [
@@ -107,11 +104,15 @@ async fn everything_is_set() {
         "unavailability": {"start": {"nanoseconds": 5}, "duration": {"nanoseconds": 7}},
     });
     let schedule = of!({"windows": [window]});
-    let status = of!({"draining_machines": [{"id": {"hostname": "a"}}], "down_machines": [{"hostname": "b"}]});
+    let status =
+        of!({"draining_machines": [{"id": {"hostname": "a"}}], "down_machines": [{"hostname": "b"}]});
     assert_eq!(v0, [quota.clone(), weights.clone(), schedule, status.clone()]);
     assert_eq!(v1[0]["get_quota"]["status"], quota);
     assert_eq!(v1[1]["get_weights"]["weight_infos"], weights);
-    assert_eq!(v1[2]["get_maintenance_schedule"]["schedule"]["windows"][0]["machine_ids"][0]["hostname"], "a");
+    assert_eq!(
+        v1[2]["get_maintenance_schedule"]["schedule"]["windows"][0]["machine_ids"][0]["hostname"],
+        "a"
+    );
     assert_eq!(v1[3]["get_maintenance_status"]["status"], status);
 
     let roles = json(&bench.get("/roles").await);
@@ -132,7 +133,8 @@ async fn everything_is_set() {
 #[tokio::test]
 async fn weights_are_set_by_both_apis() {
     let put = ("PUT", "/master/weights", r#"[{"role": "w", "weight": 2.5}]"#);
-    let call = r#"{"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": [{"role": "w", "weight": 2.5}]}}"#;
+    let call =
+        r#"{"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": [{"role": "w", "weight": 2.5}]}}"#;
     for (method, path, body) in [put, ("POST", "/master/api/v1", call)] {
         let mut bench = Bench::new();
         let site = Arc::clone(&bench.site);
