@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, TaskStatus, task_status};
-use messor_types::{AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId};
+use messor_types::{
+    AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId, is_terminal_operation,
+};
 
 use crate::adopting::{adopt_executors, adopt_tasks};
 use crate::checkpointed::apply_checkpointed;
@@ -67,7 +69,8 @@ impl Master {
         let old_pid = std::mem::replace(&mut agent.pid, pid.clone());
         agent.info = message.agent;
         agent.version = message.version.unwrap_or_default();
-        agent.capabilities = AgentCapabilities::from_proto(&message.agent_capabilities);
+        let capabilities = AgentCapabilities::from_proto(&message.agent_capabilities);
+        let had_feedback = std::mem::replace(&mut agent.capabilities, capabilities).agent_operation_feedback;
         agent.capability_list = message.agent_capabilities;
         agent.resource_version = message.resource_version_uuid;
         agent.reregistered_time = Some(turn.now);
@@ -87,6 +90,9 @@ impl Master {
         self.agents.by_pid.insert(pid.clone(), id.clone());
         turn.push(Effect::Link { pid: pid.clone() });
         turn.allocator(update);
+        if had_feedback && !capabilities.agent_operation_feedback {
+            self.forget_ended_operations(&id);
+        }
         self.reconcile_known_agent(turn, &id, &message.executor_infos, &message.tasks);
         self.take_back_presumed_lost(turn, &id, message.executor_infos, message.tasks);
         if !was_connected {
@@ -105,6 +111,20 @@ impl Master {
         let Some(agent) = self.agents.get(&id) else { return };
         if !agent.capabilities.resource_provider {
             crate::operations::send_checkpointed(turn, agent);
+        }
+    }
+
+    /// An agent that was downgraded has no operation feedback any more: what ended there will never be acknowledged.
+    fn forget_ended_operations(&mut self, id: &AgentId) {
+        for uuid in self.operations.on(id) {
+            let ended = self.operations.get(&uuid).is_some_and(|entry| {
+                let status = &entry.operation.latest_status;
+                let waits = entry.operation.info.id.is_some() && status.resource_provider_id.is_none();
+                waits && is_terminal_operation(status.state())
+            });
+            if ended {
+                self.operations.remove(&uuid);
+            }
         }
     }
 

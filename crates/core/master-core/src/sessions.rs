@@ -168,6 +168,12 @@ impl Master {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         for (task_id, mut task) in std::mem::take(&mut framework.unreachable_tasks) {
             let agent = AgentId::from(&task.agent_id);
+            if let Some(frameworks) = self.agents.lost_frameworks.get_mut(&agent) {
+                frameworks.remove(id);
+                if frameworks.is_empty() {
+                    self.agents.lost_frameworks.remove(&agent);
+                }
+            }
             let (state, reason) = (TaskState::TaskKilled, Reason::FrameworkRemoved);
             let mut update = tasks::update_of_master(
                 turn.now,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messor_master_core::{Event, StreamId};
+use messor_master_core::{Event, OperatorCall, Outcome, StreamId};
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{Filters, FrameworkInfo, TaskState};
@@ -17,6 +17,13 @@ impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % sides
+    }
+}
+
+impl World {
+    fn subscribe_again(&mut self, scheduler: &Scheduler, is_modern: bool) -> Scheduler {
+        let info = if is_modern { modern() } else { FrameworkInfo { checkpoint: Some(true), ..old() } };
+        self.subscribe(FrameworkInfo { id: Some((&scheduler.id).into()), ..info })
     }
 }
 
@@ -37,7 +44,7 @@ fn story(seed: u64) -> World {
         let agent = dice.roll(3) as usize;
         let number = agent as u8 + 1;
         let scheduler = schedulers[who].clone();
-        match dice.roll(12) {
+        match dice.roll(14) {
             0..=3 => {
                 world.allocation();
                 for (other, scheduler) in schedulers.clone().iter().enumerate() {
@@ -76,9 +83,7 @@ fn story(seed: u64) -> World {
             }
             9 => {
                 world.handle(Event::StreamClosed { stream: scheduler.stream });
-                let info =
-                    if who == 0 { modern() } else { FrameworkInfo { checkpoint: Some(true), ..old() } };
-                schedulers[who] = world.subscribe(FrameworkInfo { id: Some((&scheduler.id).into()), ..info });
+                schedulers[who] = world.subscribe_again(&scheduler, who == 0);
             }
             10 => {
                 let kind = if dice.roll(2) == 0 { call::Type::Suppress } else { call::Type::Revive };
@@ -93,6 +98,32 @@ fn story(seed: u64) -> World {
                 if !registered {
                     agents[agent] = world.agent(number);
                     running.retain(|(_, at, _)| *at != agent);
+                }
+            }
+            12 if dice.roll(6) == 0 => {
+                let outcome = world.operator(OperatorCall::MarkAgentGone { agent: agents[agent].clone() });
+                if outcome == Outcome::Done {
+                    agents[agent] = world.agent(number);
+                    running.retain(|(_, at, _)| *at != agent);
+                }
+            }
+            // Another master takes over: agents and frameworks come back in any order, and not every agent does.
+            13 if dice.roll(8) == 0 => {
+                let messages: Vec<_> =
+                    agents.iter().zip(1..).map(|(id, number)| world.reregistration(number, id)).collect();
+                world = world.failover();
+                let mut subscribed = [false; 2];
+                for (message, number) in messages.iter().zip(1..) {
+                    let back = dice.roll(3) as usize;
+                    if back < 2 && !std::mem::replace(&mut subscribed[back], true) {
+                        schedulers[back] = world.subscribe_again(&schedulers[back], back == 0);
+                    }
+                    if dice.roll(4) > 0 {
+                        world.message(&agent_pid(number), message);
+                    }
+                }
+                for back in (0..2).filter(|back| !subscribed[*back]) {
+                    schedulers[back] = world.subscribe_again(&schedulers[back], back == 0);
                 }
             }
             _ => {

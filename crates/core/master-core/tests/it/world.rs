@@ -90,6 +90,9 @@ impl World {
     pub fn failover(&self) -> World {
         let mut world = World::standby(config());
         world.now = self.now;
+        world.next = self.next;
+        world.answer_pings = self.answer_pings;
+        world.trace = self.trace.clone();
         world.elect(self.registry.clone());
         world
     }
@@ -375,7 +378,12 @@ impl World {
             tasks: all()
                 .flat_map(|f| f.tasks.iter().chain(&f.unreachable_tasks))
                 .filter(|task| here(task))
-                .map(|task| mesos::Task { state: TaskState::TaskRunning as i32, ..(***task).clone() })
+                .map(|task| {
+                    // What ended on the agent is over; what the master thinks lost runs on.
+                    let ended = ended(task.state()) && task.status_update_state == Some(task.state);
+                    let state = if ended { task.state() } else { TaskState::TaskRunning };
+                    mesos::Task { state: state as i32, ..(***task).clone() }
+                })
                 .collect(),
             executor_infos: all()
                 .flat_map(|f| &f.executors)
