@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use messor_agent_core::{ContainerEvent, Run};
@@ -101,7 +102,7 @@ fn look(config: &Config, runs: &[Run]) -> io::Result<Found> {
         if known.contains(&container) {
             continue;
         }
-        if let Some(sandbox) = runtime.sandbox().filter(|sandbox| !sandbox.starts_with(&config.work_dir)) {
+        if let Some(sandbox) = runtime.sandbox().filter(|sandbox| !is_below(&config.work_dir, sandbox)) {
             tracing::warn!(
                 "Container {container} is of an agent with another work directory ({}) and is left alone; give each \
                  agent of a host its own --runtime_dir",
@@ -129,4 +130,11 @@ fn look(config: &Config, runs: &[Run]) -> io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Whether a sandbox is of this work directory, under this or under an earlier name of it.
+fn is_below(work_dir: &Path, sandbox: &Path) -> bool {
+    let text = sandbox.to_string_lossy();
+    let run = text.find("/slaves/").map(|at| &text[at + 1..]);
+    sandbox.starts_with(work_dir) || run.is_some_and(|run| work_dir.join("meta").join(run).is_dir())
 }
