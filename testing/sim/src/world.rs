@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use messor_agent_core::Event as AgentEvent;
-use messor_master_core::Event as MasterEvent;
+use messor_master_core::{Event as MasterEvent, OperatorCall};
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
 use messor_proto::mesos::internal::{StatusUpdateAcknowledgementMessage, StatusUpdateMessage};
 use messor_replog::Event as LogEvent;
 use messor_stdx::Time;
-use messor_types::Pid;
+use messor_types::{AgentId, Pid};
 
 use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
@@ -26,7 +26,10 @@ use crate::{agents, masters, zk};
 /// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
 pub enum Happening {
     Deliver(Packet),
-    Exited { at: Pid, of: Pid },
+    Exited {
+        at: Pid,
+        of: Pid,
+    },
     Master(usize, u64, masters::Inside),
     Agent(usize, u64, agents::Inside),
     ExecutorStep(usize, u64, u64, Step),
@@ -37,6 +40,8 @@ pub enum Happening {
     StartAgent(usize),
     Heal(Vec<(SocketAddr, SocketAddr)>),
     ZooKeeperUp,
+    /// Looks for agents that will not come back.
+    Operator,
     Fault,
 }
 
@@ -146,6 +151,7 @@ impl World {
             world.agenda.after(Duration::from_millis(10), Happening::SchedulerTimer(number));
         }
         world.agenda.after(Duration::from_secs(10), Happening::Fault);
+        world.agenda.after(world.options.faults_until, Happening::Operator);
         world
     }
 
@@ -232,6 +238,7 @@ impl World {
                 self.zookeeper.down = false;
                 self.zookeeper.touch_all(self.agenda.now);
             }
+            Happening::Operator => self.operator(),
             Happening::Fault => self.fault(),
         }
     }
@@ -248,6 +255,28 @@ impl World {
         let leader = leader.and_then(|data| MasterInfo::decode_checked(data).ok()?.pid?.parse().ok());
         let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(900));
         self.agenda.after(after, Happening::SchedulerLeader(number, leader));
+    }
+
+    /// An agent that got another id never comes back under the old one. Whoever runs the cluster says so to the master.
+    fn operator(&mut self) {
+        self.agenda.after(Duration::from_secs(60), Happening::Operator);
+        let living: BTreeSet<AgentId> = self
+            .agents
+            .iter()
+            .filter_map(|node| node.process.as_ref())
+            .filter_map(|process| process.agent.view(self.agenda.now).info.id.as_ref().map(AgentId::from))
+            .collect();
+        for number in 0..self.masters.len() {
+            let Some(process) = &self.masters[number].process else { continue };
+            let view = process.master.view(self.agenda.now);
+            let dead = view.unreachable_agents.iter().map(|(id, _)| id).find(|id| !living.contains(*id));
+            if let (true, Some(agent)) = (process.leads, dead.cloned()) {
+                self.trace(|| format!("the operator marks agent {agent} gone"));
+                let call = OperatorCall::MarkAgentGone { agent };
+                let (reply, principal) = (messor_master_core::ReplyId(0), None);
+                self.master(number, MasterEvent::Operator { reply, principal, call });
+            }
+        }
     }
 
     // ---- faults
