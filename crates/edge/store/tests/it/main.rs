@@ -1,0 +1,6 @@
+mod crash;
+mod damage;
+mod disk;
+mod faults;
+mod life;
+mod others;
