@@ -49,12 +49,13 @@ impl Cluster {
     }
 
     pub fn with(options: &Options) -> Cluster {
-        let mut cluster = Cluster {
-            master: loopback(free_port()),
-            agents: Vec::new(),
-            folder: tempfile::tempdir().expect("a temporary folder"),
-            processes: Vec::new(),
-        };
+        Cluster::within(tempfile::tempdir().expect("a temporary folder"), options)
+    }
+
+    /// In a folder whose `master` and `agent0`… are work directories that may hold something already.
+    pub fn within(folder: tempfile::TempDir, options: &Options) -> Cluster {
+        let mut cluster =
+            Cluster { master: loopback(free_port()), agents: Vec::new(), folder, processes: Vec::new() };
         let port = cluster.master.port();
         cluster.start_master(&options.master_flags);
         for number in 0..options.agents {
@@ -128,7 +129,20 @@ impl Cluster {
     }
 
     fn add_agent(&mut self, number: usize, master: &str, flags: &[String]) {
-        let address = loopback(free_port());
+        let given = flags.iter().find_map(|flag| flag.strip_prefix("--port=")?.parse().ok());
+        let address = loopback(given.unwrap_or_else(free_port));
+        self.start_agent(number, address, master, flags);
+        self.agents.push(address);
+    }
+
+    /// Starts an agent again where one was, as its host would.
+    pub fn restart_agent(&mut self, number: usize, flags: &[String]) {
+        self.processes.retain(|(name, _)| *name != format!("agent{number}"));
+        let master = self.master.to_string();
+        self.start_agent(number, self.agents[number], &master, flags);
+    }
+
+    fn start_agent(&mut self, number: usize, address: SocketAddr, master: &str, flags: &[String]) {
         let name = format!("agent{number}");
         let mut arguments = vec![
             format!("--master={master}"),
@@ -141,10 +155,20 @@ impl Cluster {
             "--launcher=posix".to_string(),
             "--isolation=posix/cpu,posix/mem".to_string(),
         ];
+        let name_of = |flag: &str| flag.split('=').next().unwrap_or_default().to_string();
+        arguments.retain(|argument| !flags.iter().any(|flag| name_of(flag) == name_of(argument)));
         arguments.extend(flags.iter().cloned());
         self.spawn("mesos-agent", &name, &arguments);
         self.wait_until_healthy("mesos-agent", address, "/health");
-        self.agents.push(address);
+    }
+
+    /// Sends a signal ("TERM", "USR1") to a process of the cluster and waits for its end; its exit code.
+    pub fn end(&mut self, name: &str, signal: &str) -> Option<i32> {
+        let (_, child) = self.processes.iter_mut().find(|(n, _)| n == name).expect("a process of that name");
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+        assert!(sent.expect("kill runs").success());
+        let ended = wait_for(&format!("{name} to end"), Duration::from_secs(20), || child.try_wait().ok()?);
+        ended.code()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -171,7 +195,8 @@ impl Cluster {
     }
 
     fn spawn_with(&mut self, program: &str, name: &str, arguments: &[String], environment: &[(&str, &str)]) {
-        let log = File::create(self.path(&format!("{name}.log"))).expect("a log file");
+        let log = File::options().append(true).create(true).open(self.path(&format!("{name}.log")));
+        let log = log.expect("a log file");
         let child = Command::new(self.bin().join(program))
             .args(arguments)
             .env_clear()
@@ -218,6 +243,23 @@ impl Cluster {
     }
 }
 
+/// Executors that wait for their agent to come back. They are known by the sandbox they were started with.
+fn kill_executors(folder: &Path) {
+    let mark = folder.to_string_lossy().into_owned().into_bytes();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        let begins = |variable: &[u8]| {
+            variable.strip_prefix(b"MESOS_SANDBOX=").is_some_and(|path| path.starts_with(&mark))
+        };
+        if environment.split(|byte| *byte == 0).any(begins) {
+            let _ = Command::new("kill").arg("-KILL").arg(pid.to_string()).status();
+        }
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         // Agents first: they take their executors with them.
@@ -234,5 +276,6 @@ impl Drop for Cluster {
                 eprintln!("---- {name} ----\n{}", std::fs::read_to_string(path).unwrap_or_default());
             }
         }
+        kill_executors(self.folder.path());
     }
 }

@@ -2,10 +2,13 @@
 
 mod bad_input;
 mod clients;
+mod election;
 mod flows;
 mod footprint;
 mod probes;
+mod recovery;
 mod replicated_log;
 mod run;
+mod take_over;
 mod tasks;
 mod zookeeper;

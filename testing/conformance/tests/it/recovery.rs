@@ -1,0 +1,266 @@
+//! An agent that was killed and comes back: its tasks run on, and what happened meanwhile is told.
+//!
+//! Rows: U042, U109, U113 (checkpoints that an agent of Apache Mesos 1.11.0 left).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use messor_testkit::{Cluster, Options, get, oracle, skip, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// mesos-execute that goes on beside the test; its output is in a file.
+struct Execution {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Execution {
+    fn start(cluster: &Cluster, name: &str, command: &str, more: &[&str]) -> Execution {
+        let output = cluster.folder().join(format!("{name}.out"));
+        let file = std::fs::File::create(&output).expect("a file");
+        let child = Command::new(cluster.bin().join("mesos-execute"))
+            .args([&format!("--master={}", cluster.master), &format!("--name={name}")])
+            .args([&format!("--command={command}"), "--resources=cpus:0.1;mem:32"])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a file"))
+            .stderr(file)
+            .spawn()
+            .expect("mesos-execute runs");
+        Execution { child, output }
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    fn until(&self, what: &str) {
+        wait_for(&format!("{what} in {}", self.text()), PATIENCE, || {
+            self.text().contains(what).then_some(())
+        });
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn agent_id(cluster: &Cluster) -> String {
+    wait_for("the agent's id", PATIENCE, || {
+        let state = get(cluster.agents[0], "/state").ok()?.json();
+        state["id"].as_str().filter(|id| !id.is_empty()).map(str::to_string)
+    })
+}
+
+fn lines(path: &Path) -> usize {
+    std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn a_task_runs_on_while_its_agent_is_killed_and_comes_back() {
+    let mut cluster = Cluster::start();
+    let id = agent_id(&cluster);
+    let (log, go) = (cluster.folder().join("log"), cluster.folder().join("go"));
+    let command = format!(
+        "echo begin >>{0}; until test -e {1}; do sleep 0.1; done; echo end >>{0}",
+        log.display(),
+        go.display()
+    );
+    let task = Execution::start(&cluster, "long", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    cluster.kill("agent0");
+    cluster.restart_agent(0, &[]);
+    assert_eq!(agent_id(&cluster), id);
+    wait_for("the task to be known again", PATIENCE, || {
+        let tasks = get(cluster.agents[0], "/state").ok()?.json();
+        let state = tasks["frameworks"][0]["executors"][0]["tasks"][0]["state"].clone();
+        (state == "TASK_RUNNING").then_some(())
+    });
+    assert_eq!(lines(&log), 1);
+    std::fs::write(&go, "").expect("a file");
+    task.until("TASK_FINISHED");
+    assert_eq!(lines(&log), 2, "run once: {}", std::fs::read_to_string(&log).unwrap_or_default());
+}
+
+#[test]
+fn a_task_that_ends_while_the_agent_is_away_is_told_of() {
+    let mut cluster = Cluster::start();
+    let (go, gone) = (cluster.folder().join("go"), cluster.folder().join("gone"));
+    let command =
+        format!("until test -e {}; do sleep 0.1; done; touch {}; exit 7", go.display(), gone.display());
+    let task = Execution::start(&cluster, "away", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    cluster.kill("agent0");
+    std::fs::write(&go, "").expect("a file");
+    wait_for("the task to end", PATIENCE, || gone.exists().then_some(()));
+    cluster.restart_agent(0, &[]);
+    task.until("exited with status 7");
+}
+
+#[test]
+fn a_task_whose_executor_was_killed_meanwhile_is_told_of() {
+    let mut cluster = Cluster::start();
+    let pid = cluster.folder().join("pid");
+    let command = format!("echo $PPID $$ >{}; exec sleep 1000", pid.display());
+    let task = Execution::start(&cluster, "killed", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    cluster.kill("agent0");
+    let text = std::fs::read_to_string(&pid).expect("the task has told its pids");
+    let [executor, own]: [&str; 2] =
+        text.split_whitespace().collect::<Vec<_>>().try_into().expect("two pids");
+    let killed = Command::new("kill").args(["-KILL", executor]).status();
+    assert!(killed.expect("kill runs").success());
+    cluster.restart_agent(0, &[]);
+    task.until("TASK_FAILED");
+    wait_for("the task's process to be gone with it", PATIENCE, || {
+        (!Path::new("/proc").join(own).exists()).then_some(())
+    });
+}
+
+#[test]
+fn without_checkpoints_a_task_ends_with_its_agent_and_is_told_of() {
+    let mut cluster = Cluster::start();
+    let id = agent_id(&cluster);
+    let pid = cluster.folder().join("pid");
+    let task =
+        Execution::start(&cluster, "short", &format!("echo $$ >{}; exec sleep 1000", pid.display()), &[]);
+    task.until("TASK_RUNNING");
+    let own = std::fs::read_to_string(&pid).expect("the task has told its pid").trim().to_string();
+    cluster.kill("agent0");
+    cluster.restart_agent(0, &[]);
+    assert_eq!(agent_id(&cluster), id);
+    wait_for("the task's process to end", PATIENCE, || {
+        (!Path::new("/proc").join(&own).exists()).then_some(())
+    });
+    task.until("Received status update TASK_LOST");
+}
+
+#[test]
+fn an_agent_that_is_ended_keeps_its_tasks_and_one_that_is_to_leave_does_not() {
+    let mut cluster = Cluster::start();
+    let id = agent_id(&cluster);
+    let task = Execution::start(&cluster, "kept", "exec sleep 1000", &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    assert_eq!(cluster.end("agent0", "TERM"), Some(0));
+    cluster.restart_agent(0, &[]);
+    assert_eq!(agent_id(&cluster), id);
+    assert!(!task.text().contains("TASK_KILLED"), "{}", task.text());
+    cluster.end("agent0", "USR1");
+    cluster.restart_agent(0, &[]);
+    assert_ne!(agent_id(&cluster), id, "a new agent");
+}
+
+#[test]
+fn a_work_directory_is_for_one_agent() {
+    let cluster = Cluster::start();
+    let second = Command::new(cluster.bin().join("mesos-agent"))
+        .args([format!("--master={}", cluster.master), "--ip=127.0.0.1".into(), "--port=0".into()])
+        .arg(format!("--work_dir={}", cluster.folder().join("agent0").display()))
+        .arg(format!("--runtime_dir={}", cluster.folder().join("other-run").display()))
+        .args(["--launcher=posix", "--isolation=posix/cpu,posix/mem"])
+        .output()
+        .expect("mesos-agent runs");
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && text.contains("another agent works there"), "{text}");
+}
+
+#[test]
+fn resources_may_grow_only_where_the_policy_says_so() {
+    let flags = |cpus: u32, policy: &str| {
+        vec![
+            format!("--resources=cpus:{cpus};mem:1024;disk:1024;ports:[31000-32000]"),
+            format!("--reconfiguration_policy={policy}"),
+        ]
+    };
+    let options = Options { agent_flags: flags(2, "equal"), ..Options::default() };
+    let mut cluster = Cluster::with(&options);
+    let id = agent_id(&cluster);
+    cluster.kill("agent0");
+    cluster.restart_agent(0, &flags(3, "additive"));
+    assert_eq!(agent_id(&cluster), id);
+    cluster.kill("agent0");
+    let refused = Command::new(cluster.bin().join("mesos-agent"))
+        .args([
+            format!("--master={}", cluster.master),
+            "--ip=127.0.0.1".into(),
+            "--hostname=localhost".into(),
+        ])
+        .arg(format!("--port={}", cluster.agents[0].port()))
+        .arg(format!("--work_dir={}", cluster.folder().join("agent0").display()))
+        .arg(format!("--runtime_dir={}", cluster.folder().join("agent0-run").display()))
+        .args(["--launcher=posix", "--isolation=posix/cpu,posix/mem"])
+        .args(flags(2, "equal"))
+        .output()
+        .expect("mesos-agent runs");
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("reconfiguration_policy"), "{text}");
+}
+
+/// What an agent of Apache Mesos 1.11.0 left when it was killed: its id, a reservation with a volume, an executor
+/// with updates that nobody acknowledged, and two whose processes are gone.
+#[test]
+fn an_agent_takes_over_from_apache_mesos() {
+    let archives = oracle().map(|oracle| oracle.join("state-1.11.0")).filter(|folder| folder.is_dir());
+    let Some(archives) = archives else {
+        return skip("checkpoints of the real 1.11.0: ../shared is not there");
+    };
+    for rebooted in [false, true] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let unpack = |archive: &str, name: &str| {
+            let to = folder.path().join(name);
+            std::fs::create_dir_all(&to).expect("a folder");
+            let done = Command::new("tar").arg("xzf").arg(archives.join(archive)).arg("-C").arg(&to).status();
+            assert!(done.expect("tar runs").success());
+            to
+        };
+        let work_dir = unpack("agent-work_dir-meta.tar.gz", "agent0");
+        let runtime = unpack("agent-runtime_dir.tar.gz", "unpacked");
+        std::fs::rename(runtime.join("mesos"), folder.path().join("agent0-run"))
+            .expect("a folder is renamed");
+        if !rebooted {
+            let boot_id = std::fs::read("/proc/sys/kernel/random/boot_id").expect("a boot id");
+            std::fs::write(work_dir.join("meta/boot_id"), boot_id).expect("a file");
+        }
+        // What is told of the agent has to be the same as then.
+        let flags = [
+            "--port=16151",
+            "--hostname=127.0.0.1",
+            "--resources=cpus:4;mem:4096;disk:10000;ports:[31000-32000]",
+            "--attributes=rack:r1;level:3",
+        ];
+        let agent_flags = flags.map(str::to_string).to_vec();
+        let cluster = Cluster::within(folder, &Options { agent_flags, ..Options::default() });
+        let state = get(cluster.agents[0], "/state").expect("the agent answers").json();
+        assert_eq!(state["id"], "eef8b932-4bf2-4897-b283-44e666f23b77-S0");
+        let volume = &state["reserved_resources_full"]["flow"][0];
+        assert_eq!(volume["disk"]["persistence"]["id"], "v1");
+        assert_eq!(volume["reservation"]["principal"], "p");
+        let told = wait_for("the master to know all tasks", PATIENCE, || {
+            let all = get(cluster.master, "/tasks").ok()?.json();
+            let tasks = all["tasks"].as_array()?.iter();
+            let told: BTreeSet<(String, String)> = tasks
+                .map(|task| {
+                    let text = |name: &str| task[name].as_str().unwrap_or_default().to_string();
+                    (text("id"), text("state"))
+                })
+                .collect();
+            (told.len() == 4).then_some(told)
+        });
+        let failed = |id: &str| (id.to_string(), "TASK_FAILED".to_string());
+        let expected = ["pod-a", "pod-b", "running-command", "unacknowledged"].map(failed);
+        assert_eq!(told, expected.into_iter().collect());
+        // From the first on, in order, until they are acknowledged.
+        wait_for("the first update that was not acknowledged", PATIENCE, || {
+            cluster.log("agent0").contains("Forwarding the update TASK_STARTING").then_some(())
+        });
+        let left =
+            std::fs::read_dir(cluster.folder().join("agent0-run/containers")).expect("a folder").count();
+        assert_eq!(left, 0, "nothing is kept of containers that ended");
+    }
+}
