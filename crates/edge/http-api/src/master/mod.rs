@@ -113,6 +113,10 @@ impl MasterSite {
                 if path == "/redirect" { "" } else { &request.target },
             );
         }
+        // An empty list would be a wrong answer, not a missing one.
+        if !view.recovered && registry::methods_of(path).is_some() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet");
+        }
         let program = Arc::clone(&self.common.program);
         let query = request.query.clone();
         let path = path.to_string();

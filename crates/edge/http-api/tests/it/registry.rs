@@ -85,6 +85,16 @@ fn full() -> View {
 }
 
 #[tokio::test]
+async fn a_master_without_its_registry_does_not_say_that_it_is_empty() {
+    let bench = Bench::with(View { recovered: false, ..view(true) });
+    for (path, call) in READS {
+        assert_eq!(bench.get(path).await.status(), 503, "{path}");
+        let call = format!(r#"{{"type":"{call}"}}"#);
+        assert_eq!(bench.call("/master/api/v1", &call).await.status(), 503, "{call}");
+    }
+}
+
+#[tokio::test]
 async fn everything_is_set() {
     let bench = Bench::with(full());
     let (v0, v1) = answers(&bench).await;
