@@ -179,6 +179,8 @@ pub fn allocator(
             .map(|list| list.0.iter().map(|name| messor_types::ResourceName::new(name)).collect())
             .unwrap_or_default(),
         filter_gpu_resources: flags.filter_gpu_resources,
+        agent_recovery_factor: flags.allocator_agent_recovery_factor,
+        recovery_timeout: flags.allocator_recovery_timeout,
         region: info.domain.as_ref().and_then(|d| d.fault_domain.as_ref()).map(|f| f.region.name.clone()),
     })
 }

@@ -113,9 +113,9 @@ flag_set! {
                 => "Deprecated: the only roles that frameworks may have, with commas in between. Without it, any.";
             weights: Option<String>
                 => "Deprecated: ROLE=WEIGHT with commas in between. Use the endpoint /weights in its place.";
-            allocator_agent_recovery_factor: f64 = "0.8", check checks::fraction, no_effect "the registry is in memory: after a failover no agent is known to be waited for"
+            allocator_agent_recovery_factor: f64 = "0.8", check checks::fraction
                 => "Part of the known agents that must be back after a failover before offers are made.";
-            allocator_recovery_timeout: Duration = "10mins", no_effect "the registry is in memory: after a failover no agent is known to be waited for"
+            allocator_recovery_timeout: Duration = "10mins"
                 => "How long to wait for --allocator_agent_recovery_factor after a failover.";
             offer_constraints_re2_max_mem: Size = "4KB", no_effect "offer constraints are not built"
                 => "Most memory for a regular expression in a framework's offer constraints.";

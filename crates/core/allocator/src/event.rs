@@ -36,8 +36,8 @@ pub struct FrameworkDetails {
 /// Resources in events and effects about frameworks carry their allocation role; totals of agents do not.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A new master has quota, and its registry has so many agents: nothing is offered before 80 % of them are added,
-    /// or 10 minutes passed, as what is offered on a partial view may be what quota needs.
+    /// A new master has quota, and its registry has so many agents: nothing is offered before most of them are added,
+    /// or the time for that passed (`Options`), as what is offered on a partial view may be what quota needs.
     Recover {
         expected_agents: usize,
     },

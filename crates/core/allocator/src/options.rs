@@ -29,6 +29,11 @@ pub struct Options {
     pub fair_sharing_excluded_resource_names: BTreeSet<ResourceName>,
     /// --filter_gpu_resources.
     pub filter_gpu_resources: bool,
+    /// --allocator_agent_recovery_factor: which part of the agents of before, of 1.0, has to be back before a new
+    /// master with quota offers anything.
+    pub agent_recovery_factor: f64,
+    /// --allocator_recovery_timeout: how long they are waited for.
+    pub recovery_timeout: Duration,
     /// The region of the master's fault domain (--domain).
     pub region: Option<String>,
 }
@@ -47,6 +52,8 @@ impl Default for Options {
             ],
             fair_sharing_excluded_resource_names: BTreeSet::new(),
             filter_gpu_resources: true,
+            agent_recovery_factor: 0.8,
+            recovery_timeout: Duration::from_secs(600),
             region: None,
         }
     }

@@ -1,7 +1,6 @@
 //! Allocation: which of the changed agents' resources are offered to whom.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use messor_stdx::Time;
 use messor_types::{AgentId, Resources, Role};
@@ -14,16 +13,10 @@ use crate::tree::Step;
 /// By framework, in the order in which the frameworks were added.
 type Offers = BTreeMap<usize, BTreeMap<Role, Vec<(AgentId, Resources)>>>;
 
-/// Which part of the agents of before has to be back before anything is offered, where there is quota (in percent).
-const RECOVERED_PERCENT: usize = 80;
-
-/// How long that is waited for.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(600);
-
 impl Allocator {
     pub(crate) fn hold_off(&mut self, now: Time, expected_agents: usize) {
-        let agents = expected_agents * RECOVERED_PERCENT / 100;
-        self.held_off = (agents > 0).then_some((now + RECOVERY_TIMEOUT, agents));
+        let agents = (expected_agents as f64 * self.options.agent_recovery_factor) as usize;
+        self.held_off = (agents > 0).then_some((now + self.options.recovery_timeout, agents));
     }
 
     /// True while offers have to wait for agents that come back to a new master. What changes meanwhile is looked at
