@@ -14,8 +14,6 @@ use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 pub struct Disk {
     agents: BTreeMap<AgentId, DiskAgent>,
     pub latest: Option<AgentId>,
-    /// boot_id is that of the host's present run.
-    pub boot: bool,
     resources: Vec<Resource>,
     operations: Vec<Operation>,
 }
@@ -61,7 +59,7 @@ impl Disk {
     /// One record. It panics where a real one would have no place for it.
     pub fn write(&mut self, record: Record) {
         match record {
-            Record::Boot => self.boot = true,
+            Record::Boot => {}
             Record::Agent { id, info } => {
                 let frameworks = self.agents.remove(&id).map(|agent| agent.frameworks).unwrap_or_default();
                 self.agents.insert(id.clone(), DiskAgent { info: *info, frameworks });
@@ -113,6 +111,14 @@ impl Disk {
         pid: u32,
     ) {
         self.run(framework, executor, container).forked_pid = Some(pid);
+    }
+
+    /// The host was started again: process ids mean nothing any more.
+    pub fn forget_pids(&mut self) {
+        let agents = self.agents.values_mut();
+        let frameworks = agents.flat_map(|agent| agent.frameworks.values_mut());
+        let executors = frameworks.flat_map(|framework| framework.executors.values_mut());
+        executors.flat_map(|executor| executor.runs.values_mut()).for_each(|run| run.forked_pid = None);
     }
 
     pub fn recovered(&self) -> Recovered {
