@@ -17,6 +17,10 @@ pub fn volume_path(volume: &Resource) -> Option<String> {
     }
     let below = format!("volumes/roles/{role}/{id}");
     let Some(source) = &volume.disk()?.source else { return Some(below) };
+    // Where a volume of a storage plugin is mounted is known to the plugin alone.
+    if source.id.is_some() {
+        return None;
+    }
     match Type::try_from(source.r#type).ok()? {
         Type::Path => {
             let root = source.path.as_ref().and_then(|path| path.root.as_ref())?;

@@ -92,8 +92,9 @@ impl Master {
         }
         let Budget { offered, remaining, launched, resized, conversions, .. } = budget;
         // What operations made is free at once; what they left of the offers counts as declined.
-        let made = &remaining + &resized - &offered;
-        let declined = remaining - &made;
+        let left = remaining + &resized;
+        let made = &left - &offered;
+        let declined = left - &made;
         if !conversions.is_empty() {
             turn.allocator(Allocation::UpdateAllocation {
                 framework_id: id.clone(),

@@ -35,6 +35,8 @@ enum Problem {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Volume(#[from] crate::volumes::VolumeError),
     #[error("the fetcher did not start: {0}")]
     FetcherStart(String),
     #[error("nothing more is fetched: {exit}{reason}; see stderr in the sandbox")]
@@ -87,10 +89,12 @@ async fn start(
     let launch = Arc::new(*launch);
     // Names of users may be looked up over the network, and disks are slow: not on the runtime's threads.
     let (work_dir, wanted) = (shared.config.work_dir.clone(), launch.clone());
+    let entered = shared.clone();
     let (sandbox, identity) = blocking(move || -> Result<_, Problem> {
         let identity = wanted.user.as_deref().map(|user| Identity::of(user, &[])).transpose()?;
         let sandbox = sandbox::create(&work_dir, &wanted.directory, identity.as_ref())?;
         launching::fresh_outputs(&sandbox, identity.as_ref())?;
+        entered.link_volumes(&wanted.container, &sandbox)?;
         Ok((sandbox, identity))
     })
     .await??;

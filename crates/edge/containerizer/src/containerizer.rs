@@ -1,19 +1,20 @@
 //! The containerizer as the agent sees it: commands in, events out, usage when asked for.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use messor_agent_core::{ContainerCommand, ContainerEvent, LaunchFailure};
 use messor_linux::procfs;
 use messor_proto::mesos::{Resource, ResourceStatistics};
-use messor_types::ContainerId;
+use messor_types::{ContainerId, Resources};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::fetching::Program;
 use crate::runtime::RuntimeDir;
+use crate::volumes::{self, VolumeError};
 use crate::{container, recovery};
 
 /// Events that wait for the agent. When it is full, containers wait with theirs; no event is lost.
@@ -54,6 +55,8 @@ struct Entry {
     destroy: watch::Sender<bool>,
     pid: Option<i32>,
     resources: Vec<Resource>,
+    /// The sandbox, once it is there.
+    sandbox: Option<PathBuf>,
 }
 
 impl Containerizer {
@@ -83,8 +86,9 @@ impl Containerizer {
                 self.runtime.spawn(recovery::recover(self.shared.clone(), runs, self.runtime.clone()));
             }
             ContainerCommand::Update { container, resources } => {
-                if let Some(entry) = self.shared.entries().get_mut(&container) {
-                    entry.resources = resources;
+                // At once, so that a task that is told to run after this finds its volumes.
+                if let Err(error) = self.shared.update(&container, resources) {
+                    self.emit(ContainerEvent::UpdateFailed { container, message: error.to_string() });
                 }
             }
             ContainerCommand::Destroy { container } => {
@@ -143,8 +147,35 @@ impl Shared {
             return None;
         }
         let (destroy, destroyed) = watch::channel(false);
-        entries.insert(container.clone(), Entry { destroy, pid, resources });
+        entries.insert(container.clone(), Entry { destroy, pid, resources, sandbox: None });
         Some(destroyed)
+    }
+
+    pub fn set_sandbox(&self, container: &ContainerId, sandbox: PathBuf) {
+        if let Some(entry) = self.entries().get_mut(container) {
+            entry.sandbox = Some(sandbox);
+        }
+    }
+
+    /// The volumes that a container begins with show in its sandbox.
+    pub fn link_volumes(&self, container: &ContainerId, sandbox: &Path) -> Result<(), VolumeError> {
+        let mut entries = self.entries();
+        let others = others(&entries, container);
+        let Some(entry) = entries.get_mut(container) else { return Ok(()) };
+        entry.sandbox = Some(sandbox.to_path_buf());
+        let change = volumes::Change { before: &[], after: &entry.resources, others: &others };
+        volumes::update(&self.config.work_dir, sandbox, &change)
+    }
+
+    /// New resources of a container, with their volumes.
+    fn update(&self, container: &ContainerId, resources: Vec<Resource>) -> Result<(), VolumeError> {
+        let mut entries = self.entries();
+        let others = others(&entries, container);
+        let Some(entry) = entries.get_mut(container) else { return Ok(()) };
+        let before = std::mem::replace(&mut entry.resources, resources);
+        let Some(sandbox) = &entry.sandbox else { return Ok(()) };
+        let change = volumes::Change { before: &before, after: &entry.resources, others: &others };
+        volumes::update(&self.config.work_dir, sandbox, &change)
     }
 
     pub fn set_pid(&self, container: &ContainerId, pid: i32) {
@@ -171,4 +202,11 @@ impl Shared {
         // Nobody listens only when the agent is ending.
         let _ = self.events.send(event).await;
     }
+}
+
+/// What all other containers use.
+fn others(entries: &BTreeMap<ContainerId, Entry>, container: &ContainerId) -> Resources {
+    let list = entries.iter().filter(|(id, _)| *id != container).flat_map(|(_, entry)| &entry.resources);
+    let shared: Vec<Resource> = list.filter(|resource| resource.shared.is_some()).cloned().collect();
+    Resources::from_proto(&shared).unwrap_or_default()
 }

@@ -21,6 +21,7 @@ mod recovery;
 mod runtime;
 mod sandbox;
 mod usage;
+mod volumes;
 
 pub use containerizer::{Config, Containerizer};
 pub use discover::{Discovered, discover};

@@ -30,6 +30,8 @@ struct Found {
 pub(crate) async fn recover(shared: Arc<Shared>, runs: Vec<Run>, runtime: Handle) {
     let resources: BTreeMap<ContainerId, _> =
         runs.iter().map(|run| (run.container.clone(), run.resources.clone())).collect();
+    let sandboxes: BTreeMap<ContainerId, _> =
+        runs.iter().map(|run| (run.container.clone(), shared.config.work_dir.join(&run.directory))).collect();
     let to_look = shared.clone();
     let found = match blocking(move || look(&to_look.config, &runs)).await.map_err(io::Error::other) {
         Ok(Ok(found)) => found,
@@ -55,6 +57,10 @@ pub(crate) async fn recover(shared: Arc<Shared>, runs: Vec<Run>, runtime: Handle
         let resources = resources.get(&container).cloned().unwrap_or_default();
         match shared.enter(&container, Some(pid), resources) {
             Some(destroyed) => {
+                // Its volumes are linked since before.
+                if let Some(sandbox) = sandboxes.get(&container) {
+                    shared.set_sandbox(&container, sandbox.clone());
+                }
                 running.insert(container.clone(), u32::try_from(pid).unwrap_or_default());
                 watches.push((container, pid, destroyed));
             }

@@ -42,6 +42,9 @@ fn a_new_agent_registers_as_1_11_0_does() {
             Capability::MultiRole,
             Capability::HierarchicalRole,
             Capability::ReservationRefinement,
+            Capability::ResourceProvider,
+            Capability::ResizeVolume,
+            Capability::AgentOperationFeedback,
             Capability::TaskResourceLimits
         ]
     );

@@ -344,7 +344,9 @@ fn volumes_grow_shrink_and_are_destroyed() {
     cluster.accept(&offer, vec![shrink(40, 20.0)], 0.0);
     assert_eq!(cluster.total().reserved(), read(&[volume(20, "v"), dynamic("disk:44", &["a"]).remove(0)]));
 
+    // What shrinking made free is offered beside what was free of the same kind.
     let offer = cluster.offer();
+    assert_eq!(read(&offer.resources).unallocated(), cluster.total());
     let all = vec![destroy(vec![volume(20, "v")]), unreserve(dynamic("disk:64", &["a"]))];
     cluster.accept(&offer, all, 0.0);
     assert_eq!(cluster.total(), amounts("cpus:4;mem:4096;disk:1000;ports:[1000-2000]"));

@@ -397,7 +397,8 @@ fn operations_that_cannot_be_say_so() {
         (status.state(), status.operation_id.as_ref().unwrap().value.as_str()),
         (OperationState::OperationError, "op")
     );
-    assert!(status.message.as_ref().unwrap().contains("is not dynamically reserved"));
+    let message = status.message.as_ref().unwrap();
+    assert!(message.contains("is not dynamically reserved"), "{message}");
     assert!(world.view().agents[0].offered.is_empty());
     // With an offer that is gone it is the offer that is wrong.
     accept_operation(&mut world, &scheduler, &offer, reserve);
