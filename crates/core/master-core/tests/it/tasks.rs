@@ -398,7 +398,7 @@ fn operations_that_cannot_be_say_so() {
         (OperationState::OperationError, "op")
     );
     let message = status.message.as_ref().unwrap();
-    assert!(message.contains("is not dynamically reserved"), "{message}");
+    assert!(message.contains("AGENT_OPERATION_FEEDBACK"), "{message}");
     assert!(world.view().agents[0].offered.is_empty());
     // With an offer that is gone it is the offer that is wrong.
     accept_operation(&mut world, &scheduler, &offer, reserve);

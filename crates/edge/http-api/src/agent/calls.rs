@@ -82,8 +82,8 @@ impl AgentSite {
                 respond(&Response { read_file, ..typed(Kind::ReadFile) }, media)
             }
             Type::GetOperations => {
-                // Operations are refused so far, hence there are never any to show.
-                let get_operations = Some(response::GetOperations::default());
+                let view = self.machine.view().await.ok_or_else(ending)?;
+                let get_operations = Some(response::GetOperations { operations: view.operations.clone() });
                 respond(&Response { get_operations, ..typed(Kind::GetOperations) }, media)
             }
             Type::GetResourceProviders => {
