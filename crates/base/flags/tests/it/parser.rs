@@ -141,8 +141,8 @@ fn what_is_not_built_is_refused_unless_it_changes_nothing() {
     );
     assert!(!master(&["--authenticate_agents=false"]).authenticate_agents, "the default changes nothing");
     assert!(!master(&["--no-authenticate_agents"]).authenticate_agents);
-    master(&["--zk_session_timeout=10000ms"]);
-    assert!(wrong(&["--zk_session_timeout=11secs"]).contains("not supported yet"));
+    master(&["--authentication_v0_timeout=15000ms"]);
+    assert!(wrong(&["--http_authenticators=other"]).contains("not supported yet"));
     let parsed = run::<MasterFlags>(&[DIR, "--memory_profiling"], &Fake::default());
     let expected = "--memory_profiling has no effect: there is no memory profiler in this program";
     assert_eq!(parsed.warnings.last().map(String::as_str), Some(expected));
