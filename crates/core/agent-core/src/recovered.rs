@@ -11,7 +11,8 @@ use crate::record::Connection;
 /// All of it. An agent without a past has the default one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
-    /// The host was started again since: `boot_id` differs. Where there is no `boot_id`, it was not.
+    /// The host was started again since: `boot_id` differs. Where there is no `boot_id`, it was not. No run has a
+    /// `forked_pid` then, and the files are gone before this is said: after `Record::Boot` they would be believed.
     pub rebooted: bool,
     /// What `meta/slaves/latest` leads to.
     pub agent: Option<RecoveredAgent>,

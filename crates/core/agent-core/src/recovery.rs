@@ -90,7 +90,11 @@ impl Agent {
                 }
                 None
             }
-            Event::ExecutorCall { call, .. } if !all_known && call.r#type() == call::Type::Heartbeat => None,
+            // Heartbeats mean nothing but that somebody is there.
+            Event::ExecutorCall { reply, call } if !all_known && call.r#type() == call::Type::Heartbeat => {
+                turn.reply(reply, Outcome::Accepted);
+                None
+            }
             Event::Subscribe { reply, .. } | Event::ExecutorCall { reply, .. } if !all_known => {
                 turn.reply(reply, Outcome::Unavailable("Agent has not finished recovery".to_string()));
                 None

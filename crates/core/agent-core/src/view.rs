@@ -18,6 +18,8 @@ pub struct View {
     pub start_time: Time,
     pub leader: Option<Arc<MasterInfo>>,
     pub registered: bool,
+    /// What an agent of before left is still being taken up: what is here may not be all.
+    pub recovering: bool,
     pub total: Resources,
     /// Those whose end nobody acknowledged yet.
     pub operations: Vec<mesos::Operation>,
@@ -77,6 +79,7 @@ impl Agent {
             start_time: self.start_time,
             leader: self.leader.clone(),
             registered: self.state == State::Running,
+            recovering: self.state == State::Recovering,
             total: self.operations.total.clone(),
             operations: self.operations.known.values().map(Known::told).collect(),
             frameworks: self.frameworks.values().map(|framework| framework.view(work_dir)).collect(),

@@ -187,7 +187,7 @@ fn an_operation_is_on_disk_before_it_is_said_to_be_done() {
     agent.edge.advance(Duration::from_secs(19));
     assert!(agent.states().is_empty());
     agent.edge.advance(Duration::from_secs(1));
-    assert_eq!(agent.statuses(), [update.clone()]);
+    assert_eq!(agent.statuses(), std::slice::from_ref(&update));
 
     agent.acknowledge(&update);
     agent.edge.persist_all();

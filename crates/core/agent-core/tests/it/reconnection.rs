@@ -129,7 +129,7 @@ fn a_driver_is_asked_again_where_that_is_wanted() {
     edge.advance(Duration::from_secs(1));
     assert_eq!(edge.take::<ReconnectExecutorMessage>().len(), 3);
     let task = build::executor_task("t", build::executor("e"));
-    edge.message(&driver(), reregister_message(&[task.clone()], &[]));
+    edge.message(&driver(), reregister_message(std::slice::from_ref(&task), &[]));
     edge.message(&driver(), reregister_message(&[task], &[]));
     assert_eq!(edge.take::<ExecutorReregisteredMessage>().len(), 1);
     assert!(edge.take::<ShutdownExecutorMessage>().is_empty(), "it only answered twice");
@@ -142,7 +142,7 @@ fn a_driver_that_comes_twice_unasked_is_ended() {
     let (old, container) = with_driver(build::checkpointing(), true);
     let mut edge = Edge::recovered(next_config(), left(&old), running(&[&container]));
     let task = build::executor_task("t", build::executor("e"));
-    edge.message(&driver(), reregister_message(&[task.clone()], &[]));
+    edge.message(&driver(), reregister_message(std::slice::from_ref(&task), &[]));
     edge.message(&driver(), reregister_message(&[task], &[]));
     edge.one::<ShutdownExecutorMessage>();
 }
@@ -203,7 +203,7 @@ fn an_executor_that_hangs_is_killed() {
         edge.advance(Duration::from_millis(1_900));
         assert!(edge.destroyed().is_empty());
         edge.advance(Duration::from_millis(200));
-        assert_eq!(edge.destroyed(), [container.clone()]);
+        assert_eq!(edge.destroyed(), std::slice::from_ref(&container));
         assert_eq!(edge.view().frameworks[0].executors[0].state, ExecutorState::Terminating);
         // Too late.
         edge.message(&driver(), reregister_message(&[], &[]));

@@ -102,6 +102,8 @@ fn a_master_waits_until_the_containers_are_known() {
         reply: ReplyId(2),
         call: Box::new(build::update("t", "t", TaskRunning, 1)),
     });
+    assert!(edge.view().recovering);
+    assert_eq!(edge.call(build::call("t", call::Type::Heartbeat)), Outcome::Accepted);
     for (_, outcome) in &edge.replies {
         assert_eq!(*outcome, Outcome::Unavailable("Agent has not finished recovery".to_string()));
     }
@@ -113,6 +115,7 @@ fn a_master_waits_until_the_containers_are_known() {
     edge.one::<PongAgentMessage>();
     edge.advance(Duration::from_secs(1));
     assert!(!edge.take::<ReregisterAgentMessage>().is_empty());
+    assert!(!edge.view().recovering);
     // Once is enough.
     edge.event(Event::Recovered(Box::default()));
     edge.event(Event::Container(ContainerEvent::Recovered { running: BTreeMap::new(), destroyed: 0 }));
@@ -257,7 +260,7 @@ fn cleaning_up_ends_executors_and_then_the_agent() {
     assert_eq!(edge.event_types(), [event::Type::Shutdown]);
     assert!(edge.closed.contains(&stream));
     edge.advance(Duration::from_secs(10));
-    assert_eq!(edge.destroyed(), [container.clone()]);
+    assert_eq!(edge.destroyed(), std::slice::from_ref(&container));
     assert!(edge.sent.is_empty(), "no master hears of it: {:?}", edge.sent);
     edge.exited(&container, 9);
     assert!(edge.aborted.is_some());

@@ -78,7 +78,10 @@ impl AgentSite {
             false => &request.path,
         };
         match path {
-            "/api/v1" => respond::whole(self.operator_call(&request).await.unwrap_or_else(|refusal| refusal)),
+            "/api/v1" => respond::whole(match self.recovered_view().await {
+                Ok(_) => self.operator_call(&request).await.unwrap_or_else(|refusal| refusal),
+                Err(refusal) => refusal,
+            }),
             "/api/v1/executor" => match self.executor_call(&request).await {
                 Ok(response) => response,
                 Err(refusal) => respond::whole(refusal),
@@ -102,12 +105,24 @@ impl AgentSite {
             "/state" | "/state.json" => (),
             _ => return self.not_built(path, request).unwrap_or_else(not_found),
         }
-        let Some(view) = self.machine.view().await else { return ending() };
+        let view = match self.recovered_view().await {
+            Ok(view) => view,
+            Err(refusal) => return refusal,
+        };
         let program = Arc::clone(&self.common.program);
         match tokio::task::spawn_blocking(move || state::state(&view, &program)).await {
             Ok(body) => json(request, body),
             Err(_) => ending(),
         }
+    }
+
+    /// Until an agent has taken up its past, what is known may be less than what runs.
+    async fn recovered_view(&self) -> Result<Arc<View>, Answer> {
+        let view = self.machine.view().await.ok_or_else(ending)?;
+        if view.recovering {
+            return Err(text(StatusCode::SERVICE_UNAVAILABLE, "the agent has not finished recovery"));
+        }
+        Ok(view)
     }
 
     fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {

@@ -168,7 +168,7 @@ impl World {
                 framework_id: process.framework.clone(),
                 executor_id: build::executor_id(&process.executor),
             };
-            self.to_agent(&driver, message);
+            self.tell_agent(&driver, message);
             return;
         }
         let call = executor::Call {
@@ -264,7 +264,7 @@ impl World {
                     tasks: process.unacknowledged_tasks.clone(),
                     updates: updates.iter().map(|status| self.update_of(&container, status)).collect(),
                 };
-                self.to_agent(to, message);
+                self.tell_agent(to, message);
             }
             RunTaskMessage::NAME => {
                 let task = RunTaskMessage::decode_checked(body).unwrap().task;
@@ -342,7 +342,7 @@ impl World {
         }
         if let Some(driver) = process.driver.clone() {
             let update = self.update_of(container, &status);
-            self.to_agent(&driver, StatusUpdateMessage { update, pid: Some(driver.to_string()) });
+            self.tell_agent(&driver, StatusUpdateMessage { update, pid: Some(driver.to_string()) });
             return;
         }
         let call = executor::Call {

@@ -80,7 +80,7 @@ impl World {
             }
             MasterStep::Acknowledge(message) => {
                 if self.master.connected {
-                    self.to_agent(&build::master(), *message);
+                    self.tell_agent(&build::master(), *message);
                 }
             }
         }
@@ -115,7 +115,7 @@ impl World {
             lost: false,
         };
         self.master.tasks.insert(id, known);
-        self.to_agent(&build::master(), build::run(framework(checkpoint), task));
+        self.tell_agent(&build::master(), build::run(framework(checkpoint), task));
     }
 
     fn kill_task(&mut self) {
@@ -130,7 +130,7 @@ impl World {
         if let Some((id, checkpoint)) = live.get(chosen) {
             let mut kill = build::kill(id);
             kill.framework_id = framework(*checkpoint).id.unwrap();
-            self.to_agent(&build::master(), kill);
+            self.tell_agent(&build::master(), kill);
         }
     }
 
@@ -161,7 +161,7 @@ impl World {
         self.master.connected = true;
         let value = self.master.agent.clone().unwrap();
         let agent_id = mesos::AgentId { value };
-        self.to_agent(&build::master(), AgentRegisteredMessage { agent_id, connection: None });
+        self.tell_agent(&build::master(), AgentRegisteredMessage { agent_id, connection: None });
     }
 
     fn reregister_agent(&mut self, message: ReregisterAgentMessage) {
@@ -200,7 +200,7 @@ impl World {
         self.master.connected = true;
         let answer =
             AgentReregisteredMessage { agent_id: id, reconciliations, ..AgentReregisteredMessage::default() };
-        self.to_agent(&build::master(), answer);
+        self.tell_agent(&build::master(), answer);
     }
 
     fn update(&mut self, message: StatusUpdateMessage) {

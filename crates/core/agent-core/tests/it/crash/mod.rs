@@ -9,6 +9,7 @@ mod world;
 
 use world::World;
 
+#[allow(clippy::disallowed_methods)] // The one who looks for what went wrong says which seed.
 fn run(seeds: std::ops::Range<u64>) {
     let only = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
     if let Some(seed) = only {
@@ -22,10 +23,10 @@ fn run(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn nothing_is_lost_whenever_the_agent_crashes() {
-    run(0..1_000);
+    run(0..500);
 }
 
 #[test]
 fn nothing_is_lost_whenever_another_agent_crashes() {
-    run(1_000_000..1_001_000);
+    run(1_000_000..1_000_500);
 }

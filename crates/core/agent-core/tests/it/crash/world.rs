@@ -194,7 +194,7 @@ impl World {
     }
 
     /// A message to the agent of this life.
-    pub fn to_agent<M: Wire>(&mut self, from: &Pid, message: M) {
+    pub fn tell_agent<M: Wire>(&mut self, from: &Pid, message: M) {
         let event =
             Event::Message { from: from.clone(), name: M::NAME.to_string(), body: message.encode_bytes() };
         let after = self.random.millis(1, 30);
