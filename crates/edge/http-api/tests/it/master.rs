@@ -76,7 +76,7 @@ async fn refusals_have_their_codes_and_name_what_is_wrong() {
         ("DELETE", "/master/quota/r", 501),
         ("POST", "/master/quota", 501),
         ("PUT", "/master/quota", 405),
-        ("POST", "/master/reserve", 501),
+        ("POST", "/master/reserve", 400),
         ("POST", "/master/maintenance/schedule", 501),
         ("POST", "/master/maintenance/status", 405),
         ("POST", "/registrar(1)/registry", 405),
