@@ -14,7 +14,7 @@ use messor_proto::mesos::TaskState;
 use messor_proto::mesos::scheduler::{Event, event};
 use messor_proto::{Version, WireEnum};
 
-use crate::master::{Address, AddressError};
+use crate::master::{AddressError, Master};
 use crate::output;
 use crate::scheduler::{Action, End, Scheduler};
 use crate::session::{Api, Session, SessionError};
@@ -22,6 +22,8 @@ use crate::task::{self, TaskError};
 
 /// How long a master may be away before this program gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// One look for the leader takes so long at most; nobody can interrupt it.
+const LOOK: Duration = Duration::from_secs(5);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_secs(1);
 /// So many heartbeats may be missed before a stream counts as lost.
@@ -73,7 +75,7 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
         eprintln!("{}: {warning}", ExecuteFlags::NAME);
     }
     let flags = parsed.flags;
-    let master = Address::parse(&flags.master)?;
+    let master = Master::parse(&flags.master)?;
     let framework = task::framework(&flags, &messor_linux::users::current_name())?;
     let (task, required) = task::task(&flags)?;
     let authorization = match (&flags.principal, &flags.secret) {
@@ -113,11 +115,14 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// One session after the other, until the end.
-    fn run(&mut self, master: &Address) -> Result<End, ExecuteError> {
+    fn run(&mut self, master: &Master) -> Result<End, ExecuteError> {
         let mut away_since = Instant::now();
         let mut told = false;
         loop {
-            let result = Session::open(&self.api, master, &self.scheduler.subscribe());
+            let result = master
+                .find(LOOK)
+                .map_err(SessionError::from)
+                .and_then(|address| Session::open(&self.api, &address, &self.scheduler.subscribe()));
             let error = match result {
                 Ok(session) => {
                     let result = self.attend(session);

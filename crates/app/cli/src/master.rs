@@ -1,17 +1,79 @@
-//! The address of a master, as people write it.
+//! Where the leading master is, as people write it: its own address, or ZooKeeper's, which knows.
 
 use std::fmt;
+use std::time::Duration;
+
+use messor_proto::mesos::MasterInfo;
+use messor_zk::{FindError, Url, UrlError};
 
 const DEFAULT_PORT: u16 = 5050;
+/// A session's life. These programs only read, and end it themselves.
+const ZOOKEEPER_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AddressError {
-    #[error("not supported yet: finding the master '{0}'; give the master's own address as HOST:PORT")]
+    #[error(
+        "not supported yet: finding the master '{0}'; give zk://HOST:PORT/PATH or the master's own HOST:PORT"
+    )]
     Detection(String),
+    #[error(transparent)]
+    ZooKeeper(#[from] UrlError),
+    #[error("the file {path} cannot be read: {reason}")]
+    File { path: String, reason: String },
     #[error("not supported yet: https to the master '{0}'")]
     Https(String),
-    #[error("'{0}' is not the address of a master: write HOST:PORT, such as 10.0.0.1:5050")]
+    #[error(
+        "'{0}' is not the address of a master: write HOST:PORT, such as 10.0.0.1:5050, or zk://HOST:PORT/PATH"
+    )]
     Malformed(String),
+}
+
+/// How the leading master is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Master {
+    At(Address),
+    ZooKeeper(Url),
+}
+
+impl Master {
+    /// `HOST:PORT`, `zk://…`, or `file://PATH` of a file with one of these.
+    pub fn parse(text: &str) -> Result<Master, AddressError> {
+        if let Some(path) = text.strip_prefix("file://") {
+            let read = std::fs::read_to_string(path);
+            let text = read
+                .map_err(|error| AddressError::File { path: path.to_owned(), reason: error.to_string() })?;
+            return Master::parse_one(text.trim());
+        }
+        Master::parse_one(text.trim())
+    }
+
+    fn parse_one(text: &str) -> Result<Master, AddressError> {
+        if text.starts_with("zk://") {
+            return Ok(Master::ZooKeeper(Url::parse(text)?));
+        }
+        Address::parse(text).map(Master::At)
+    }
+
+    /// Where to ask: a master that is there, or the one that leads.
+    pub fn find(&self, patience: Duration) -> Result<Address, FindError> {
+        match self {
+            Master::At(address) => Ok(address.clone()),
+            Master::ZooKeeper(url) => {
+                let info = messor_zk::find_master(url, ZOOKEEPER_SESSION_TIMEOUT, patience)?;
+                Address::of_info(&info)
+                    .ok_or_else(|| FindError::Failed(format!("the leader of {url} has no address")))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Master {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Master::At(address) => address.fmt(out),
+            Master::ZooKeeper(url) => url.fmt(out),
+        }
+    }
 }
 
 /// Where a master or an agent listens.
@@ -25,13 +87,8 @@ impl Address {
     /// `HOST`, `HOST:PORT`, the same behind `http://`, or a process id such as `master@HOST:PORT`.
     pub fn parse(text: &str) -> Result<Address, AddressError> {
         let malformed = || AddressError::Malformed(text.to_owned());
-        if ["zk://", "file://", "etcd://"].iter().any(|scheme| text.starts_with(scheme)) {
-            // A list of ZooKeeper servers may hold credentials, which do not belong into a log.
-            let shown = match text.split_once('@') {
-                Some((_, rest)) if text.starts_with("zk://") => format!("zk://***@{rest}"),
-                _ => text.to_owned(),
-            };
-            return Err(AddressError::Detection(shown));
+        if text.starts_with("etcd://") {
+            return Err(AddressError::Detection(text.to_owned()));
         }
         if text.starts_with("https://") {
             return Err(AddressError::Https(text.to_owned()));
@@ -57,6 +114,16 @@ impl Address {
             return Err(malformed());
         }
         Ok(Address { host: host.to_owned(), port })
+    }
+
+    /// Where the master listens that a znode tells of.
+    pub fn of_info(info: &MasterInfo) -> Option<Address> {
+        if let Some((ip, port)) =
+            info.address.as_ref().and_then(|place| Some((place.ip.clone()?, place.port)))
+        {
+            return Some(Address { host: ip, port: u16::try_from(port).ok()? });
+        }
+        Address::parse(info.pid.as_deref()?).ok()
     }
 
     /// The master a `Location` header leads to: `//HOST:PORT/...`.
@@ -98,11 +165,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_says_so_without_credentials() {
-        let error = Address::parse("zk://me:secret@host:2181/mesos").unwrap_err().to_string();
-        assert!(error.starts_with("not supported yet") && error.contains("zk://***@host"), "{error}");
-        assert!(matches!(Address::parse("file:///etc/mesos/zk"), Err(AddressError::Detection(_))));
+    fn masters_as_people_write_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zk");
+        std::fs::write(&file, "zk://me:secret@host:2181,other/mesos\n").unwrap();
+        let text = format!("file://{}", file.display());
+        assert_eq!(Master::parse(&text).unwrap().to_string(), "zk://***@host:2181,other:2181/mesos");
+        assert_eq!(Master::parse("host").unwrap().to_string(), "host:5050");
+        let error = Master::parse("zk://me:secret@host:2181").unwrap_err().to_string();
+        assert!(error.contains("names no path") && !error.contains("secret"), "{error}");
+        assert!(matches!(Master::parse("file:///not/there"), Err(AddressError::File { .. })));
+        assert!(Master::parse("etcd://host/mesos").unwrap_err().to_string().starts_with("not supported yet"));
         assert!(matches!(Address::parse("https://host:5050"), Err(AddressError::Https(_))));
+    }
+
+    #[test]
+    fn a_leader_is_where_its_znode_says() {
+        let info = |address: Option<(&str, i32)>| MasterInfo {
+            pid: Some("master@10.0.0.1:5050".to_string()),
+            address: address.map(|(ip, port)| messor_proto::mesos::Address {
+                hostname: Some("node".to_string()),
+                ip: Some(ip.to_string()),
+                port,
+            }),
+            ..MasterInfo::default()
+        };
+        let found = |info: &MasterInfo| Address::of_info(info).map(|address| address.to_string());
+        assert_eq!(found(&info(Some(("10.0.0.2", 80)))).as_deref(), Some("10.0.0.2:80"));
+        assert_eq!(found(&info(None)).as_deref(), Some("10.0.0.1:5050"));
+        assert_eq!(found(&MasterInfo::default()), None);
     }
 
     #[test]

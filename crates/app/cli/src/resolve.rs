@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use messor_flags::{Program, Request, ResolveFlags};
 
 use crate::client::{self, ClientError};
-use crate::master::{Address, AddressError};
+use crate::master::{Address, AddressError, Master};
 
 /// Between two looks for a master that is not there yet.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -16,12 +16,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub enum ResolveError {
     #[error(transparent)]
     Flag(#[from] messor_flags::FlagError),
-    #[error("give one master: mesos-resolve HOST:PORT")]
+    #[error("give one master: mesos-resolve HOST:PORT, or zk://HOST:PORT/PATH")]
     OneMaster,
     #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("no leading master was found at {address} within {}: {reason}", messor_stdx::format_duration(*.timeout))]
-    NotFound { address: Address, timeout: Duration, reason: String },
+    #[error("no leading master was found at {master} within {}: {reason}", messor_stdx::format_duration(*.timeout))]
+    NotFound { master: Master, timeout: Duration, reason: String },
 }
 
 /// The program; `args` are the words after its name.
@@ -48,11 +48,11 @@ pub fn run(args: &[String]) -> Result<String, ResolveError> {
         eprintln!("{}: {warning}", ResolveFlags::NAME);
     }
     let [master] = parsed.positional.as_slice() else { return Err(ResolveError::OneMaster) };
-    let address = Address::parse(master)?;
+    let master = Master::parse(master)?;
     let timeout = parsed.flags.timeout;
     let deadline = Instant::now() + timeout;
     loop {
-        let reason = match leader(&address) {
+        let reason = match leader(&master, deadline.saturating_duration_since(Instant::now())) {
             Ok(leader) => return Ok(numbered(&leader)),
             Err(reason) => reason,
         };
@@ -60,7 +60,7 @@ pub fn run(args: &[String]) -> Result<String, ResolveError> {
             eprintln!("{}: {reason}", ResolveFlags::NAME);
         }
         if Instant::now() + PAUSE > deadline {
-            return Err(ResolveError::NotFound { address, timeout, reason });
+            return Err(ResolveError::NotFound { master, timeout, reason });
         }
         std::thread::sleep(PAUSE);
     }
@@ -73,8 +73,16 @@ fn numbered(leader: &Address) -> String {
     best.map_or_else(|| leader.to_string(), ToString::to_string)
 }
 
-/// Asks a master, which knows the leader by where it redirects to.
-fn leader(address: &Address) -> Result<Address, String> {
+/// ZooKeeper says it, or a master, by where it redirects to.
+fn leader(master: &Master, patience: Duration) -> Result<Address, String> {
+    let found = master.find(patience).map_err(|error| error.to_string())?;
+    match master {
+        Master::At(_) => redirected(&found),
+        Master::ZooKeeper(_) => Ok(found),
+    }
+}
+
+fn redirected(address: &Address) -> Result<Address, String> {
     let response = client::exchange(address, "GET", "/master/redirect", &[], None)
         .map_err(|error: ClientError| error.to_string())?;
     let location = response.head.header("Location");
@@ -97,7 +105,8 @@ mod tests {
     fn what_is_wrong_with_a_request_is_said() {
         assert!(error(&[]).contains("give one master"));
         assert!(error(&["a", "b"]).contains("give one master"));
-        assert!(error(&["zk://a/mesos"]).starts_with("not supported yet"));
+        assert!(error(&["etcd://a/mesos"]).starts_with("not supported yet"));
+        assert!(error(&["zk://a"]).contains("names no path"));
     }
 
     #[test]

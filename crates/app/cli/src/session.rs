@@ -23,6 +23,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub enum SessionError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Find(#[from] messor_zk::FindError),
     #[error("the master at {address} answered HTTP {status}{text}")]
     Status { address: Address, status: u16, text: String },
     #[error("the master at {0} redirects too often")]
@@ -40,6 +42,7 @@ impl SessionError {
     pub fn may_pass(&self) -> bool {
         match self {
             SessionError::Client(_) | SessionError::Ended(_) => true,
+            SessionError::Find(error) => !matches!(error, messor_zk::FindError::Failed(_)),
             SessionError::Status { status, .. } => *status >= 500,
             _ => false,
         }

@@ -266,6 +266,14 @@ pub struct Secret {
     pub path: Option<String>,
 }
 
+/// Of `zk://user:password@host1:port1/path` what everybody may see.
+fn without_credentials(text: &str) -> String {
+    match text.trim_start().strip_prefix("zk://").and_then(|rest| rest.rsplit_once('@')) {
+        Some((_, rest)) => format!("zk://***@{rest}"),
+        None => text.to_string(),
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Secret(..)")
@@ -288,7 +296,7 @@ impl FlagValue for Secret {
     }
 
     fn show(&self) -> Option<String> {
-        Some(self.path.clone().unwrap_or_else(|| self.value.clone()))
+        Some(self.path.clone().unwrap_or_else(|| without_credentials(&self.value)))
     }
 }
 

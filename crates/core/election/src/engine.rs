@@ -567,7 +567,10 @@ impl Engine {
                 let request = Request::CreateMember { prefix, data: data.clone(), acl: self.config.acl };
                 self.place = Place::Joining;
                 self.request(turn, Purpose::Join, request);
+                return;
             }
+            // What is there is listed when this one is among it.
+            (Place::Joining, _) => return,
             (Place::Doubtful { settled: false, .. }, _) => {
                 if !self.is_asked(|purpose| matches!(purpose, Purpose::Settle)) {
                     self.request(turn, Purpose::Settle, Request::Sync { path: self.config.path.clone() });

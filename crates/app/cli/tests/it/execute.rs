@@ -124,7 +124,7 @@ fn what_is_not_built_says_so() {
         let error = execute(nobody(), &[flag]).1.unwrap();
         assert!(error.contains("not supported yet"), "{flag}: {error}");
     }
-    let error = run(&["--master=zk://h/mesos", "--name=t", "--command=true"]).1.unwrap();
+    let error = run(&["--master=etcd://h/mesos", "--name=t", "--command=true"]).1.unwrap();
     assert!(error.starts_with("--master: not supported yet"), "{error}");
     let error = run(&["--master=h", "--task_group={}"]).1.unwrap();
     assert!(error.contains("not supported yet"), "{error}");
