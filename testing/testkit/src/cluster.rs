@@ -62,7 +62,8 @@ impl Cluster {
             cluster.add_agent(number, &format!("127.0.0.1:{port}"), &options.agent_flags);
         }
         wait_for("the agents to register", Duration::from_secs(20), || {
-            let state = get(cluster.master, "/state-summary").ok()?.json();
+            let state =
+                get(cluster.master, "/state-summary").ok().filter(|answer| answer.status == 200)?.json();
             (state["slaves"].as_array()?.len() == options.agents).then_some(())
         });
         cluster
@@ -126,6 +127,13 @@ impl Cluster {
         };
         cluster.add_agent(0, master, flags);
         cluster
+    }
+
+    /// One more agent, which finds its master as `master` says: an address of ZooKeeper, for one.
+    pub fn agent_by(&mut self, master: &str) -> SocketAddr {
+        let number = self.agents.len();
+        self.add_agent(number, master, &[]);
+        self.agents[number]
     }
 
     fn add_agent(&mut self, number: usize, master: &str, flags: &[String]) {

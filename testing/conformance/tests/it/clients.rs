@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use messor_testkit::{Cluster, oracle, skip};
+use messor_testkit::{Cluster, Options, ZooKeeper, binary, get, oracle, skip, wait_for};
 
 fn run(program: PathBuf, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().expect("a program of the oracle runs")
@@ -33,6 +34,45 @@ fn the_real_driver_runs_tasks_on_messor() {
     let Some(oracle) = oracle() else { return skip("the real 1.11.0 driver: ../shared is not there") };
     let cluster = Cluster::start();
     let output = run(oracle.join("apache-mesos-local"), &["driver", &cluster.master.to_string(), "6"]);
+    if ran("the real 1.11.0 driver", &output) {
+        assert!(output.status.success() && finished(&output) > 0, "{}", text(&output));
+    }
+}
+
+/// The real detector reads the znode that Messor's contender wrote, with credentials, and so do Messor's agent and tools.
+#[test]
+fn the_real_driver_finds_messor_over_zookeeper() {
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let url = format!("zk://me:hidden-word@{}/mesos", zookeeper.servers());
+    let options = Options {
+        agents: 0,
+        master_flags: vec![format!("--zk={url}"), "--quorum=1".to_string()],
+        ..Options::default()
+    };
+    let mut cluster = Cluster::with(&options);
+    let agent = cluster.agent_by(&url);
+    let messor = |program: &str, arguments: &[&str]| {
+        Command::new(binary()).arg(program).args(arguments).output().expect("a program of Messor runs")
+    };
+    let output = messor("mesos-resolve", &[&url]);
+    assert_eq!(text(&output).trim(), cluster.master.to_string());
+    wait_for("the agent to register", Duration::from_secs(20), || {
+        let state = get(cluster.master, "/state-summary").ok().filter(|answer| answer.status == 200)?.json();
+        (state["slaves"].as_array()?.len() == 1).then_some(())
+    });
+    for (name, address, path) in
+        [("the master", cluster.master, "/flags"), ("the agent", agent, "/slave(1)/flags")]
+    {
+        let flags = get(address, path).expect("it serves").text();
+        assert!(flags.contains("zk://***@") && !flags.contains("hidden-word"), "{name}: {flags}");
+    }
+    let output = messor("mesos-execute", &[&format!("--master={url}"), "--name=t", "--command=true"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let logs = format!("{}{}{}", cluster.log("master"), cluster.log("agent0"), text(&output));
+    assert!(!logs.contains("hidden-word"), "{logs}");
+
+    let Some(oracle) = oracle() else { return skip("the real 1.11.0 driver: ../shared is not there") };
+    let output = run(oracle.join("apache-mesos-local"), &["driver", &url, "12"]);
     if ran("the real 1.11.0 driver", &output) {
         assert!(output.status.success() && finished(&output) > 0, "{}", text(&output));
     }

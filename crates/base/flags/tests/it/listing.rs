@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use messor_flags::{AgentFlags, FlagSet, MasterFlags, environments, programs, rows, shown};
+use messor_flags::{AgentFlags, FlagSet, MasterFlags, Secret, environments, programs, rows, shown};
 
 use crate::fake::{Fake, run};
 
@@ -83,4 +83,15 @@ fn definitions_are_sound() {
             }
         }
     }
+}
+
+#[test]
+fn credentials_of_zookeeper_are_not_shown() {
+    let secret = |text: &str| Some(Secret { value: text.to_string(), path: None });
+    let flags = MasterFlags { zk: secret("zk://me:p@ss/word@h1:1,h2:2/mesos"), ..MasterFlags::default() };
+    let found = shown(&flags).into_iter().find(|(name, _)| name == "zk").unwrap();
+    assert_eq!(found.1, "zk://***@h1:1,h2:2/mesos");
+    let flags = AgentFlags { master: secret("zk://h1:1/mesos"), ..AgentFlags::default() };
+    let found = shown(&flags).into_iter().find(|(name, _)| name == "master").unwrap();
+    assert_eq!(found.1, "zk://h1:1/mesos");
 }
