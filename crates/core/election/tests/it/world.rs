@@ -467,7 +467,11 @@ impl World {
             }
             // A blip.
             4..7 => self.cut(actor, millis(10)),
-            7 => self.actors[actor].paused_until = self.now + millis(self.rng.u64(0..20_000)),
+            // It ends between two happenings, and no pause moves another: what waits for it stays in order.
+            7 if self.actors[actor].paused_until <= self.now => {
+                let pause = millis(self.rng.u64(0..20_000)) + Duration::from_nanos(7);
+                self.actors[actor].paused_until = self.now + pause;
+            }
             8 if !self.are_servers_down => {
                 self.are_servers_down = true;
                 let down = millis(self.rng.u64(100..25_000));
