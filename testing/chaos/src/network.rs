@@ -48,7 +48,7 @@ impl Network {
         let hub = network.hub();
         ip(&format!("netns add {hub}"))?;
         ip(&format!("-n {hub} link add bridge type bridge"))?;
-        ip(&format!("-n {hub} link set bridge up"))?;
+        ip(&format!("-n {hub} link set dev bridge up"))?;
         Ok(network)
     }
 
@@ -69,12 +69,12 @@ impl Network {
         self.hosts.push(host.to_string());
         let (hub, own, address) = (self.hub(), self.namespace(host), self.address(host));
         ip(&format!("netns add {own}"))?;
-        ip(&format!("-n {own} link set lo up"))?;
+        ip(&format!("-n {own} link set dev lo up"))?;
         ip(&format!("-n {own} link add eth0 type veth peer name {host} netns {hub}"))?;
         ip(&format!("-n {own} addr add {address}/24 dev eth0"))?;
-        ip(&format!("-n {own} link set eth0 up"))?;
-        ip(&format!("-n {hub} link set {host} master bridge"))?;
-        ip(&format!("-n {hub} link set {host} up"))?;
+        ip(&format!("-n {own} link set dev eth0 up"))?;
+        ip(&format!("-n {hub} link set dev {host} master bridge"))?;
+        ip(&format!("-n {hub} link set dev {host} up"))?;
         run("ip", &["netns", "exec", &own, "nft", "add table inet cut"])?;
         let chain = "add chain inet cut in { type filter hook input priority 0 ; }";
         run("ip", &["netns", "exec", &own, "nft", chain])
@@ -82,7 +82,7 @@ impl Network {
 
     /// Nothing gets to a host or from it any more, without a word.
     pub fn cut(&self, host: &str) -> Result<(), String> {
-        ip(&format!("-n {} link set {host} type bridge_slave state 0", self.hub()))
+        ip(&format!("-n {} link set dev {host} type bridge_slave state 0", self.hub()))
     }
 
     /// What one host sends to the other is lost; the way back works.
@@ -93,7 +93,7 @@ impl Network {
 
     pub fn heal_all(&self) {
         for host in &self.hosts {
-            let whole = ip(&format!("-n {} link set {host} type bridge_slave state 3", self.hub()));
+            let whole = ip(&format!("-n {} link set dev {host} type bridge_slave state 3", self.hub()));
             let flushed =
                 run("ip", &["netns", "exec", &self.namespace(host), "nft", "flush chain inet cut in"]);
             if let Err(error) = whole.and(flushed) {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use crate::network::Network;
 
 pub const ZOOKEEPER_JAR: &str = "/usr/share/java/zookeeper.jar";
+const FRAMEWORK: &str = "fw";
+const NEVER: Duration = Duration::from_secs(1_000_000);
 /// A process that ended is started again after so long.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,7 @@ impl Nodes {
             })?;
         }
         // It is cut off as others are, and never killed: pymesos keeps no state that would outlive it.
-        add("fw", false, &|network| {
+        add(FRAMEWORK, false, &|network| {
             vec![
                 plan.python.display().to_string(),
                 plan.framework.display().to_string(),
@@ -118,7 +120,17 @@ impl Nodes {
                 plan.seed.to_string(),
             ]
         })?;
+        for node in nodes.list.iter_mut().filter(|node| node.name == FRAMEWORK) {
+            node.start_at += NEVER;
+        }
         Ok(nodes)
+    }
+
+    /// The framework starts when there is a master: pymesos gives up where ZooKeeper has no path yet.
+    pub fn start_framework(&mut self) {
+        for node in self.list.iter_mut().filter(|node| node.name == FRAMEWORK) {
+            node.start_at = Instant::now();
+        }
     }
 
     /// Starts what is to run and does not. Returns the names of those that had ended by themselves.

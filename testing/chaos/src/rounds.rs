@@ -64,6 +64,11 @@ pub fn run(options: &Options) -> Result<Report, String> {
 fn play(options: &Options, folder: &Path, network: &Network, nodes: &mut Nodes) -> Result<Report, String> {
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let mut deeds = Deeds::default();
+    let names: Vec<String> = nodes.list.iter().map(|node| node.name.clone()).collect();
+    go_on(nodes, START, || leader(network, &names).is_some())
+        .then_some(())
+        .ok_or("no master leads before the first round: the cluster did not start")?;
+    nodes.start_framework();
     go_on(nodes, START, || checks::Journal::read(folder).finished() >= 3)
         .then_some(())
         .ok_or("no task finished before the first round: the cluster did not start")?;
