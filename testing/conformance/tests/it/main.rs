@@ -5,6 +5,7 @@ mod clients;
 mod election;
 mod flows;
 mod footprint;
+mod log_tool;
 mod probes;
 mod recovery;
 mod replicated_log;
