@@ -44,5 +44,5 @@ pub use scalar::Scalar;
 pub use text::{ResourcesTextError, parse_resources};
 pub use validation::{ResourceError, ResourceProblem, validate_resource};
 pub use value::{Set, Value, ValueError, parse_value};
-pub use volumes::{volume_is_mount, volume_path};
+pub use volumes::volume_path;
 pub use wire::{ResourceFormat, resource_to_post_refinement};

@@ -31,11 +31,6 @@ pub fn volume_path(volume: &Resource) -> Option<String> {
     }
 }
 
-/// Whether the volume is a whole disk: its directory is where that is mounted, and stays when its data goes.
-pub fn volume_is_mount(volume: &Resource) -> bool {
-    volume.disk_source_type() == Some(Type::Mount)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,9 +59,7 @@ mod tests {
             mount: Some(source::Mount { root: Some("/mnt/b".to_string()) }),
             ..Default::default()
         };
-        assert_eq!(volume_path(&volume("r", "v", Some(mount.clone()))).unwrap(), "/mnt/b");
-        assert!(volume_is_mount(&volume("r", "v", Some(mount))));
-        assert!(!volume_is_mount(&volume("r", "v", None)));
+        assert_eq!(volume_path(&volume("r", "v", Some(mount))).unwrap(), "/mnt/b");
     }
 
     #[test]

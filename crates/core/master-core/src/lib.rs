@@ -5,7 +5,6 @@
 mod accepting;
 mod adopting;
 mod calls;
-mod checkpointed;
 mod config;
 mod driver;
 mod effect;

@@ -7,10 +7,11 @@ use messor_proto::mesos::internal::{
 use messor_proto::mesos::{self, AgentInfo, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
-use messor_types::{AgentCapabilities, AgentId, Pid, Resources, resource_to_post_refinement};
+use messor_types::{
+    AgentCapabilities, AgentId, Pid, Resources, apply_checkpointed, resource_to_post_refinement,
+};
 use messor_validation::validate_register_agent;
 
-use crate::checkpointed::apply_checkpointed;
 use crate::event::ReplyId;
 use crate::master::Master;
 use crate::state::Agent;

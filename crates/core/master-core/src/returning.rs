@@ -7,11 +7,11 @@ use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, TaskStatus, task_status};
 use messor_types::{
-    AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId, is_terminal_operation,
+    AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId, apply_checkpointed,
+    is_terminal_operation,
 };
 
 use crate::adopting::{adopt_executors, adopt_tasks};
-use crate::checkpointed::apply_checkpointed;
 use crate::effect::Effect;
 use crate::event::Timer;
 use crate::gone::GONE;

@@ -283,6 +283,7 @@ fn an_invalid_operation_is_dropped_and_the_rest_goes_on() {
         with_id(reserve(dynamic("cpus:1", &["b"])), "foreign"),
         with_id(unreserve(resources("cpus:1")), "not-reserved"),
         with_id(create(vec![volume(32, "v")]), "no-reservation"),
+        with_id(typed(Type::CreateDisk), "not-built"),
         with_id(
             offer::Operation {
                 reserve: Some(Reserve {
@@ -299,7 +300,7 @@ fn an_invalid_operation_is_dropped_and_the_rest_goes_on() {
     cluster.accept(&offer, operations, 0.0);
     let states = cluster.states();
     let dropped: Vec<&str> = states.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(dropped, ["too-much", "foreign", "not-reserved", "no-reservation", "source"]);
+    assert_eq!(dropped, ["too-much", "foreign", "not-reserved", "no-reservation", "not-built", "source"]);
     assert!(states.iter().all(|(_, state)| *state == OperationError));
     let applied = cluster.applied();
     assert_eq!(applied.len(), 1);
