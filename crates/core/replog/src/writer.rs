@@ -256,7 +256,8 @@ impl Writer {
                     return false;
                 }
                 self.index = end.saturating_add(1);
-                if !core.replica.is_missing(self.index) {
+                // Something was written behind what is the end here, or truncated, which is written behind it as well.
+                if !core.replica.is_missing(self.index) || core.replica.begin() > end {
                     turn.info("Another writer of the log was elected meanwhile; trying again".to_string());
                     self.elect(core, turn);
                     return true;

@@ -9,11 +9,13 @@ use crate::world::{Options, World};
 
 fn options(seed: u64) -> Options {
     let mut rng = Rng::new(seed ^ 0xfeed);
+    let slow = rng.one_in(2);
     Options {
         seed,
         replicas: [3, 3, 3, 5, 1][rng.index(5)],
-        faults_until: Duration::from_secs(5 + rng.below(60)),
+        faults_until: Duration::from_secs(5 + rng.below(if slow { 300 } else { 40 })),
         disks_are_lost: rng.one_in(2),
+        slow,
         trace: false,
     }
 }
@@ -33,9 +35,15 @@ fn run(seeds: std::ops::Range<u64>) {
     assert!(acknowledged > 0);
 }
 
+/// Two tests, so that two processors run them.
 #[test]
 fn invariants_hold_in_clusters_with_faults() {
     run(0..1000);
+}
+
+#[test]
+fn invariants_hold_in_more_clusters_with_faults() {
+    run(1000..2000);
 }
 
 #[test]

@@ -57,8 +57,6 @@ struct Node {
     client: Client,
     /// How fast its clock runs, in thousandths.
     pace: u64,
-    /// It lost its disk and may not vote yet.
-    lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +66,8 @@ pub struct Options {
     /// Faults happen until then; afterwards the cluster gets time to finish.
     pub faults_until: Duration,
     pub disks_are_lost: bool,
+    /// Clients take their time, and faults too: writers stay idle, and find out late that they are none any more.
+    pub slow: bool,
     pub trace: bool,
 }
 
@@ -82,8 +82,6 @@ pub struct World {
     network: Network,
     nodes: Vec<Node>,
     pub truth: Truth,
-    /// All replicas have voted once: from then on disks may be lost.
-    begun: bool,
     pub events: u64,
 }
 
@@ -106,7 +104,6 @@ impl World {
                 timers: BTreeMap::new(),
                 client: Client::new(number),
                 pace: 950 + rng.below(100),
-                lost: false,
             })
             .collect();
         let mut world = World {
@@ -119,7 +116,6 @@ impl World {
             network: Network::default(),
             nodes,
             truth: Truth::default(),
-            begun: false,
             events: 0,
             options,
         };
@@ -300,12 +296,9 @@ impl World {
     }
 
     fn client_step(&mut self, node: usize) {
-        let Some(log) = &self.nodes[node].log else { return };
-        if log.recovered() && self.nodes[node].lost {
-            self.nodes[node].lost = false;
+        if self.nodes[node].log.is_none() {
+            return;
         }
-        let recovered = |node: &Node| node.log.as_ref().is_some_and(|log| log.status() == Status::Voting);
-        self.begun |= self.nodes.iter().all(recovered);
         let over = self.faults_are_over();
         let mut commands = Vec::new();
         self.nodes[node].client.step(over, &self.truth, &mut self.rng, &mut commands);
@@ -313,7 +306,7 @@ impl World {
             self.handle(node, Event::Command { ticket, command });
         }
         let life = self.nodes[node].life;
-        let pause = self.rng.millis(20, 600);
+        let pause = if self.options.slow { self.rng.millis(200, 8000) } else { self.rng.millis(20, 600) };
         self.after(pause, Happening::Client { node, life });
     }
 
@@ -341,9 +334,13 @@ impl World {
         match self.rng.below(10) {
             0..3 => self.crash(node, false),
             3 if self.options.disks_are_lost => {
-                let lost = self.nodes.iter().filter(|node| node.lost).count();
-                let few = lost + 1 < self.quorum || (self.nodes[node].lost && lost < self.quorum);
-                self.crash(node, self.begun && few);
+                // The others have to be able to restore it.
+                let votes = |node: &Node| {
+                    node.disk.metadata.is_some_and(|metadata| metadata.status() == Status::Voting)
+                };
+                let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != node);
+                let able = others.filter(|(_, other)| votes(other)).count();
+                self.crash(node, able >= self.quorum);
             }
             4 if node != other => {
                 self.network.cut.insert((node, other));
@@ -359,7 +356,7 @@ impl World {
             7 => self.network.lossy = [0, 3, 10, 30][self.rng.index(4)],
             _ => self.network.cut.clear(),
         }
-        let next = self.rng.millis(200, 6000);
+        let next = self.rng.millis(200, if self.options.slow { 15_000 } else { 6000 });
         self.after(next, Happening::Fault);
     }
 
@@ -377,7 +374,6 @@ impl World {
             self.truth.note_written(node, &write, self.quorum);
         }
         if loses_disk {
-            self.nodes[node].lost = true;
             self.nodes[node].disk = Disk::default();
             self.truth.note_lost(node);
         }
