@@ -51,9 +51,15 @@ impl Drop for Execution {
     }
 }
 
+/// Nothing as long as the agent does not answer or says that it is not ready to.
+fn agent_state(cluster: &Cluster) -> Option<serde_json::Value> {
+    let answer = get(cluster.agents[0], "/state").ok()?;
+    (answer.status == 200).then(|| answer.json())
+}
+
 fn agent_id(cluster: &Cluster) -> String {
     wait_for("the agent's id", PATIENCE, || {
-        let state = get(cluster.agents[0], "/state").ok()?.json();
+        let state = agent_state(cluster)?;
         state["id"].as_str().filter(|id| !id.is_empty()).map(str::to_string)
     })
 }
@@ -78,7 +84,7 @@ fn a_task_runs_on_while_its_agent_is_killed_and_comes_back() {
     cluster.restart_agent(0, &[]);
     assert_eq!(agent_id(&cluster), id);
     wait_for("the task to be known again", PATIENCE, || {
-        let tasks = get(cluster.agents[0], "/state").ok()?.json();
+        let tasks = agent_state(&cluster)?;
         let state = tasks["frameworks"][0]["executors"][0]["tasks"][0]["state"].clone();
         (state == "TASK_RUNNING").then_some(())
     });
@@ -181,11 +187,17 @@ fn resources_may_grow_only_where_the_policy_says_so() {
     let options = Options { agent_flags: flags(2, "equal"), ..Options::default() };
     let mut cluster = Cluster::with(&options);
     let id = agent_id(&cluster);
+    let info = cluster.folder().join("agent0/meta/slaves").join(&id).join("slave.info");
+    let before = std::fs::read(&info).expect("the agent has written its info");
     cluster.kill("agent0");
     cluster.restart_agent(0, &flags(3, "additive"));
     assert_eq!(agent_id(&cluster), id);
+    wait_for("the new resources to be written", PATIENCE, || {
+        (std::fs::read(&info).ok()? != before).then_some(())
+    });
     cluster.kill("agent0");
-    let refused = Command::new(cluster.bin().join("mesos-agent"))
+    let said = cluster.folder().join("refused");
+    let mut refused = Command::new(cluster.bin().join("mesos-agent"))
         .args([
             format!("--master={}", cluster.master),
             "--ip=127.0.0.1".into(),
@@ -196,10 +208,21 @@ fn resources_may_grow_only_where_the_policy_says_so() {
         .arg(format!("--runtime_dir={}", cluster.folder().join("agent0-run").display()))
         .args(["--launcher=posix", "--isolation=posix/cpu,posix/mem"])
         .args(flags(2, "equal"))
-        .output()
+        .stderr(std::fs::File::create(&said).expect("a file"))
+        .spawn()
         .expect("mesos-agent runs");
-    let text = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && text.contains("reconfiguration_policy"), "{text}");
+    let end = std::time::Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = refused.try_wait().expect("the agent can be waited for") {
+            break status;
+        }
+        if std::time::Instant::now() > end {
+            let _ = refused.kill();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let text = std::fs::read_to_string(&said).unwrap_or_default();
+    assert!(status.code() == Some(1) && text.contains("reconfiguration_policy"), "{status}: {text}");
 }
 
 /// What an agent of Apache Mesos 1.11.0 left when it was killed: its id, a reservation with a volume, an executor
@@ -236,7 +259,7 @@ fn an_agent_takes_over_from_apache_mesos() {
         ];
         let agent_flags = flags.map(str::to_string).to_vec();
         let cluster = Cluster::within(folder, &Options { agent_flags, ..Options::default() });
-        let state = get(cluster.agents[0], "/state").expect("the agent answers").json();
+        let state = wait_for("the agent to be ready", PATIENCE, || agent_state(&cluster));
         assert_eq!(state["id"], "eef8b932-4bf2-4897-b283-44e666f23b77-S0");
         let volume = &state["reserved_resources_full"]["flow"][0];
         assert_eq!(volume["disk"]["persistence"]["id"], "v1");
