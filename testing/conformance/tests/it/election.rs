@@ -121,3 +121,72 @@ fn masters_come_and_go_and_the_registry_stays() {
     let status = wait_for("the leader to end", PATIENCE, || masters[third].process.try_wait().ok()?);
     assert_eq!(status.code(), Some(1));
 }
+
+/// The oracle's Python, with which a real driver runs; None where the oracle cannot be set up.
+fn real_driver(arguments: &[&str], log: &Path) -> Option<Child> {
+    let Some(oracle) = messor_testkit::oracle() else {
+        messor_testkit::skip("the real 1.11.0 driver over a failover: ../shared is not there");
+        return None;
+    };
+    let warm = Command::new(oracle.join("apache-mesos-local")).args(["driver", "local", "1"]).output();
+    let warm = warm.expect("a program of the oracle runs");
+    let versions = std::env::home_dir().unwrap_or_default().join(".pyenv/versions");
+    let python = std::env::var_os("PYTHON27").map(std::path::PathBuf::from).or_else(|| {
+        let found = std::fs::read_dir(versions).ok()?.flatten();
+        let found = found.filter(|entry| entry.file_name().to_string_lossy().starts_with("2.7"));
+        found.map(|entry| entry.path().join("bin/python")).next()
+    });
+    let (false, Some(python)) = (warm.status.code() == Some(3), python) else {
+        let why = String::from_utf8_lossy(&warm.stderr).trim().to_string();
+        messor_testkit::skip(&format!("the real 1.11.0 driver over a failover: no CPython 2.7 or {why}"));
+        return None;
+    };
+    let home = std::env::temp_dir().join("apache-mesos-1.11.0");
+    let file = File::create(log).expect("a log file");
+    let driver = Command::new(python)
+        .arg(messor_testkit::root().join("testing/conformance/tests/it/failover_driver.py"))
+        .args(arguments)
+        .env("LD_LIBRARY_PATH", &home)
+        .env("ORACLE_HOME", &home)
+        .env("LIBPROCESS_IP", "127.0.0.1")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a log file"))
+        .stderr(file)
+        .spawn();
+    Some(driver.expect("python runs"))
+}
+
+/// U111, U114: a framework on the real 1.11.0 driver keeps its tasks over a failover of Messor's masters.
+#[test]
+fn the_real_driver_and_its_tasks_survive_a_failover() {
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("zk://{}/mesos", zookeeper.servers());
+    let ports = [free_port(), free_port(), free_port()];
+    let mut masters: Vec<Master> =
+        (0..3).map(|number| Master::start(folder.path(), number, ports[number], &url)).collect();
+    let first = leader_of(&masters);
+    let agent = messor_testkit::Cluster::agent_under(&url, &[]);
+    let log = folder.path().join("driver.log");
+    let Some(mut driver) = real_driver(&[&url, "15", "6"], &log) else { return };
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let count = |what: &str| said().lines().filter(|line| line.ends_with(what)).count();
+    wait_for("six tasks to run", PATIENCE, || (count("TASK_RUNNING") == 6).then_some(()));
+    masters[first].kill();
+    let second = leader_of(&masters);
+    // As in 1.11.0: a master that never saw the driver calls it registered, with the id that it had (MESOS-786).
+    let id = said().lines().find_map(|l| Some(l.strip_prefix("registered ")?.split_once(' ')?.1.to_string()));
+    let again =
+        format!("registered {} {}", masters[second].address.port(), id.expect("it was registered before"));
+    wait_for("the driver to come back", PATIENCE, || said().contains(&again).then_some(()));
+    wait_for("the driver to end", Duration::from_secs(90), || driver.try_wait().ok()?);
+    // Each task ended once, by itself: nothing was lost, and nothing is told twice.
+    let ends = said().lines().filter(|l| l.starts_with("update") && !l.ends_with("ING")).count();
+    assert_eq!(
+        (count("TASK_FINISHED"), ends),
+        (6, 6),
+        "{}\n---- agent ----\n{}",
+        said(),
+        agent.log("agent0")
+    );
+}
