@@ -33,7 +33,7 @@ fn a_stubborn_tree_is_killed_with_those_that_slipped_out() {
     let adopted = || procfs::processes().unwrap().into_iter().filter(|process| process.parent == me);
     let tree = Tree { roots: adopted().map(|process| process.pid).chain([root]).collect(), spared: vec![me] };
     let members = kill_tree(&mut Kernel, &tree, Signal::TERM).unwrap();
-    assert!(members.len() >= 10, "five shells and their sleeps: {members:?}");
+    assert!(members.len() >= 5, "five shells, and those of their sleeps that have begun: {members:?}");
     let usage = procfs::tree_usage(&procfs::processes().unwrap(), me);
     assert!(usage.processes >= 6, "SIGTERM is ignored by the shells: {usage:?}");
 
