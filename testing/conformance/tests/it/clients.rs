@@ -171,21 +171,31 @@ fn avmesos_runs_tasks_on_messor() {
 }
 
 /// A pymesos framework with two tasks on an executor of its own. `executor` gets the Python that has pymesos.
-fn framework_with_executor(what: &str, executor: impl Fn(&std::path::Path) -> String, data: Option<&str>) {
+/// `meanwhile` is done while it runs.
+fn framework_with_executor(
+    what: &str,
+    executor: impl Fn(&std::path::Path) -> String,
+    data: Option<&str>,
+    meanwhile: impl FnOnce(&mut Cluster),
+) {
     let Some(oracle) = oracle() else { return skip(&format!("{what}: ../shared is not there")) };
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
     // `clients` sets up the virtual environment that the framework below uses.
     let prepared = run(oracle.join("clients"), &["pymesos", &cluster.master.to_string(), "1"]);
     if !ran(what, &prepared) {
         return;
     }
     let python = std::env::temp_dir().join("mesos-client-pymesos/bin/python");
-    let output = Command::new(&python)
+    let framework = Command::new(&python)
         .arg(messor_testkit::root().join("testing/conformance/tests/it/python_framework.py"))
         .args([&cluster.master.to_string(), &executor(&python)])
         .args(data)
-        .output()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
         .expect("python runs");
+    meanwhile(&mut cluster);
+    let output = framework.wait_with_output().expect("python ends");
     assert!(
         output.status.success() && finished(&output) >= 2,
         "{}\n---- agent ----\n{}",
@@ -198,12 +208,29 @@ fn framework_with_executor(what: &str, executor: impl Fn(&std::path::Path) -> St
 fn a_python_executor_runs_tasks_on_messor() {
     let script = messor_testkit::root().join("testing/conformance/tests/it/python_executor.py");
     let command = |python: &std::path::Path| format!("{} {}", python.display(), script.display());
-    framework_with_executor("a pymesos executor", command, None);
+    framework_with_executor("a pymesos executor", command, None, |_| ());
 }
 
 /// U114: executors that speak libprocess messages, as those of the v0 driver do.
 #[test]
 fn an_executor_of_the_v0_kind_runs_tasks_on_messor() {
     let command = |_: &std::path::Path| env!("CARGO_BIN_EXE_v0-executor").to_string();
-    framework_with_executor("a v0 executor", command, Some("sleep 1"));
+    framework_with_executor("a v0 executor", command, Some("sleep 1"), |_| ());
+}
+
+/// U109, U114: such an executor and its tasks outlive their agent, and come back to the next one.
+#[test]
+fn an_executor_of_the_v0_kind_survives_its_agent() {
+    let command = |_: &std::path::Path| env!("CARGO_BIN_EXE_v0-executor").to_string();
+    framework_with_executor("a v0 executor and its agent", command, Some("sleep 8"), |cluster| {
+        let running = "Handling status update TASK_RUNNING";
+        wait_for("two tasks to run", Duration::from_secs(20), || {
+            (cluster.log("agent0").matches(running).count() >= 2).then_some(())
+        });
+        cluster.kill("agent0");
+        cluster.restart_agent(0, &[]);
+        wait_for("the executor to come back", Duration::from_secs(20), || {
+            cluster.log("agent0").contains("Handling status update TASK_FINISHED").then_some(())
+        });
+    });
 }

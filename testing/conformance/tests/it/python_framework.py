@@ -67,6 +67,7 @@ class Two(Scheduler):
 
 framework = Dict()
 framework.user, framework.name, framework.hostname = "root", "python", "localhost"
+framework.checkpoint = True
 driver = MesosSchedulerDriver(Two(), framework, master, use_addict=True)
 driver.start()
 done.wait(30)
