@@ -35,9 +35,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What was promised, and what is at each position.
+type Contents = (Option<u64>, BTreeMap<u64, Vec<u8>>);
+
 /// What a log may hold: the state after each write, in order. It has to be one of those from the last synced one on.
 struct Model {
-    states: Vec<(Option<u64>, BTreeMap<u64, Vec<u8>>)>,
+    states: Vec<Contents>,
     synced: usize,
     next: u64,
 }
