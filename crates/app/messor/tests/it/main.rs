@@ -110,9 +110,9 @@ fn unknown_names_are_answered_with_the_nearest() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    let (code, out, error) = told(&called("mesos-log", &["--help"]));
+    let (code, out, error) = told(&called("mesos-tail", &["--help"]));
     assert_eq!((code, out.as_str()), (64, ""));
-    assert_eq!(error, "mesos-log is not built yet: the tools of the replicated log come with it\n");
+    assert_eq!(error, "mesos-tail is not built yet: the agent's endpoint /files/read answers in its place\n");
 }
 
 #[test]
@@ -217,7 +217,8 @@ fn the_table_of_flags_has_a_row_for_each() {
     let (code, out, _) = told(&messor(&["flags-table"]));
     assert_eq!(code, 0);
     assert!(out.contains("\n| mesos-fetcher | log_dir |  |  | works |  |\n"), "{out}");
-    assert!(out.contains("\n| mesos-log | path |  |  | not yet | the program is not built |\n"), "{out}");
+    assert!(out.contains("\n| mesos-log | path |  |  | works |  |\n"), "{out}");
+    assert!(out.contains("\n| mesos-execute | package |  |  | not yet | HDFS is not spoken |\n"), "{out}");
     assert!(
         out.contains("\n| libprocess TLS | enabled |  | false | not yet | TLS is not built |\n"),
         "{out}"
