@@ -61,6 +61,17 @@ impl Drop for Master {
     }
 }
 
+/// Two replicas make a new log work; the third may still be empty then. Killing one of the two before it has joined
+/// would leave no quorum, for good.
+fn all_replicas_vote(masters: &[Master]) {
+    for master in masters {
+        wait_for("a replica to join the quorum", PATIENCE, || {
+            let metrics = get(master.address, "/metrics/snapshot").ok()?.json();
+            (metrics["registrar/log/recovered"].as_f64()? == 1.0).then_some(())
+        });
+    }
+}
+
 fn leader_of(masters: &[Master]) -> usize {
     wait_for("a master to lead", PATIENCE, || masters.iter().position(|master| master.leads().is_some()))
 }
@@ -85,6 +96,7 @@ fn masters_come_and_go_and_the_registry_stays() {
     let mut masters: Vec<Master> = (0..3).map(start).collect();
 
     let first = leader_of(&masters);
+    all_replicas_vote(&masters);
     set_weight(masters[first].address, "first");
     let leader = format!("//localhost:{}", masters[first].address.port());
     for standby in (0..3).filter(|number| *number != first) {
@@ -110,7 +122,7 @@ fn masters_come_and_go_and_the_registry_stays() {
 
     // It comes back as a standby, and leads when the others are gone but one: its log has caught up.
     masters[first] = start(first);
-    wait_for("the master to come back", PATIENCE, || get(masters[first].address, "/health").ok());
+    all_replicas_vote(&masters[first..=first]);
     masters[second].kill();
     let third = leader_of(&masters);
     set_weight(masters[third].address, "third");
@@ -166,6 +178,7 @@ fn the_real_driver_and_its_tasks_survive_a_failover() {
     let mut masters: Vec<Master> =
         (0..3).map(|number| Master::start(folder.path(), number, ports[number], &url)).collect();
     let first = leader_of(&masters);
+    all_replicas_vote(&masters);
     let agent = messor_testkit::Cluster::agent_under(&url, &[]);
     let log = folder.path().join("driver.log");
     let Some(mut driver) = real_driver(&[&url, "15", "6"], &log) else { return };
