@@ -11,6 +11,8 @@ use messor_election::{
     Timer as ZkTimer,
 };
 use messor_proto::Wire;
+use messor_proto::mesos::internal::StatusUpdateMessage;
+use messor_proto::mesos::task_status::Source;
 use messor_proto::mesos::{AgentInfo, MasterInfo};
 use messor_stdx::Time;
 use messor_types::{ContainerId, Pid};
@@ -20,7 +22,7 @@ use crate::disks::{self, Disk};
 use crate::executors::{Executors, Step};
 use crate::invariants;
 use crate::masters::PATH;
-use crate::scheduler::scalar;
+use crate::scheduler::{Scheduler, scalar};
 use crate::world::{Happening, World, host, pid};
 use crate::zookeeper::{Client, Role, SESSION_TIMEOUT};
 
@@ -73,6 +75,30 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The update of this uuid was synced.
+    fn is_durable(&self, uuid: &[u8]) -> bool {
+        self.disk.durable.iter().rev().any(|record| match record {
+            Record::Update { record, .. } => {
+                record.update.as_ref().is_some_and(|update| update.uuid.as_deref() == Some(uuid))
+            }
+            _ => false,
+        })
+    }
+
+    /// It is up, and nobody waits for anything of any task there.
+    pub fn has_no_tasks(&self, now: Time) -> bool {
+        let Some(process) = &self.process else { return false };
+        let view = process.agent.view(now);
+        let mut executors = view.frameworks.iter().flat_map(|framework| &framework.executors);
+        executors.all(|executor| {
+            executor.queued_tasks.is_empty()
+                && executor.launched_tasks.is_empty()
+                && executor.terminated_tasks.is_empty()
+        })
+    }
+}
+
 impl World {
     pub(crate) fn start_agent(&mut self, number: usize) {
         let node = &mut self.agents[number];
@@ -83,7 +109,7 @@ impl World {
         let info = AgentInfo {
             hostname: format!("agent{number}"),
             port: Some(5051),
-            resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0), scalar("disk", 1024.0)],
+            resources: vec![scalar("cpus", 2.0), scalar("mem", 4096.0), scalar("disk", 1024.0)],
             ..AgentInfo::default()
         };
         let mut config = messor_agent_core::Config::new(node.pid.clone(), info, "/work", "/bin");
@@ -218,11 +244,22 @@ impl World {
         let own = node.pid.clone();
         for effect in effects {
             match effect {
-                Effect::Send { to, name, body } => self.send(own.clone(), to, name, body),
+                Effect::Send { to, name, body } => {
+                    if name == StatusUpdateMessage::NAME {
+                        self.check_update(number, &body);
+                    }
+                    self.send(own.clone(), to, name, body);
+                }
                 Effect::Link { pid: to } => self.link(own.clone(), to),
                 Effect::Unlink { pid: to } => self.network.unlink(&own, &to),
                 Effect::StreamOpened { stream, .. } => self.agents[number].executors.opened(stream),
                 Effect::Stream { stream, event } => {
+                    if let Some(acknowledged) = &event.acknowledged
+                        && self.agents[number].executors.checkpoints(stream)
+                    {
+                        let durable = self.agents[number].is_durable(&acknowledged.uuid);
+                        invariants::told_only_what_is_durable(durable, &acknowledged.task_id.value);
+                    }
                     let steps = self.agents[number].executors.event(stream, &event);
                     invariants::no_task_runs_twice(self.agents.iter().flat_map(|node| &node.executors.begun));
                     self.steps(number, steps);
@@ -248,6 +285,19 @@ impl World {
                 Effect::Log { line, .. } => self.trace(|| format!("agent {number}: {line}")),
                 _ => (),
             }
+        }
+    }
+
+    fn check_update(&mut self, number: usize, body: &[u8]) {
+        let update =
+            StatusUpdateMessage::decode_checked(body).expect("the agent's own messages are right").update;
+        self.told.tells(&update);
+        let checkpoints = |scheduler: &Scheduler| {
+            scheduler.checkpoints() && scheduler.launched.contains(&update.status.task_id.value)
+        };
+        if update.status.source() == Source::Executor && self.schedulers.iter().any(checkpoints) {
+            let durable = self.agents[number].is_durable(update.uuid.as_deref().unwrap_or_default());
+            invariants::told_only_what_is_durable(durable, &update.status.task_id.value);
         }
     }
 

@@ -108,6 +108,16 @@ impl Replica {
         self.actions.range(from..=to).map(|(_, action)| action.clone()).collect()
     }
 
+    /// What is at a position and durable is so, or the position is truncated.
+    pub fn has(&self, position: u64, is_so: impl Fn(&Action) -> bool) -> bool {
+        let truncated = self.actions.first_key_value().is_some_and(|(first, _)| position < *first);
+        truncated || self.actions.get(&position).is_some_and(is_so)
+    }
+
+    pub fn promised(&self) -> u64 {
+        self.metadata.map_or(0, |metadata| metadata.promised)
+    }
+
     pub fn is_voting(&self) -> bool {
         self.metadata.is_some_and(|metadata| metadata.status() == metadata::Status::Voting)
     }

@@ -81,6 +81,15 @@ impl Executors {
         self.running.keys().cloned().collect()
     }
 
+    /// Whether the executor on this stream is one of a framework with checkpoints.
+    pub fn checkpoints(&self, stream: StreamId) -> bool {
+        let on_stream = |executor: &&Executor| {
+            executor.link == Link::Open(stream.0)
+                || matches!(executor.link, Link::Asking(asked, _) if asked == stream.0)
+        };
+        self.running.values().find(on_stream).is_some_and(|executor| executor.checkpoint)
+    }
+
     pub fn launch(&mut self, launch: &Launch, rng: &mut Rng) -> Vec<(Duration, Step)> {
         let container = launch.container.clone();
         let executor = Executor {
@@ -197,7 +206,9 @@ impl Executors {
                 let Some(call) = self.update(&container, now, TaskState::TaskRunning) else {
                     return Default::default();
                 };
-                let run = rng.between(Duration::from_millis(10), Duration::from_secs(60));
+                // Some outlive an agent that is long away.
+                let most = Duration::from_secs(if rng.one_in(8) { 300 } else { 60 });
+                let run = rng.between(Duration::from_millis(10), most);
                 (self.say(&container, reply, call), vec![(run, Step::Finished(container))])
             }
             Step::Finished(container) => {

@@ -5,10 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use messor_allocator::Allocator;
 use messor_master_core::View;
 use messor_proto::Wire;
-use messor_proto::mesos::internal::StatusUpdateAcknowledgementMessage;
+use messor_proto::mesos::TaskState;
+use messor_proto::mesos::internal::log::{
+    Action, PromiseResponse, WriteResponse, promise_response, write_response,
+};
+use messor_proto::mesos::internal::{
+    AgentRegisteredMessage, AgentReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
+};
 use messor_registry::{Operation, State};
 use messor_stdx::Time;
-use messor_types::AgentId;
+use messor_types::{AgentId, Resources};
+
+use crate::disks::Replica;
 
 /// A task that was begun once is never begun again, on whichever agent.
 pub fn no_task_runs_twice<'t>(begun: impl Iterator<Item = &'t String>) {
@@ -34,6 +42,23 @@ pub fn nothing_is_allocated_twice(view: &View) {
     }
 }
 
+/// What agents really run of tasks is never more than they have, whatever masters think of it.
+pub fn no_agent_runs_more_than_it_has(number: usize, view: &messor_agent_core::View) {
+    let mut taken = Resources::new();
+    for executor in view.frameworks.iter().flat_map(|framework| &framework.executors) {
+        let queued = executor.queued_tasks.iter().map(|task| &task.resources);
+        let launched = executor.launched_tasks.iter().map(|task| &task.resources);
+        for resources in queued.chain(launched) {
+            taken += &Resources::from_proto(resources).expect("a task's resources are right").unallocated();
+        }
+    }
+    assert!(
+        view.total.contains(&taken),
+        "nothing is allocated twice: agent {number} has {}, its tasks take {taken}",
+        view.total
+    );
+}
+
 /// The allocator's own books balance: what is taken and what is free add up, and everybody stands where its share says.
 pub fn the_allocator_agrees_with_itself(allocator: &Allocator) {
     if let Err(broken) = allocator.audit() {
@@ -57,6 +82,113 @@ pub fn updates_come_in_order(task: &str, made: &[Vec<u8>], noted: &BTreeSet<Vec<
     let Some(at) = made.iter().position(|known| known == uuid) else { return };
     for earlier in &made[..at] {
         assert!(noted.contains(earlier), "updates come in order: {task} skipped one of {made:?}");
+    }
+}
+
+/// An agent sends a task's updates one after another: what was acknowledged once never comes again.
+#[derive(Debug, Default)]
+pub struct Told {
+    by_task: BTreeMap<(AgentId, String), Vec<Vec<u8>>>,
+}
+
+impl Told {
+    pub fn tells(&mut self, update: &StatusUpdate) {
+        let agent = update.agent_id.as_ref().map_or_else(|| AgentId::from(""), AgentId::from);
+        let task = &update.status.task_id.value;
+        let uuid = update.uuid.clone().unwrap_or_default();
+        let told = self.by_task.entry((agent, task.clone())).or_default();
+        if told.last() == Some(&uuid) {
+            return;
+        }
+        assert!(
+            !told.contains(&uuid),
+            "what is acknowledged is not told again: {task} went back to {}",
+            update.status.state().as_str_name()
+        );
+        told.push(uuid);
+    }
+}
+
+/// What of an executor an agent tells, or takes off it, is on the agent's disk, if its framework has checkpoints.
+pub fn told_only_what_is_durable(durable: bool, what: &str) {
+    assert!(durable, "an agent tells only what is durable: {what}");
+}
+
+/// An agent tells of one end of a task, and no other one after it.
+#[derive(Debug, Default)]
+pub struct Ends {
+    by_task: BTreeMap<String, (Vec<u8>, TaskState)>,
+}
+
+impl Ends {
+    pub fn noted(&mut self, update: &StatusUpdate) {
+        let state = update.status.state();
+        // Others are said of tasks that an agent does not know, and may be said again.
+        if !matches!(state, TaskState::TaskFinished | TaskState::TaskFailed | TaskState::TaskKilled) {
+            return;
+        }
+        let (task, uuid) = (&update.status.task_id.value, update.uuid.clone().unwrap_or_default());
+        let (known, before) = self.by_task.entry(task.clone()).or_insert_with(|| (uuid.clone(), state));
+        assert!(
+            *known == uuid,
+            "a task ends once: {task} was {} and is {} now",
+            before.as_str_name(),
+            state.as_str_name()
+        );
+    }
+}
+
+/// What a replica says to others is on its disk: a promise or an acceptance that a crash takes back was none.
+pub fn a_replica_keeps_its_word(number: usize, replica: &Replica, name: &str, body: &[u8]) {
+    let kept = match name {
+        PromiseResponse::NAME => {
+            let response = PromiseResponse::decode_checked(body).expect("the log's own messages are right");
+            let accepts = response.r#type() == promise_response::Type::Accept;
+            match (&response.action, response.position) {
+                _ if !accepts => true,
+                // For one position, where something is: that is learned, truncated, or promised now.
+                (Some(action), _) => replica
+                    .has(action.position, |found| found.learned() || found.promised >= response.proposal),
+                (None, Some(_)) => {
+                    replica.promised() >= response.proposal
+                        || response
+                            .position
+                            .is_some_and(|at| replica.has(at, |found| found.promised >= response.proposal))
+                }
+                (None, None) => true,
+            }
+        }
+        WriteResponse::NAME => {
+            let response = WriteResponse::decode_checked(body).expect("the log's own messages are right");
+            let has = |found: &Action| found.learned() || found.performed >= Some(response.proposal);
+            response.r#type() != write_response::Type::Accept || replica.has(response.position, has)
+        }
+        _ => true,
+    };
+    assert!(kept, "a replica keeps its word: what {number} says by {name} is not on its disk");
+}
+
+/// All replicas that learned a position learned the same.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    by_position: BTreeMap<u64, Action>,
+}
+
+impl Chosen {
+    pub fn learned(&mut self, action: &Action) {
+        // A tombstone says only that nothing is left there.
+        if !action.learned() || action.nop.is_some_and(|nop| nop.tombstone()) {
+            return;
+        }
+        let known = self.by_position.entry(action.position).or_insert_with(|| action.clone());
+        let same = known.r#type == action.r#type
+            && known.append == action.append
+            && known.truncate == action.truncate;
+        assert!(
+            same,
+            "the log has one value at a position: at {} both {known:?} and {action:?} are learned",
+            action.position
+        );
     }
 }
 
@@ -131,6 +263,25 @@ impl Ledger {
                 entry.doubtful = self.asked.values().flatten().any(|(other, _)| *other == id);
             }
         }
+    }
+
+    /// An agent is told that it is registered only once the registry has it.
+    pub fn registered_only_once_stored(&self, name: &str, body: &[u8]) {
+        let id = match name {
+            AgentRegisteredMessage::NAME => {
+                AgentRegisteredMessage::decode_checked(body).map(|said| said.agent_id)
+            }
+            AgentReregisteredMessage::NAME => {
+                AgentReregisteredMessage::decode_checked(body).map(|said| said.agent_id)
+            }
+            _ => return,
+        };
+        let id = AgentId::from(&id.expect("the master's own messages are right"));
+        let status = self.entries.get(&id).and_then(|entry| entry.status);
+        assert!(
+            status == Some(Status::Admitted),
+            "an agent is registered only once the registry has it: {id} is {status:?} there"
+        );
     }
 
     /// A new master has read the registry.

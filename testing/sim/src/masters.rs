@@ -13,7 +13,7 @@ use messor_master_core::{Effect, Event, Master, Timer};
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
 use messor_registry::{Registrar, RegistrarConfig, RegistrarEffect, RegistrarEvent, RegistrarTimer};
-use messor_replog::{Effect as LogEffect, Event as LogEvent, Log, Timer as LogTimer};
+use messor_replog::{Effect as LogEffect, Event as LogEvent, Log, Timer as LogTimer, Write};
 use messor_stdx::Time;
 use messor_types::Pid;
 
@@ -65,6 +65,8 @@ pub struct Node {
 }
 
 pub const PATH: &str = "/mesos";
+/// Shorter than real masters allow: it has to pass between two failovers now and then.
+pub const REREGISTER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// As the simulated znodes have it: this is opaque to the election.
 pub fn master_info(pid: &Pid, life: u64) -> MasterInfo {
@@ -125,8 +127,10 @@ impl World {
             seed: self.rng.next(),
             ..messor_allocator::Options::default()
         });
+        let mut config = messor_master_core::Config::new(info.clone());
+        config.agent_reregister_timeout = REREGISTER_TIMEOUT;
         node.process = Some(Box::new(Process {
-            master: Master::new(messor_master_core::Config::new(info.clone()), now),
+            master: Master::new(config, now),
             allocator,
             waking: false,
             registrar: Registrar::new(RegistrarConfig::new(self.rng.next())),
@@ -250,7 +254,10 @@ impl World {
         let own = node.pid.clone();
         for effect in effects {
             match effect {
-                Effect::Send { to, name, body } => self.send(own.clone(), to, name, body),
+                Effect::Send { to, name, body } => {
+                    self.ledger.registered_only_once_stored(name, &body);
+                    self.send(own.clone(), to, name, body);
+                }
                 Effect::Link { pid } => self.link(own.clone(), pid),
                 Effect::Unlink { pid } => self.network.unlink(&own, &pid),
                 Effect::Store { ticket, operation } => {
@@ -343,10 +350,14 @@ impl World {
         for effect in effects {
             match effect {
                 LogEffect::Send { from, to, name, body } => {
+                    invariants::a_replica_keeps_its_word(number, &self.masters[number].replica, name, &body);
                     self.send(Pid::new(&from, address), to, name, body);
                 }
                 LogEffect::Close { .. } => {}
                 LogEffect::Persist { ticket, write } => {
+                    if let Write::Action(action) | Write::Truncating { action, .. } = &write {
+                        self.chosen.learned(action);
+                    }
                     self.masters[number].replica.disk.write(ticket, write);
                     let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(30));
                     self.inside(number, after, Inside::Synced);

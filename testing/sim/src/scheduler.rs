@@ -30,6 +30,8 @@ struct Known {
     agent: Option<AgentId>,
     state: TaskState,
     since: Time,
+    /// When something was last said of it, as opposed to asked.
+    heard: Time,
 }
 
 pub struct Scheduler {
@@ -61,8 +63,8 @@ pub struct Kind {
     pub partition_aware: bool,
 }
 
-/// Tasks in flight, so that there are some all through a run.
-const AT_ONCE: u32 = 4;
+/// Tasks in flight, so that there are some all through a run: of all schedulers more than the agents have room for.
+const AT_ONCE: u32 = 6;
 const RETRY: Duration = Duration::from_secs(2);
 const RECONCILE: Duration = Duration::from_secs(30);
 
@@ -113,6 +115,16 @@ impl Scheduler {
 
     pub fn is_done(&self) -> bool {
         self.finished >= self.wanted
+    }
+
+    pub fn checkpoints(&self) -> bool {
+        self.kind.checkpoint
+    }
+
+    /// The task that nothing was said of for the longest time, and since when.
+    pub fn longest_unheard(&self) -> Option<(&str, Time)> {
+        let heard = self.tasks.iter().map(|(id, known)| (id.as_str(), known.heard));
+        heard.min_by_key(|(_, heard)| *heard)
     }
 
     /// Tasks it still waits for, for a report.
@@ -264,7 +276,8 @@ impl Scheduler {
             ..Default::default()
         };
         self.launched.insert(id.clone());
-        let known = Known { agent: Some(offer.agent_id), state: TaskState::TaskStaging, since: now };
+        let known =
+            Known { agent: Some(offer.agent_id), state: TaskState::TaskStaging, since: now, heard: now };
         self.tasks.insert(id, known);
         let accept = call::Accept { offer_ids: vec![offer.id], operations: vec![launch], filters };
         self.call(call::Type::Accept, |call| call.accept = Some(accept), actions);
@@ -287,6 +300,7 @@ impl Scheduler {
         let Some(known) = self.tasks.get_mut(&id) else { return };
         known.state = state;
         known.since = now;
+        known.heard = now;
         // An unreachable task may come back; an unknown one will not.
         if is_terminal(state) || state == TaskState::TaskUnknown {
             self.tasks.remove(&id);

@@ -9,14 +9,16 @@ use messor_agent_core::Event as AgentEvent;
 use messor_master_core::{Event as MasterEvent, OperatorCall};
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
-use messor_proto::mesos::internal::{StatusUpdateAcknowledgementMessage, StatusUpdateMessage};
+use messor_proto::mesos::internal::{
+    RunTaskMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
+};
 use messor_replog::Event as LogEvent;
 use messor_stdx::Time;
 use messor_types::{AgentId, Pid};
 
 use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
-use crate::invariants::{self, Ledger};
+use crate::invariants::{self, Chosen, Ends, Ledger, Told};
 use crate::network::{Network, Packet};
 use crate::rng::Rng;
 use crate::scheduler::{Action, Kind, Scheduler};
@@ -84,6 +86,9 @@ pub struct World {
     pub(crate) agents: Vec<agents::Node>,
     pub schedulers: Vec<Scheduler>,
     pub(crate) ledger: Ledger,
+    pub(crate) chosen: Chosen,
+    pub(crate) told: Told,
+    ends: Ends,
     pub report: Report,
 }
 
@@ -101,6 +106,8 @@ pub struct Report {
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// A quorum is never taken away for longer, and a master's disk dies at most once a run.
 const LONGEST_CUT: Duration = Duration::from_secs(90);
+/// An election, the time that agents have to come back, their pings, two tries to reconcile.
+const LONGEST_SILENCE: Duration = Duration::from_secs(360);
 
 pub fn host(kind: u8, number: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, kind, u8::try_from(number + 1).unwrap_or(255))
@@ -135,6 +142,9 @@ impl World {
             masters,
             agents,
             ledger: Ledger::default(),
+            chosen: Chosen::default(),
+            told: Told::default(),
+            ends: Ends::default(),
             report: Report::default(),
             options,
         };
@@ -181,6 +191,20 @@ impl World {
         panic!("nothing is left to happen, and the tasks are not done: {}", self.waiting());
     }
 
+    /// Without faults a scheduler hears of each task, again and again.
+    fn every_task_is_heard_of(&self) {
+        let whole_since = self.agenda.start + self.options.faults_until + LONGEST_CUT;
+        for scheduler in &self.schedulers {
+            if let Some((task, since)) = scheduler.longest_unheard() {
+                let silence = self.agenda.now.since(since.max(whole_since));
+                assert!(
+                    silence < LONGEST_SILENCE,
+                    "every task is heard of: nothing of {task} for {silence:?}"
+                );
+            }
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.schedulers.iter().all(Scheduler::is_done)
     }
@@ -200,7 +224,7 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let now = self.agenda.now;
         let mut leaders = self.masters.iter().filter_map(|node| node.process.as_ref()).filter(|p| p.leads);
-        self.agents.iter().all(|node| node.executors.is_empty() && node.process.is_some())
+        self.agents.iter().all(|node| node.executors.is_empty() && node.has_no_tasks(now))
             && leaders.next().is_some_and(|process| {
                 let view = process.master.view(now);
                 view.agents.len() == self.agents.len()
@@ -217,6 +241,7 @@ impl World {
             Happening::ExecutorStep(number, boot, life, step) => self.executor_step(number, boot, life, step),
             Happening::Zk(what) => self.zk_happening(what),
             Happening::SchedulerTimer(number) => {
+                self.every_task_is_heard_of();
                 self.look_for_the_leader(number);
                 let mut actions = Vec::new();
                 self.schedulers[number].wake(self.agenda.now, &mut actions);
@@ -298,7 +323,12 @@ impl World {
                 let (number, whole) = (self.pick(self.agents.len()), self.rng.one_in(3));
                 self.trace(|| format!("FAULT agent {number} crashes, with its machine: {whole}"));
                 self.stop_agent(number, whole);
-                let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(120));
+                // An upgrade is quick, and its executors still run; a repair takes longer than any master waits.
+                let after = match self.rng.below(8) {
+                    0..4 => self.rng.between(Duration::from_millis(100), Duration::from_secs(4)),
+                    4..7 => self.rng.between(Duration::from_millis(100), Duration::from_secs(120)),
+                    _ => self.rng.between(Duration::from_secs(600), Duration::from_secs(1500)),
+                };
                 self.agenda.after(after, Happening::StartAgent(number));
             }
             3..=5 => {
@@ -440,7 +470,11 @@ impl World {
                     self.schedulers.iter().flat_map(|scheduler| scheduler.noted.iter().cloned()).collect();
                 invariants::acknowledged_only_once_delivered(&body, &noted);
             }
+            let runs = name == RunTaskMessage::NAME;
             self.agent(number, AgentEvent::Message { from, name, body });
+            if let (true, Some(process)) = (runs, &self.agents[number].process) {
+                invariants::no_agent_runs_more_than_it_has(number, &process.agent.view(self.agenda.now));
+            }
         } else if let Some(number) = self.schedulers.iter().position(|scheduler| scheduler.pid == to) {
             self.check_order(number, &from, &name, &body);
             let mut actions = Vec::new();
@@ -449,13 +483,14 @@ impl World {
         }
     }
 
-    fn check_order(&self, number: usize, from: &Pid, name: &str, body: &[u8]) {
+    fn check_order(&mut self, number: usize, from: &Pid, name: &str, body: &[u8]) {
         let scheduler = &self.schedulers[number];
         if name != StatusUpdateMessage::NAME || scheduler.master.as_ref() != Some(from) {
             return;
         }
         let message = StatusUpdateMessage::decode_checked(body).expect("the master's own messages are right");
         let (Some(uuid), true) = (&message.update.uuid, message.pid.is_some()) else { return };
+        self.ends.noted(&message.update);
         let task = &message.update.status.task_id.value;
         for made in self.agents.iter().filter_map(|node| node.executors.made.get(task)) {
             invariants::updates_come_in_order(task, made, &scheduler.noted, uuid);
