@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use messor_allocator::Allocator;
-use messor_master_core::View;
+use messor_master_core::{Effect, View};
 use messor_proto::Wire;
 use messor_proto::mesos::TaskState;
 use messor_proto::mesos::internal::log::{
-    Action, PromiseResponse, WriteResponse, promise_response, write_response,
+    Action, Metadata, PromiseResponse, WriteResponse, promise_response, write_response,
 };
 use messor_proto::mesos::internal::{
     AgentRegisteredMessage, AgentReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
+    StatusUpdateMessage,
 };
 use messor_registry::{Operation, State};
 use messor_stdx::Time;
@@ -57,6 +58,38 @@ pub fn no_agent_runs_more_than_it_has(number: usize, view: &messor_agent_core::V
         "nothing is allocated twice: agent {number} has {}, its tasks take {taken}",
         view.total
     );
+}
+
+/// What a master's frameworks have of tasks that are not over: of those that are connected.
+pub fn live_tasks(view: &View) -> BTreeSet<String> {
+    let connected = view.frameworks.iter().filter(|framework| framework.framework.connected);
+    let tasks = connected.flat_map(|framework| &framework.tasks);
+    tasks.filter(|task| !is_over(task.state())).map(|task| task.task_id.value.clone()).collect()
+}
+
+fn is_over(state: TaskState) -> bool {
+    use TaskState::{TaskKilling, TaskRunning, TaskStaging, TaskStarting};
+    !matches!(state, TaskStaging | TaskStarting | TaskRunning | TaskKilling)
+}
+
+/// When an agent is given up, the schedulers that are connected hear of each of its tasks at once.
+pub fn what_is_lost_is_told(before: &BTreeSet<String>, view: &View, effects: &[Effect]) {
+    let after = live_tasks(view);
+    let lost: Vec<&String> = before.difference(&after).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let updates = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { name, body, .. } if *name == StatusUpdateMessage::NAME => Some(body),
+        _ => None,
+    });
+    let told: BTreeSet<String> = updates
+        .map(|body| StatusUpdateMessage::decode_checked(body).expect("the master's own messages are right"))
+        .map(|message| message.update.status.task_id.value)
+        .collect();
+    for task in lost {
+        assert!(told.contains(task), "what is lost is told: nobody heard of {task}");
+    }
 }
 
 /// The allocator's own books balance: what is taken and what is free add up, and everybody stands where its share says.
@@ -166,6 +199,15 @@ pub fn a_replica_keeps_its_word(number: usize, replica: &Replica, name: &str, bo
         _ => true,
     };
     assert!(kept, "a replica keeps its word: what {number} says by {name} is not on its disk");
+}
+
+/// A replica that promised something does not promise less later.
+pub fn promises_only_grow(number: usize, before: u64, metadata: &Metadata) {
+    assert!(
+        metadata.promised >= before,
+        "promises only grow: replica {number} promised {before}, and {} now",
+        metadata.promised
+    );
 }
 
 /// All replicas that learned a position learned the same.

@@ -247,7 +247,12 @@ impl World {
         let node = &mut self.masters[number];
         let Some(process) = &mut node.process else { return };
         let mut effects = Vec::new();
+        let stored = matches!(event, Event::Stored { outcome: Ok(true), .. });
+        let live = stored.then(|| invariants::live_tasks(&process.master.view(self.agenda.now)));
         process.master.handle(node.clock.local(self.agenda.now), event, &mut effects);
+        if let Some(live) = live {
+            invariants::what_is_lost_is_told(&live, &process.master.view(self.agenda.now), &effects);
+        }
         if leads {
             invariants::nothing_is_allocated_twice(&process.master.view(self.agenda.now));
         }
@@ -355,6 +360,13 @@ impl World {
                 }
                 LogEffect::Close { .. } => {}
                 LogEffect::Persist { ticket, write } => {
+                    if let Write::Metadata(metadata) = &write {
+                        invariants::promises_only_grow(
+                            number,
+                            self.masters[number].replica.promised(),
+                            metadata,
+                        );
+                    }
                     if let Write::Action(action) | Write::Truncating { action, .. } = &write {
                         self.chosen.learned(action);
                     }
