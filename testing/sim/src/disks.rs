@@ -10,7 +10,7 @@ use messor_proto::mesos::internal::log::{Action, Metadata, Record as LogRecord, 
 use messor_replog::{Restored, Write};
 use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
-use crate::rng::Rng;
+use messor_stdx::Random as Rng;
 
 /// Writes in order; a first part of those that were not synced may survive a crash.
 pub struct Disk<W> {

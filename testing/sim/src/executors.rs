@@ -11,7 +11,7 @@ use messor_proto::mesos::{ExecutorId, FrameworkId, TaskInfo, TaskState, TaskStat
 use messor_stdx::Time;
 use messor_types::ContainerId;
 
-use crate::rng::Rng;
+use messor_stdx::Random as Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {

@@ -14,7 +14,6 @@ mod executors;
 mod invariants;
 mod masters;
 mod network;
-mod rng;
 mod scheduler;
 mod world;
 mod zk;

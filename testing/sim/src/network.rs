@@ -12,7 +12,7 @@ use std::time::Duration;
 use messor_stdx::Time;
 use messor_types::Pid;
 
-use crate::rng::Rng;
+use messor_stdx::Random as Rng;
 
 #[derive(Clone, Debug)]
 pub struct Packet {

@@ -20,10 +20,10 @@ use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
 use crate::invariants::{self, Chosen, Ends, Ledger, Told};
 use crate::network::{Network, Packet};
-use crate::rng::Rng;
 use crate::scheduler::{Action, Kind, Scheduler};
 use crate::zookeeper::{Client, Service};
 use crate::{agents, masters, zk};
+use messor_stdx::Random as Rng;
 
 /// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
 pub enum Happening {

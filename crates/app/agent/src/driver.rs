@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Level, Record, Timer, View};
+use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Record, Timer, View};
 use messor_checkpoint::{Recorder, WorkDirLock};
 use messor_containerizer::Containerizer;
 use messor_http_api::{AgentSite, Files};
@@ -71,11 +71,7 @@ impl AgentDriver {
                     }
                     self.over = true;
                 }
-                Effect::Log { level, line, at } => match level {
-                    Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
-                    Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
-                    Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
-                },
+                Effect::Log { level, line, at } => messor_log::say(level, &line, at),
                 // Taken by the site above.
                 Effect::StreamOpened { .. }
                 | Effect::Stream { .. }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use messor_http_api::{Machine, MasterSite};
-use messor_master_core::{Effect, Event, Level, Master, Timer, View};
+use messor_master_core::{Effect, Event, Master, Timer, View};
 use messor_net::{Net, NetEvent};
 use messor_proto::mesos::MasterInfo;
 use messor_registry::{Registrar, RegistrarEffect, RegistrarEvent, RegistrarTimer};
@@ -78,11 +78,7 @@ impl MasterDriver {
             Effect::SetTimer { timer, at } => self.timers.set(Deadline::Master(timer), at),
             Effect::CancelTimer { timer } => self.timers.cancel(&Deadline::Master(timer)),
             Effect::Abort { reason } => self.abort(&reason),
-            Effect::Log { level, line, at } => match level {
-                Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
-            },
+            Effect::Log { level, line, at } => messor_log::say(level, &line, at),
             // Taken by the site above.
             Effect::StreamOpened { .. }
             | Effect::Stream { .. }
@@ -104,12 +100,7 @@ impl MasterDriver {
             RegistrarEffect::SetTimer { timer, at } => self.timers.set(Deadline::Registrar(timer), at),
             RegistrarEffect::CancelTimer { timer } => self.timers.cancel(&Deadline::Registrar(timer)),
             RegistrarEffect::Failed { reason } => self.abort(&reason),
-            RegistrarEffect::Say { warning: false, line, at } => {
-                tracing::info!(log.file = at.file(), log.line = at.line(), "{line}");
-            }
-            RegistrarEffect::Say { warning: true, line, at } => {
-                tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}");
-            }
+            RegistrarEffect::Say { level, line, at } => messor_log::say(level, &line, at),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use messor_net::{Mailbox, Net, NetEvent, ProcessExists};
-use messor_replog::{Answer, Command, Config, Effect, Event, Failure, Level, Log, Timer};
+use messor_replog::{Answer, Command, Config, Effect, Event, Failure, Log, Timer};
 use messor_runtime::{Clock, Timers};
 use messor_stdx::Time;
 use messor_store::{Store, StoreError};
@@ -277,11 +277,7 @@ impl Runner {
                 self.failed = true;
                 (self.outcome)(Outcome::Failed { reason });
             }
-            Effect::Log { level, line, at } => match level {
-                Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
-            },
+            Effect::Log { level, line, at } => messor_log::say(level, &line, at),
         }
     }
 }

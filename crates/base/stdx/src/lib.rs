@@ -2,11 +2,13 @@
 //!
 //! Nothing here reads a clock: a `Time` is always handed in.
 
+mod level;
 mod memo;
 mod notation;
 mod random;
 mod time;
 
+pub use level::Level;
 pub use memo::Memo;
 pub use notation::{NotationError, format_duration, format_size, parse_duration, parse_size};
 pub use random::{Random, format_uuid};

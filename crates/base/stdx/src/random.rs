@@ -13,12 +13,29 @@ impl Random {
     }
 
     /// splitmix64: every state comes once before any comes again.
-    fn next(&mut self) -> u64 {
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and nobody wants to iterate over it")]
+    pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    /// True once in `times`.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    /// At least `least`, and less than `most`.
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let span = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX);
+        least + Duration::from_nanos(self.below(span))
     }
 
     /// The bytes of a UUID of version 4.
@@ -81,6 +98,12 @@ mod tests {
         let mut random = Random::new(3);
         for _ in 0..1000 {
             assert!(random.up_to(Duration::from_secs(1)) <= Duration::from_secs(1));
+            let (least, most) = (Duration::from_millis(5), Duration::from_millis(7));
+            let between = random.between(least, most);
+            assert!(least <= between && between < most && random.below(3) < 3);
         }
+        assert_eq!((random.below(0), random.one_in(1)), (0, true));
+        let second = Duration::from_secs(1);
+        assert_eq!(random.between(second, second), second);
     }
 }

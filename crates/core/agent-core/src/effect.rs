@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use messor_proto::mesos::{CommandInfo, ContainerInfo, ExecutorInfo, Resource, TaskInfo, executor, fetcher};
+pub use messor_stdx::Level;
 use messor_stdx::Time;
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
@@ -129,13 +130,6 @@ pub struct Launch {
     /// The process outlives the agent: its pid has to be durable (`pids/forked.pid` of the run below `meta`) before
     /// its program starts. One without ends with the agent.
     pub checkpoint: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
 }
 
 /// How a call ended, in words that http-api turns into codes.

@@ -4,6 +4,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
+pub use messor_stdx::Level;
 use messor_stdx::Time;
 
 /// Ties an answer to its request. Never used twice by one machine.
@@ -149,13 +150,6 @@ pub enum Event {
     Timer(Timer),
     /// Leave: a contender or a member takes its znode back, and closes its session.
     Withdraw,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
 }
 
 /// What a machine wants done; `O` is what it has to say to whoever runs it.

@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use messor_proto::mesos::{master, scheduler};
+pub use messor_stdx::Level;
 use messor_stdx::Time;
 use messor_types::Pid;
 
@@ -79,13 +80,6 @@ pub enum Effect {
         /// Where in the machine it was said, which the log shows.
         at: &'static Location<'static>,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
 }
 
 /// How a call ended, in words that http-api turns into codes.

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use messor_proto::mesos::internal::log::{Action, PromiseRequest, WriteRequest, action};
-use messor_stdx::Time;
+use messor_stdx::{Random, Time};
 
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::event::{Timer, User};
 use crate::message::Request;
 use crate::network::Network;
-use crate::random::Random;
 use crate::replica::Replica;
 use crate::tally::Tally;
 use crate::turn::Turn;
@@ -53,7 +52,7 @@ impl Core {
 
     /// Sets the user's retry timer between once and twice `pause` from now.
     pub fn pause(&mut self, user: User, pause: Duration, turn: &mut Turn<'_>) -> Time {
-        let at = turn.now + self.random.pause(pause);
+        let at = turn.now + pause + self.random.up_to(pause);
         turn.set_timer(Timer::Retry(user), at);
         at
     }

@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use messor_proto::mesos::internal::log::{Action, Metadata};
+pub use messor_stdx::Level;
 use messor_stdx::Time;
 use messor_types::Pid;
 
@@ -139,11 +140,4 @@ pub enum Failure {
     CatchUp(&'static str),
     #[error("the log's storage failed: {0}")]
     Storage(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
 }

@@ -14,7 +14,6 @@ mod log;
 mod message;
 mod network;
 mod positions;
-mod random;
 mod reader;
 mod recovery;
 mod replica;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use messor_proto::mesos::internal::log::metadata::Status;
-use messor_stdx::Time;
+use messor_stdx::{Random, Time};
 use messor_types::Pid;
 
 use crate::config::{Config, MAX_ENTRY_BYTES, MAX_WAITING};
@@ -13,7 +13,6 @@ use crate::effect::{Effect, Failure};
 use crate::event::{Command, Event, Timer, User};
 use crate::message::Message;
 use crate::network::Network;
-use crate::random::Random;
 use crate::reader::Reader;
 use crate::recovery::Recovery;
 use crate::replica::{Origin, Replica};

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use messor_stdx::Random;
 use messor_types::Pid;
 
 use crate::config::{Config, ROUND_TIMEOUT};
 use crate::effect::Effect;
 use crate::event::{Timer, User};
 use crate::message::{Request, Response};
-use crate::random::Random;
 use crate::replica::Origin;
 use crate::tally::{Outcome, Tally};
 use crate::turn::Turn;

@@ -16,6 +16,7 @@ mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use messor_flags::LoggingFlags;
+use messor_stdx::Level;
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use level::{LevelError, LevelHandle, MOST_VERBOSE};
@@ -48,6 +50,15 @@ pub enum LogError {
     Thread(std::io::Error),
     #[error("logging was begun before")]
     Twice,
+}
+
+/// A line that a machine wants said, with the place in the machine where it was.
+pub fn say(level: Level, line: &str, at: &Location<'_>) {
+    match level {
+        Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
+        Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
+        Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
+    }
 }
 
 /// A program's log.

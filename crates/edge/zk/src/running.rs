@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use messor_election::{
     Config, Contender, ContenderOutcome, Detector, DetectorOutcome, Effect, Event, Group, GroupOutcome,
-    Level, Machine, Timer, Url,
+    Machine, Timer, Url,
 };
 use messor_stdx::Time;
 use tokio::sync::{mpsc, oneshot};
@@ -185,11 +185,7 @@ impl<M: Machine, C: Fn() -> Time> Driver<M, C> {
                 // Nobody listens any more: whoever started this leaves, and `leaving` says so.
                 let _ = self.outcomes.send(outcome).await;
             }
-            Effect::Log { level, line, at } => match level {
-                Level::Info => tracing::info!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Warning => tracing::warn!(log.file = at.file(), log.line = at.line(), "{line}"),
-                Level::Error => tracing::error!(log.file = at.file(), log.line = at.line(), "{line}"),
-            },
+            Effect::Log { level, line, at } => messor_log::say(level, &line, at),
         }
     }
 }

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::Arc;
 
-use fastrand::Rng;
 use messor_metrics::{Snapshot, Timer};
 use messor_proto::mesos::MasterInfo;
 use messor_replog::{Answer, Command, Entry, Failure};
-use messor_stdx::{Time, format_duration, format_size};
+use messor_stdx::{Level, Random, Time, format_duration, format_size};
 
 use super::entry::{self, Change};
 use super::port::{RegistrarConfig, RegistrarEffect, RegistrarEvent, RegistrarTimer};
@@ -21,7 +20,7 @@ const POSITIONS_AT_ONCE: u64 = 16;
 #[derive(Debug)]
 pub struct Registrar {
     config: RegistrarConfig,
-    random: Rng,
+    random: Random,
     phase: Phase,
     info: MasterInfo,
     /// The registry as it is in the log.
@@ -72,14 +71,14 @@ struct Writing {
 type Effects = Vec<RegistrarEffect>;
 
 #[track_caller]
-fn say(effects: &mut Effects, warning: bool, line: String) {
-    effects.push(RegistrarEffect::Say { warning, line, at: Location::caller() });
+fn say(effects: &mut Effects, level: Level, line: String) {
+    effects.push(RegistrarEffect::Say { level, line, at: Location::caller() });
 }
 
 impl Registrar {
     pub fn new(config: RegistrarConfig) -> Registrar {
         Registrar {
-            random: Rng::with_seed(config.seed),
+            random: Random::new(config.seed),
             config,
             phase: Phase::Idle,
             info: MasterInfo::default(),
@@ -239,7 +238,7 @@ impl Registrar {
         self.fetch.record(took);
         say(
             effects,
-            false,
+            Level::Info,
             format!("read the registry ({}) in {}", format_size(bytes.len() as u64), format_duration(took)),
         );
         self.phase = Phase::Recovering;
@@ -265,7 +264,7 @@ impl Registrar {
             // What changes nothing is written as well: it is true only if we are still the ones who may write.
             let applied = state.apply(&operation);
             if let Err(refusal) = &applied {
-                say(effects, true, format!("the registry refuses a change: {refusal}"));
+                say(effects, Level::Warning, format!("the registry refuses a change: {refusal}"));
             }
             outcomes.push((ticket, applied.is_ok()));
         }
@@ -274,11 +273,7 @@ impl Registrar {
 
     fn write(&mut self, now: Time, state: State, outcomes: Vec<(u64, bool)>, effects: &mut Effects) {
         let bytes = state.encode();
-        let mut uuid = [0; 16];
-        self.random.fill(&mut uuid);
-        // The bits that make it a random UUID.
-        uuid[6] = uuid[6] & 0x0f | 0x40;
-        uuid[8] = uuid[8] & 0x3f | 0x80;
+        let uuid = self.random.uuid();
         self.writing = Some(Writing { state, size_bytes: bytes.len(), outcomes, since: now });
         self.set_store_timer(now, effects);
         self.command(Command::Append(entry::snapshot(uuid, bytes)), effects);
@@ -302,7 +297,7 @@ impl Registrar {
         self.state = Arc::new(writing.state);
         self.size_bytes = Some(writing.size_bytes);
         if phase == Phase::Recovering {
-            say(effects, false, "recovered the registry".to_string());
+            say(effects, Level::Info, "recovered the registry".to_string());
             effects.push(RegistrarEffect::Recovered(Box::new(State::clone(&self.state))));
         }
         for (ticket, fits) in writing.outcomes {

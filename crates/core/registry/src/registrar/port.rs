@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use messor_proto::mesos::MasterInfo;
 use messor_replog::{Answer, Command, Failure};
-use messor_stdx::Time;
+use messor_stdx::{Level, Time};
 
 use crate::{Operation, State};
 
@@ -75,9 +75,9 @@ pub enum RegistrarEffect {
     Failed {
         reason: String,
     },
-    /// A line for the log of the program. `warning`: somebody should read it.
+    /// A line for the log of the program.
     Say {
-        warning: bool,
+        level: Level,
         line: String,
         at: &'static Location<'static>,
     },

@@ -19,19 +19,11 @@ use crate::disk::Disk;
 const CHAOS: Duration = Duration::from_secs(40);
 const CALM: Duration = Duration::from_secs(45 * 60);
 
-pub struct Random(u64);
+pub struct Random(messor_stdx::Random);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.0.below(limit)
     }
 
     pub fn chance(&mut self, percent: u64) -> bool {
@@ -101,7 +93,7 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> World {
         let now = Time::from_secs_f64(1_600_000_000.0);
         World {
-            random: Random(seed),
+            random: Random(messor_stdx::Random::new(seed)),
             now,
             begin: now,
             agenda: BTreeMap::new(),
@@ -341,7 +333,7 @@ impl World {
         }
         let mut past = self.disk.recovered();
         past.rebooted = self.rebooted;
-        let seed = self.random.next();
+        let seed = self.random.0.next();
         self.agent = Some(Agent::new(Config { seed, ..build::config() }, self.now));
         self.agent(Event::Recovered(Box::new(past)));
         let leader = Some(Box::new(build::master_info()));
