@@ -12,7 +12,7 @@ use messor_proto::mesos::{
     framework_info, offer, value,
 };
 use messor_stdx::Time;
-use messor_types::Pid;
+use messor_types::{Pid, is_terminal_task};
 
 /// What the scheduler wants done.
 pub enum Action {
@@ -67,23 +67,6 @@ pub struct Kind {
 const AT_ONCE: u32 = 6;
 const RETRY: Duration = Duration::from_secs(2);
 const RECONCILE: Duration = Duration::from_secs(30);
-
-fn is_terminal(state: TaskState) -> bool {
-    use TaskState::{
-        TaskDropped, TaskError, TaskFailed, TaskFinished, TaskGone, TaskGoneByOperator, TaskKilled, TaskLost,
-    };
-    matches!(
-        state,
-        TaskFinished
-            | TaskFailed
-            | TaskKilled
-            | TaskLost
-            | TaskError
-            | TaskDropped
-            | TaskGone
-            | TaskGoneByOperator
-    )
-}
 
 pub fn scalar(name: &str, amount: f64) -> Resource {
     Resource {
@@ -302,7 +285,7 @@ impl Scheduler {
         known.since = now;
         known.heard = now;
         // An unreachable task may come back; an unknown one will not.
-        if is_terminal(state) || state == TaskState::TaskUnknown {
+        if is_terminal_task(state) || state == TaskState::TaskUnknown {
             self.tasks.remove(&id);
             // What was lost is started again under another id, by the next offer.
             if state == TaskState::TaskFinished {

@@ -7,7 +7,7 @@ use messor_proto::mesos::{
     AgentId, FrameworkInfo, Offer, TaskInfo, TaskState, TaskStatus, offer, task_status,
 };
 use messor_proto::{Version, Wire, WireEnum};
-use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources};
+use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources, is_terminal_task};
 
 const SAME_INTERRUPTION: Duration = Duration::from_millis(500);
 
@@ -210,7 +210,7 @@ impl Scheduler {
         {
             self.kill_at = Some(now + after);
         }
-        if is_terminal(state) {
+        if is_terminal_task(state) {
             actions.push(Action::End(End::Task(state)));
         }
         actions
@@ -252,19 +252,6 @@ fn details(status: &TaskStatus) -> Vec<String> {
         lines.push(format!("  resource limit violation: {shown}"));
     }
     lines
-}
-
-fn is_terminal(state: TaskState) -> bool {
-    matches!(
-        state,
-        TaskState::TaskFinished
-            | TaskState::TaskFailed
-            | TaskState::TaskKilled
-            | TaskState::TaskError
-            | TaskState::TaskLost
-            | TaskState::TaskDropped
-            | TaskState::TaskGone
-    )
 }
 
 #[cfg(test)]

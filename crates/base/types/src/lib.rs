@@ -16,6 +16,7 @@ mod resource;
 mod resources;
 mod roles;
 mod scalar;
+mod tasks;
 mod text;
 mod validation;
 mod value;
@@ -41,8 +42,9 @@ pub use resource::{Metadata, Reservation, ReservationKind, Resource, ResourceNam
 pub use resources::Resources;
 pub use roles::{Role, RoleError, validate_role};
 pub use scalar::Scalar;
+pub use tasks::is_terminal_task;
 pub use text::{ResourcesTextError, parse_resources};
 pub use validation::{ResourceError, ResourceProblem, validate_resource};
 pub use value::{Set, Value, ValueError, parse_value};
-pub use volumes::volume_path;
+pub use volumes::{volume_directory, volume_path};
 pub use wire::{ResourceFormat, resource_to_post_refinement};

@@ -1,6 +1,6 @@
 //! Where the data of a persistent volume lies on its agent.
 
-use messor_proto::mesos::resource::disk_info::source::Type;
+use messor_proto::mesos::resource::disk_info::{Source, source::Type};
 
 use crate::Resource;
 
@@ -9,14 +9,19 @@ use crate::Resource;
 ///
 /// A `/` in the name of a role becomes a space, which no role has in its name.
 pub fn volume_path(volume: &Resource) -> Option<String> {
-    let role = volume.reservation_role()?.as_str().replace('/', " ");
-    let id = volume.persistence_id()?;
+    let source = volume.disk()?.source.as_ref();
+    volume_directory(volume.reservation_role()?.as_str(), volume.persistence_id()?, source)
+}
+
+/// The same of a volume that is given by the role that it is reserved for, its id and its disk.
+pub fn volume_directory(role: &str, id: &str, source: Option<&Source>) -> Option<String> {
+    let role = role.replace('/', " ");
     // Both come from the wire, and both are names of one directory.
     if [role.as_str(), id].iter().any(|part| matches!(*part, "" | "." | "..") || part.contains('/')) {
         return None;
     }
     let below = format!("volumes/roles/{role}/{id}");
-    let Some(source) = &volume.disk()?.source else { return Some(below) };
+    let Some(source) = source else { return Some(below) };
     // Where a volume of a storage plugin is mounted is known to the plugin alone.
     if source.id.is_some() {
         return None;
@@ -36,7 +41,7 @@ mod tests {
     use super::*;
     use crate::{Reservation, ReservationKind};
     use messor_proto::mesos::resource::DiskInfo;
-    use messor_proto::mesos::resource::disk_info::{Persistence, Source, source};
+    use messor_proto::mesos::resource::disk_info::{Persistence, source};
 
     fn volume(role: &str, id: &str, source: Option<Source>) -> Resource {
         let persistence = Some(Persistence { id: id.to_string(), principal: None });

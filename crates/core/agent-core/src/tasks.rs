@@ -4,22 +4,11 @@ use messor_proto::mesos::internal::StatusUpdate;
 use messor_proto::mesos::task_status::{Reason, Source};
 use messor_proto::mesos::{FrameworkInfo, Task, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::Time;
-use messor_types::{AgentId, ExecutorId, FrameworkCapabilities, FrameworkId, TaskId};
+use messor_types::{AgentId, ExecutorId, FrameworkCapabilities, FrameworkId, TaskId, is_terminal_task};
 
 /// Whether nothing comes after this state.
 pub(crate) fn is_terminal(state: i32) -> bool {
-    use TaskState::*;
-    matches!(
-        TaskState::try_from(state),
-        Ok(TaskFinished
-            | TaskFailed
-            | TaskKilled
-            | TaskError
-            | TaskLost
-            | TaskDropped
-            | TaskGone
-            | TaskGoneByOperator)
-    )
+    TaskState::try_from(state).is_ok_and(is_terminal_task)
 }
 
 /// How the state of a task prints in the log.

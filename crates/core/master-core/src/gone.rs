@@ -68,7 +68,7 @@ impl Master {
         turn.info(format!("marked agent {id} gone"));
         self.agents.gone.insert(id.clone(), time);
         self.agents.forget_draining(id);
-        let recovered = self.agents.recovered.shift_remove(id).is_some();
+        let recovered = self.agents.recovered.remove(id).is_some();
         self.agents.unreachable.shift_remove(id);
         if let Some(agent) = self.agents.get(id) {
             turn.send(&agent.pid, &ShutdownMessage { message: Some(GONE.to_string()) });

@@ -86,7 +86,7 @@ impl Master {
         self.counters.slave_removals_reason_unhealthy.increment();
         self.agents.unreachable.insert(id.clone(), time);
         turn.info(format!("marked agent {id} unreachable: {reason}"));
-        if self.agents.recovered.shift_remove(id).is_some() {
+        if self.agents.recovered.remove(id).is_some() {
             self.counters.recovery_slave_removals.increment();
             return self.tell_agent_lost(turn, id);
         }

@@ -127,7 +127,7 @@ impl Master {
         if let Some(other) = self.agents.by_pid.get(pid).filter(|other| **other != id).cloned() {
             self.remove_agent(turn, &other, "another agent reregistered at the same address");
         }
-        let recovered = self.agents.recovered.shift_remove(&id).is_some();
+        let recovered = self.agents.recovered.remove(&id).is_some();
         if recovered {
             self.unschedule_removal(turn, &id);
         }

@@ -8,7 +8,7 @@ use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, TaskStatus, task_status};
 use messor_types::{
     AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId, apply_checkpointed,
-    is_terminal_operation,
+    is_terminal_operation, is_terminal_task,
 };
 
 use crate::adopting::{adopt_executors, adopt_tasks};
@@ -17,7 +17,6 @@ use crate::event::Timer;
 use crate::gone::GONE;
 use crate::master::Master;
 use crate::reregistering::shut_down;
-use crate::tasks::is_terminal;
 use crate::turn::Turn;
 
 impl Master {
@@ -143,7 +142,7 @@ impl Master {
         let lost_executors = std::mem::take(&mut agent.presumed_ended);
         list.retain(|task| {
             let of = (FrameworkId::from(&task.framework_id), TaskId::from(&task.task_id));
-            !is_terminal(task.state()) && lost_tasks.contains(&of)
+            !is_terminal_task(task.state()) && lost_tasks.contains(&of)
         });
         executors.retain(|info| {
             let Some(framework) = info.framework_id.as_ref().map(FrameworkId::from) else { return false };
@@ -202,7 +201,7 @@ impl Master {
         let pid = agent.pid.clone();
         let killed: Vec<&mesos::Task> = list
             .iter()
-            .filter(|task| !is_terminal(task.state()))
+            .filter(|task| !is_terminal_task(task.state()))
             .filter(|task| {
                 agent.killed.contains(&(FrameworkId::from(&task.framework_id), TaskId::from(&task.task_id)))
             })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use messor_proto::mesos::internal::StatusUpdate;
 use messor_proto::mesos::{self, Task, TaskInfo, TaskState, TaskStatus, task_status};
 use messor_stdx::{Memo, Time};
-use messor_types::{AgentId, FrameworkId, Resources, TaskId};
+use messor_types::{AgentId, FrameworkId, Resources, TaskId, is_terminal_task};
 
 /// A task with its resources in the form that can be counted.
 #[derive(Clone, Debug)]
@@ -28,18 +28,9 @@ impl TaskEntry {
     }
 }
 
-pub(crate) fn is_terminal(state: TaskState) -> bool {
-    use TaskState::*;
-    match state {
-        TaskFinished | TaskFailed | TaskKilled | TaskError | TaskLost | TaskDropped | TaskGone
-        | TaskGoneByOperator => true,
-        TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable | TaskUnknown => false,
-    }
-}
-
 /// It uses no resources any more, as far as the master can tell.
 pub(crate) fn is_over(state: TaskState) -> bool {
-    is_terminal(state) || state == TaskState::TaskUnreachable
+    is_terminal_task(state) || state == TaskState::TaskUnreachable
 }
 
 /// The task of a TaskInfo that is on its way to the agent.
@@ -82,7 +73,7 @@ pub(crate) fn apply(task: &mut Task, update: &StatusUpdate) -> Change {
     let status = &update.status;
     let from = task.state();
     let latest = if update.latest_state.is_some() { update.latest_state() } else { status.state() };
-    if !is_terminal(from) {
+    if !is_terminal_task(from) {
         task.state = latest as i32;
     }
     let checks =

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use messor_allocator::Event::RecoverResources;
 use messor_proto::mesos::internal::{self as wire, StatusUpdate};
 use messor_proto::mesos::{self, scheduler::call};
-use messor_types::{AgentId, ExecutorId, FrameworkId, TaskId};
+use messor_types::{AgentId, ExecutorId, FrameworkId, TaskId, is_terminal_task};
 
 use crate::master::Master;
 use crate::notice::Notice;
-use crate::tasks::{self, is_over, is_terminal};
+use crate::tasks::{self, is_over};
 use crate::turn::Turn;
 
 impl Master {
@@ -171,7 +171,7 @@ impl Master {
                 self.counters.invalid_status_update_acknowledgements.increment();
                 return turn.warning(format!("dropping {}: this master sent no update", what()));
             };
-            let terminal = mesos::TaskState::try_from(state).is_ok_and(is_terminal);
+            let terminal = mesos::TaskState::try_from(state).is_ok_and(is_terminal_task);
             if terminal && entry.task.status_update_uuid.as_ref() == Some(&acknowledge.uuid) {
                 self.remove_task(turn, framework_id, &task_id, false);
             }

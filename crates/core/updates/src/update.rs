@@ -7,7 +7,7 @@ use messor_proto::mesos::internal::{
     status_update_record, update_operation_status_record,
 };
 use messor_proto::mesos::{self, TaskState};
-use messor_types::{FrameworkId, OperationUuid, TaskId, is_terminal_operation};
+use messor_types::{FrameworkId, OperationUuid, TaskId, is_terminal_operation, is_terminal_task};
 
 /// The stream of a task of a framework.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,18 +50,7 @@ impl Update for StatusUpdate {
     }
 
     fn is_terminal(&self) -> bool {
-        use TaskState::*;
-        matches!(
-            TaskState::try_from(self.status.state),
-            Ok(TaskFinished
-                | TaskFailed
-                | TaskKilled
-                | TaskError
-                | TaskLost
-                | TaskDropped
-                | TaskGone
-                | TaskGoneByOperator)
-        )
+        TaskState::try_from(self.status.state).is_ok_and(is_terminal_task)
     }
 
     fn record(&self) -> StatusUpdateRecord {

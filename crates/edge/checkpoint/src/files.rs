@@ -132,12 +132,13 @@ pub(crate) struct Journal<M> {
     pub messages: Vec<M>,
     /// Bytes of a message that was being appended when the agent or the host went down, now cut off.
     pub torn: u64,
-    /// A message that is whole and cannot be decoded; it and all after it are cut off too.
+    /// A message that is whole and cannot be decoded; it and all after it are cut off too, if that is allowed.
     pub error: Option<FileError>,
 }
 
 /// Reads a file that is appended to, and cuts it where it is not whole, so that what is appended next is found again.
-pub(crate) fn read_journal<M: Wire>(path: &Path) -> Result<Option<Journal<M>>, FileError> {
+/// A strict reader leaves the file alone if a whole message in it is damaged: its user decides what becomes of it.
+pub(crate) fn read_journal<M: Wire>(path: &Path, strict: bool) -> Result<Option<Journal<M>>, FileError> {
     let Some(mut reader) = Reader::open(path, OpenOptions::new().read(true).write(true))? else {
         return Ok(None);
     };
@@ -152,6 +153,9 @@ pub(crate) fn read_journal<M: Wire>(path: &Path) -> Result<Option<Journal<M>>, F
                 break;
             }
         }
+    }
+    if strict && journal.error.is_some() {
+        return Ok(Some(journal));
     }
     let failed = FileError::io(path);
     let file = reader.file.get_ref();
@@ -251,29 +255,32 @@ mod tests {
     fn a_torn_end_is_cut_off() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("task.updates");
-        assert!(read_journal::<TaskId>(&path).unwrap().is_none());
+        assert!(read_journal::<TaskId>(&path, false).unwrap().is_none());
         let whole: Vec<u8> = [framed(&id("a")), framed(&id("b"))].concat();
         let third = framed(&id("third"));
         for cut in 0..third.len() {
             fs::write(&path, [&whole[..], &third[..cut]].concat()).unwrap();
-            let journal = read_journal::<TaskId>(&path).unwrap().unwrap();
+            let journal = read_journal::<TaskId>(&path, false).unwrap().unwrap();
             assert_eq!((journal.messages, journal.torn), (vec![id("a"), id("b")], cut as u64));
             assert!(journal.error.is_none());
             assert_eq!(fs::read(&path).unwrap(), whole);
         }
         // A length of nonsense leads beyond the end as well.
         fs::write(&path, [&whole[..], &[255; 20]].concat()).unwrap();
-        let journal = read_journal::<TaskId>(&path).unwrap().unwrap();
+        let journal = read_journal::<TaskId>(&path, false).unwrap().unwrap();
         assert_eq!((journal.messages.len(), journal.torn), (2, 20));
     }
 
     #[test]
-    fn what_is_whole_and_damaged_is_an_error_and_cut_off() {
+    fn what_is_whole_and_damaged_is_an_error_and_cut_off_unless_strict() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("task.updates");
         let good = framed(&id("a"));
-        fs::write(&path, [&good[..], &[1, 0, 0, 0, 255], &good[..]].concat()).unwrap();
-        let journal = read_journal::<TaskId>(&path).unwrap().unwrap();
+        let damaged = [&good[..], &[1, 0, 0, 0, 255], &good[..]].concat();
+        fs::write(&path, &damaged).unwrap();
+        assert!(read_journal::<TaskId>(&path, true).unwrap().unwrap().error.is_some());
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+        let journal = read_journal::<TaskId>(&path, false).unwrap().unwrap();
         assert_eq!(journal.messages, [id("a")]);
         assert!(matches!(journal.error, Some(FileError::Decode { .. })));
         assert_eq!(fs::read(&path).unwrap(), good);

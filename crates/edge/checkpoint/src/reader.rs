@@ -131,7 +131,8 @@ impl Reader {
     }
 
     fn journal<M: Wire>(&mut self, path: &Path) -> Result<Vec<M>, ReadError> {
-        let Some(Some(Journal { messages, torn, error })) = self.allow(read_journal(path))? else {
+        let Some(Some(Journal { messages, torn, error })) = self.allow(read_journal(path, self.strict))?
+        else {
             return Ok(Vec::new());
         };
         if torn > 0 {

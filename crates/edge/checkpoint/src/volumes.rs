@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use messor_proto::mesos::Resource;
 use messor_proto::mesos::resource::disk_info::source::Type;
-use messor_types::resource_to_post_refinement;
+use messor_types::{resource_to_post_refinement, volume_directory};
 
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
@@ -47,34 +47,26 @@ fn paths(work_dir: &Path, resources: &[Resource]) -> Result<BTreeMap<PathBuf, bo
     let mut paths = BTreeMap::new();
     for resource in resources {
         let Some(disk) = resource.disk.as_ref().filter(|disk| disk.persistence.is_some()) else { continue };
-        let id = disk.persistence.as_ref().map(|persistence| persistence.id.as_str()).unwrap_or_default();
+        let id = disk.persistence.as_ref().map(|persistence| persistence.id.clone()).unwrap_or_default();
+        let (is_mount, has_directory) = match &disk.source {
+            None => (false, true),
+            Some(source) => {
+                let kind = source.r#type();
+                let roots = source.path.as_ref().map(|path| &path.root);
+                let roots = roots.or(source.mount.as_ref().map(|mount| &mount.root));
+                let plain = source.id.is_none() && roots.is_some_and(Option::is_some);
+                (kind == Type::Mount, plain && matches!(kind, Type::Path | Type::Mount))
+            }
+        };
+        if !has_directory {
+            return Err(VolumeError::Source(id));
+        }
         let mut resource = resource.clone();
         resource_to_post_refinement(&mut resource);
         let role = resource.reservations.last().and_then(|reservation| reservation.role.as_deref());
-        // A role may be part of a hierarchy; a blank is in no role's name.
-        let role = role.unwrap_or_default().replace('/', " ");
-        let plain = |name: &str| Path::new(name).components().eq([Component::Normal(name.as_ref())]);
-        if !plain(&role) || !plain(id) || id.contains('/') {
-            return Err(VolumeError::Name(id.to_string()));
-        }
-        let below = Path::new("volumes/roles").join(role).join(id);
-        let unsupported = || VolumeError::Source(id.to_string());
-        let (path, is_mount) = match &disk.source {
-            None => (work_dir.join(below), false),
-            Some(source) if source.id.is_some() => return Err(unsupported()),
-            Some(source) => {
-                let root =
-                    |root: Option<&String>| root.map(|root| work_dir.join(root)).ok_or_else(unsupported);
-                match source.r#type() {
-                    Type::Path => {
-                        (root(source.path.as_ref().and_then(|path| path.root.as_ref()))?.join(below), false)
-                    }
-                    Type::Mount => (root(source.mount.as_ref().and_then(|mount| mount.root.as_ref()))?, true),
-                    _ => return Err(unsupported()),
-                }
-            }
-        };
-        paths.insert(path, is_mount);
+        let path = volume_directory(role.unwrap_or_default(), &id, disk.source.as_ref());
+        let path = path.ok_or(VolumeError::Name(id))?;
+        paths.insert(work_dir.join(path), is_mount);
     }
     Ok(paths)
 }

@@ -151,7 +151,7 @@ pub(crate) struct Agents {
     pub registered: IndexMap<AgentId, Agent>,
     pub by_pid: BTreeMap<Pid, AgentId>,
     /// In the registry when this master was elected, and not back yet.
-    pub recovered: IndexMap<AgentId, Arc<AgentInfo>>,
+    pub recovered: BTreeMap<AgentId, Arc<AgentInfo>>,
     pub unreachable: IndexMap<AgentId, Time>,
     pub gone: IndexMap<AgentId, Time>,
     pub removed: IndexSet<AgentId>,

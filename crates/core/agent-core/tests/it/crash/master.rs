@@ -10,6 +10,7 @@ use messor_proto::mesos::internal::{
 };
 use messor_proto::mesos::{self, FrameworkInfo, TaskState, TaskStatus};
 use messor_stdx::Duration;
+use messor_types::is_terminal_task;
 
 use super::world::{Happening, World};
 use crate::build;
@@ -219,7 +220,7 @@ impl World {
             }
             None => task.delivered.push(uuid.clone()),
         }
-        let terminal = is_terminal(update.status.state());
+        let terminal = is_terminal_task(update.status.state());
         task.terminal |= terminal;
         if forgets {
             return;
@@ -239,11 +240,4 @@ impl World {
             self.at(after, Happening::Master(step));
         }
     }
-}
-
-fn is_terminal(state: TaskState) -> bool {
-    !matches!(
-        state,
-        TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning | TaskState::TaskKilling
-    )
 }
