@@ -46,7 +46,7 @@ pub enum StartError {
 pub enum Outcome {
     /// The answer to a command.
     Done { ticket: u64, outcome: Result<Answer, Failure> },
-    /// The disk failed, or the thread did. Nothing more comes; the program has to end.
+    /// The disk failed. Nothing more comes; the program has to end.
     Failed { reason: String },
 }
 

@@ -192,3 +192,18 @@ impl Logging for LevelLogging {
         self.0.toggle(level, duration).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// Of what happens when a thread panics: see `messor_log::begin`.
+    #[test]
+    fn requests_run_on_pooled_threads() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let name = || std::thread::current().name().unwrap_or_default().to_string();
+        let names = runtime.block_on(async {
+            let worker = tokio::spawn(async move { name() }).await.unwrap();
+            [worker, tokio::task::spawn_blocking(name).await.unwrap()]
+        });
+        assert!(names.iter().all(|name| name.starts_with(messor_log::POOLED)), "{names:?}");
+    }
+}

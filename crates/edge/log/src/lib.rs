@@ -82,7 +82,11 @@ struct Settings {
     console: Box<dyn Write + Send>,
 }
 
-/// Logging for the whole process, named `program` in file names. Panics are logged from here on.
+/// How the names of threads begin on which a panic ends what it happened in, a request or a connection, and no more.
+pub const POOLED: &str = "tokio-";
+
+/// Logging for the whole process, named `program` in file names. Panics are logged from here on, and one in a thread
+/// that is not [`POOLED`] ends the process: a machine that is gone while its port still answers would be worse.
 pub fn begin(program: &str, flags: &LoggingFlags) -> Result<Logging, LogError> {
     let level = flags.logging_level.as_str();
     let least = Severity::ALL[..3].iter().copied().find(|severity| severity.name() == level);
@@ -98,7 +102,7 @@ pub fn begin(program: &str, flags: &LoggingFlags) -> Result<Logging, LogError> {
     })?;
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    log_panics(logging.queue.clone());
+    log_panics(logging.queue.clone(), end_unless_pooled);
     if flags.log_dir.is_some() {
         // The first line makes the file, which the web page looks for.
         logging.queue.push(Line::new(
@@ -183,8 +187,15 @@ fn user(name: Option<String>, number: u32) -> String {
     }
 }
 
-/// A panic is a fatal line, with its backtrace if RUST_BACKTRACE asks for one.
-fn log_panics(queue: Arc<Queue>) {
+fn end_unless_pooled(thread: &str) {
+    if !thread.starts_with(POOLED) {
+        std::process::abort();
+    }
+}
+
+/// A panic is a fatal line, with its backtrace if RUST_BACKTRACE asks for one. When that is written, `then` is told the
+/// name of the thread.
+fn log_panics(queue: Arc<Queue>, then: impl Fn(&str) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         let (file, number) = panic.location().map_or(("unknown", 0), |place| (place.file(), place.line()));
         let message = panic.payload_as_str().unwrap_or("a value that is no text");
@@ -199,11 +210,13 @@ fn log_panics(queue: Arc<Queue>) {
             queue.push(Line::new(Severity::Fatal, &Zoned::now(), layer::thread(), file, number, &text));
         }
         queue.flush(PATIENCE);
+        then(name);
     }));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
     use std::sync::Mutex;
 
     use super::*;
@@ -367,7 +380,7 @@ mod tests {
         settings.quiet = true;
         let (logging, _layer) = Logging::new(settings).unwrap();
         let before = std::panic::take_hook();
-        log_panics(logging.queue.clone());
+        log_panics(logging.queue.clone(), |_| ());
         let thread = std::thread::Builder::new().name("worker".to_string());
         thread.spawn(|| panic!("out of\norder")).unwrap().join().unwrap_err();
         std::panic::set_hook(before);
@@ -375,6 +388,27 @@ mod tests {
         let line = text.lines().find(|line| line.contains("thread 'worker' panicked")).unwrap();
         assert!(line.starts_with('F') && line.contains(" lib.rs:"), "{line}");
         assert!(line.ends_with("panicked: out of\\norder"), "{line}");
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_unless_only_a_request_was_lost() {
+        const THREAD: &str = "MESSOR_TEST_PANICKING_THREAD";
+        if let Ok(name) = std::env::var(THREAD) {
+            let (logging, _layer) = Logging::new(settings(std::io::stderr())).unwrap();
+            log_panics(logging.queue.clone(), end_unless_pooled);
+            let thread = std::thread::Builder::new().name(name);
+            thread.spawn(|| panic!("out of order")).unwrap().join().unwrap_err();
+            return;
+        }
+        let this = "tests::a_panic_ends_the_process_unless_only_a_request_was_lost";
+        for (thread, ends) in [("allocator", true), ("tokio-rt-worker", false)] {
+            let program = std::env::current_exe().unwrap();
+            let mut again = std::process::Command::new(program);
+            let ran = again.args(["--exact", this, "--nocapture"]).env(THREAD, thread).output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stderr);
+            assert!(said.contains(&format!("thread '{thread}' panicked: out of order")), "{said}");
+            assert_eq!(ran.status.signal().is_some(), ends, "{thread}: {said}");
+        }
     }
 
     /// Standard error when it is a full pipe: the first write waits for the word.
