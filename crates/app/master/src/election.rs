@@ -1,6 +1,5 @@
 //! The election over ZooKeeper, and the membership of the own replica: what they say goes to the master's thread.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use messor_http_api::Machine;
@@ -92,34 +91,11 @@ impl Sessions {
         let member = own.to_string().into_bytes();
         let running = messor_zk::join(&group, session_timeout, Some(member), move || clock.now());
         self.add(running, move |outcome| match outcome {
-            GroupOutcome::Members(members) => replica.members(pids(&members)),
+            GroupOutcome::Members(members) => replica.members(messor_replica::pids(&members)),
             GroupOutcome::Failed { reason } => {
                 let reason = format!("the replicas of the log cannot find each other: {reason}");
                 master.event(Input::Over { reason });
             }
         });
-    }
-}
-
-fn pids(members: &BTreeSet<Vec<u8>>) -> BTreeSet<Pid> {
-    let read = |data: &Vec<u8>| {
-        let text = String::from_utf8_lossy(data);
-        let pid = text.trim().parse();
-        if pid.is_err() {
-            tracing::warn!("a replica of the log shows itself as '{text}', which is no PID: it is left out");
-        }
-        pid.ok()
-    };
-    members.iter().filter_map(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_that_are_no_pids_are_left_out() {
-        let members = ["log-replica(1)@10.0.0.1:5050", "what", ""].map(|text| text.as_bytes().to_vec());
-        assert_eq!(pids(&members.into()), ["log-replica(1)@10.0.0.1:5050".parse().unwrap()].into());
     }
 }

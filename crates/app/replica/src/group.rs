@@ -19,7 +19,7 @@ pub async fn belong(pid: Pid, commands: Commands, url: Url, session_timeout: Dur
     while let Some(outcome) = running.outcomes.recv().await {
         match outcome {
             GroupOutcome::Members(members) => {
-                let members: BTreeSet<Pid> = members.iter().filter_map(|data| pid_of(data)).collect();
+                let members = pids(&members);
                 let names: Vec<String> = members.iter().map(ToString::to_string).collect();
                 tracing::info!("the log's replicas in ZooKeeper: {}", names.join(", "));
                 commands.members(members);
@@ -30,8 +30,13 @@ pub async fn belong(pid: Pid, commands: Commands, url: Url, session_timeout: Dur
     "its client ended".to_string()
 }
 
+/// The replicas of what the group's znodes hold. Whoever shows itself by what is no PID is left out.
+pub fn pids(members: &BTreeSet<Vec<u8>>) -> BTreeSet<Pid> {
+    members.iter().filter_map(|data| pid_of(data)).collect()
+}
+
 fn pid_of(data: &[u8]) -> Option<Pid> {
-    let pid = std::str::from_utf8(data).ok().and_then(|text| text.parse().ok());
+    let pid = std::str::from_utf8(data).ok().and_then(|text| text.trim().parse().ok());
     if pid.is_none() {
         tracing::warn!("a replica shows itself in ZooKeeper by what is no PID: '{}'", data.escape_ascii());
     }
@@ -43,10 +48,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_pids() {
-        let pid = pid_of(b"log-replica(1)@127.0.0.1:5050").unwrap();
-        assert_eq!(pid.to_string(), "log-replica(1)@127.0.0.1:5050");
-        assert_eq!(pid_of(b"\xff"), None);
-        assert_eq!(pid_of(b"log-replica(1)"), None);
+    fn members_that_are_no_pids_are_left_out() {
+        let members = ["log-replica(1)@10.0.0.1:5050".as_bytes(), b"\xff", b"log-replica(1)", b""];
+        let pids = pids(&members.map(<[u8]>::to_vec).into());
+        assert_eq!(pids, ["log-replica(1)@10.0.0.1:5050".parse().unwrap()].into());
     }
 }

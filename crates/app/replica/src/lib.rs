@@ -8,6 +8,6 @@ mod group;
 mod replica;
 mod tool;
 
-pub use group::belong;
+pub use group::{belong, pids};
 pub use replica::{Commands, Options, Outcome, PROCESS, Replica, StartError};
 pub use tool::main;
