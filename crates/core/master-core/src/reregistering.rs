@@ -85,6 +85,26 @@ impl Master {
         self.store(turn, operation, Pending::Readmit { pid: from.clone(), message: Box::new(message) });
     }
 
+    /// The registry has answered about an agent that reregisters. None: it was marked gone meanwhile.
+    pub(crate) fn stored_reregistration(
+        &mut self,
+        turn: &mut Turn<'_>,
+        pid: &Pid,
+        message: &wire::ReregisterAgentMessage,
+    ) -> Option<AgentId> {
+        let id = AgentId::from(message.agent.id.as_ref().map_or("", |id| id.value.as_str()));
+        self.agents.reregistering.remove(&id);
+        if self.agents.gone.contains_key(&id) {
+            shut_down(turn, pid, GONE);
+            return None;
+        }
+        if self.agents.marking_gone.contains(&id) {
+            turn.info(format!("ignoring the re-registration of agent {id}: it is being marked gone"));
+            return None;
+        }
+        Some(id)
+    }
+
     pub(crate) fn agent_readmitted(
         &mut self,
         turn: &mut Turn<'_>,
@@ -92,14 +112,7 @@ impl Master {
         message: wire::ReregisterAgentMessage,
         accepted: bool,
     ) {
-        let id = AgentId::from(message.agent.id.as_ref().map_or("", |id| id.value.as_str()));
-        self.agents.reregistering.remove(&id);
-        if self.agents.gone.contains_key(&id) {
-            return shut_down(turn, pid, GONE);
-        }
-        if self.agents.marking_gone.contains(&id) {
-            return turn.info(format!("ignoring the re-registration of agent {id}: it is being marked gone"));
-        }
+        let Some(id) = self.stored_reregistration(turn, pid, &message) else { return };
         if !accepted {
             return turn.warning(format!(
                 "ignoring the re-registration of agent {id} at {pid}: the registry refuses it"

@@ -14,7 +14,6 @@ use messor_types::{
 use crate::adopting::{adopt_executors, adopt_tasks};
 use crate::effect::Effect;
 use crate::event::Timer;
-use crate::gone::GONE;
 use crate::master::Master;
 use crate::reregistering::shut_down;
 use crate::turn::Turn;
@@ -27,14 +26,7 @@ impl Master {
         message: wire::ReregisterAgentMessage,
         accepted: bool,
     ) {
-        let id = AgentId::from(message.agent.id.as_ref().map_or("", |id| id.value.as_str()));
-        self.agents.reregistering.remove(&id);
-        if self.agents.gone.contains_key(&id) {
-            return shut_down(turn, pid, GONE);
-        }
-        if self.agents.marking_gone.contains(&id) {
-            return turn.info(format!("ignoring the re-registration of agent {id}: it is being marked gone"));
-        }
+        let Some(id) = self.stored_reregistration(turn, pid, &message) else { return };
         if !accepted || self.agents.get(&id).is_none() {
             return turn.warning(format!(
                 "dropping the re-registration of agent {id} at {pid}: it was removed meanwhile"
