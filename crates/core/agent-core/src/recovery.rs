@@ -245,6 +245,8 @@ impl Agent {
         self.recovery_time = Some(took);
         turn.info(format!("Finished recovery after {}", messor_stdx::format_duration(rounded(took))));
         if let Some(id) = self.id.clone().filter(|_| self.info_changed) {
+            // Nobody waits for this: records are durable in their order, and what is said with more resources than
+            // before has a record of its own that comes later.
             let info = Box::new(self.info.as_ref().clone());
             self.persist(turn, Record::Agent { id, info }, Ticket::Nothing);
         }
