@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use messor_agent_core::{Config, ReconfigurationPolicy, Recover};
+use messor_agent_core::{CAPABILITIES, Config, ReconfigurationPolicy, Recover};
 use messor_containerizer::discover;
 use messor_flags::AgentFlags;
+use messor_proto::mesos::agent_info::capability::Type as Capability;
+use messor_proto::mesos::internal::AgentCapabilities;
 use messor_proto::mesos::{AgentInfo, DomainInfo};
 use messor_proto::{Version, Wire};
 use messor_runtime::{Address, Failure, random_seed};
@@ -50,6 +52,14 @@ fn resources(flags: &AgentFlags, work_dir: &Path) -> Result<Resources, Failure> 
     let mut all = given;
     all += &parse(&missing)?;
     Ok(all)
+}
+
+/// Those that the flag names, of those there are.
+fn capabilities(json: &str) -> Result<Vec<Capability>, Failure> {
+    let features = AgentCapabilities::from_json(json.as_bytes(), Version::V0)
+        .map_err(|error| wrong("agent_features", error))?;
+    let named = |kind: &Capability| features.capabilities.iter().any(|named| named.r#type() == *kind);
+    Ok(CAPABILITIES.into_iter().filter(named).collect())
 }
 
 pub fn machine(
@@ -103,6 +113,9 @@ pub fn machine(
         "cleanup" => Recover::Cleanup,
         _ => Recover::Reconnect,
     };
+    if let Some(json) = &flags.agent_features {
+        config.capabilities = capabilities(json.as_str())?;
+    }
     config.executor_shutdown_grace_period = flags.executor_shutdown_grace_period;
     config.recovery_timeout = flags.recovery_timeout;
     config.max_completed_executors_per_framework =
@@ -125,6 +138,19 @@ mod tests {
         assert_eq!(found.cpus().unwrap().to_f64(), 0.5);
         assert!(found.disk().unwrap().to_f64() > 0.0);
         assert_eq!(found.ports().unwrap().count(), 1001);
+    }
+
+    /// U003, U008: what is left out is not announced; only RESIZE_VOLUME can be.
+    #[test]
+    fn features_that_are_left_out_are_not_announced() {
+        let list: Vec<String> =
+            messor_flags::AGENT_FEATURES.iter().map(|name| format!("{{\"type\":\"{name}\"}}")).collect();
+        let found = capabilities(&format!("{{\"capabilities\":[{}]}}", list.join(","))).unwrap();
+        let expected: Vec<Capability> =
+            CAPABILITIES.into_iter().filter(|kind| *kind != Capability::ResizeVolume).collect();
+        assert_eq!(found, expected);
+        let error = capabilities("{\"capabilities\":[{\"type\":{}}]}").unwrap_err().to_string();
+        assert!(error.starts_with("--agent_features: "), "{error}");
     }
 
     #[test]

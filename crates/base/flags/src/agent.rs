@@ -87,7 +87,7 @@ flag_set! {
                 => "Least time between two corrections of the QoS controller.";
             oversubscribed_resources_interval: Duration = "15secs", no_effect "oversubscription is not built"
                 => "Time between two estimates of resources that may be promised twice.";
-            agent_features: Option<Json>, check checks::agent_features, not_yet "AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER and AGENT_DRAINING, which cannot be left out, are not built"
+            agent_features: Option<Json>, check checks::agent_features
                 => "Features to announce, as JSON: {\"capabilities\": [{\"type\": \"MULTI_ROLE\"}]}. MULTI_ROLE, HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER, AGENT_DRAINING and TASK_RESOURCE_LIMITS cannot be left out.";
         }
 

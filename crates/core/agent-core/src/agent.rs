@@ -10,6 +10,7 @@ use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid,
 use messor_updates::{Key, Streams};
 
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::effect::Effect;
 use crate::event::{ContainerEvent, Event, StreamId, Timer};
 use crate::executor::Executor;
@@ -70,6 +71,8 @@ pub struct Agent {
     pub(crate) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
     pub(crate) updates: Streams,
     pub(crate) operations: Operations,
+    /// From the master's order until nothing is left.
+    pub(crate) drain: Option<Drain>,
     /// Who waits to hear that an update (by its uuid) is taken care of; bounded as the streams are.
     pub(crate) senders: BTreeMap<(Key, Vec<u8>), Sender>,
     /// What waits for a record to be durable.
@@ -88,6 +91,7 @@ pub(crate) enum Ticket {
     Driver(FrameworkId, ExecutorId, ContainerId, Pid),
     Task(FrameworkId, ExecutorId, ContainerId, TaskId),
     Update(Key, u64),
+    Drain,
     /// The agent ends.
     End(String),
     /// Resources that changed, by these operations.
@@ -120,6 +124,7 @@ impl Agent {
             streams: BTreeMap::new(),
             updates: Streams::new(),
             operations: Operations::new(&config.info),
+            drain: None,
             senders: BTreeMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
@@ -224,6 +229,7 @@ impl Agent {
                 self.task_is_durable(turn, &framework, &executor, &container, &task);
             }
             Ticket::Update(key, entry) => self.update_is_durable(turn, &key, entry),
+            Ticket::Drain => self.kill_all_tasks(turn),
             Ticket::End(reason) => turn.effect(Effect::Abort { reason }),
             Ticket::Resources(finished) => self.resources_are_durable(turn, finished),
             Ticket::OperationUpdate(uuid, entry) => self.operation_update_is_durable(turn, &uuid, entry),

@@ -10,20 +10,19 @@ use messor_types::Pid;
 /// The version of Apache Mesos that this agent speaks, as it tells the master.
 pub const MESOS_VERSION: &str = "1.11.0";
 
-/// What this agent says it can do: what it honestly carries, of the eight capabilities of 1.11.0.
+/// What an agent says it can do, unless it is told to leave something out: all that 1.11.0 has, each honestly carried.
 ///
 /// The first three are about the format of roles and reservations, without which a master downgrades what it sends.
 /// TASK_RESOURCE_LIMITS: limits are checked against the isolators and refused where none enforces them, as 1.11.0 does.
 /// RESOURCE_PROVIDER: operations come one by one and are answered; of resource providers themselves there are none.
-/// Not claimed, so that a master refuses the calls that need it in place of sending them here: AGENT_DRAINING. No 1.11.0
-/// master insists on it at registration.
-pub const CAPABILITIES: [Capability; 7] = [
+pub const CAPABILITIES: [Capability; 8] = [
     Capability::MultiRole,
     Capability::HierarchicalRole,
     Capability::ReservationRefinement,
     Capability::ResourceProvider,
     Capability::ResizeVolume,
     Capability::AgentOperationFeedback,
+    Capability::AgentDraining,
     Capability::TaskResourceLimits,
 ];
 
@@ -77,6 +76,8 @@ pub struct Config {
     pub executor_shutdown_grace_period: Duration,
     pub reconfiguration_policy: ReconfigurationPolicy,
     pub recover: Recover,
+    /// What the agent says it can do (--agent_features).
+    pub capabilities: Vec<Capability>,
     pub recovery_timeout: Duration,
     pub max_completed_executors_per_framework: usize,
     /// Of everything random: ids of containers and updates, backoff.
@@ -108,6 +109,7 @@ impl Config {
             executor_shutdown_grace_period: Duration::from_secs(5),
             reconfiguration_policy: ReconfigurationPolicy::Equal,
             recover: Recover::Reconnect,
+            capabilities: CAPABILITIES.to_vec(),
             recovery_timeout: Duration::from_secs(15 * 60),
             max_completed_executors_per_framework: 150,
             seed: 0,

@@ -242,6 +242,7 @@ impl Agent {
             self.remember_framework(framework.view(&self.config.work_dir));
         }
         turn.effect(Effect::ScheduleGc { path });
+        self.finish_drain_if_idle(turn);
         if self.state == State::Terminating && self.frameworks.is_empty() {
             self.end(turn, "the agent was shut down and its last framework is gone".to_string());
         }

@@ -1,8 +1,8 @@
 //! Killing tasks, and shutting down executors and frameworks.
 
-use messor_proto::mesos::TaskState;
 use messor_proto::mesos::internal::{KillTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage};
 use messor_proto::mesos::task_status::Reason;
+use messor_proto::mesos::{KillPolicy, TaskState};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, State};
@@ -45,13 +45,28 @@ impl Agent {
             return;
         };
         let id = executor.id.clone();
+        self.kill(turn, &framework, &id, &task, message.kill_policy);
+    }
+
+    /// Kills a task that an executor has.
+    pub(crate) fn kill(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        task: &TaskId,
+        policy: Option<KillPolicy>,
+    ) {
+        let Some(executor) = self.executor(framework, id) else {
+            return;
+        };
         match executor.state {
             ExecutorState::Terminating | ExecutorState::Terminated => {
                 turn.warning(format!("Not killing task {task}: its executor '{id}' is ending"));
             }
             // The executor knows nothing of it yet.
-            _ if executor.queued.contains_key(&task) => self.kill_queued(turn, &framework, &id, &task),
-            _ => self.send_kill(turn, &framework, &id, &task, message.kill_policy),
+            _ if executor.queued.contains_key(task) => self.kill_queued(turn, framework, id, task),
+            _ => self.send_kill(turn, framework, id, task, policy),
         }
     }
 

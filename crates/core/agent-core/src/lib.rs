@@ -10,6 +10,7 @@ mod agent;
 mod command_executor;
 mod compatibility;
 mod config;
+mod drain;
 mod effect;
 mod environment;
 mod event;

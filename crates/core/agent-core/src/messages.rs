@@ -15,10 +15,11 @@ use crate::agent::Agent;
 use crate::turn::Turn;
 
 /// What waits while reservations and volumes are on their way to disk.
-const AFTER_RESOURCES: [&str; 5] = [
+const AFTER_RESOURCES: [&str; 6] = [
     RunTaskMessage::NAME,
     RunTaskGroupMessage::NAME,
     KillTaskMessage::NAME,
+    DrainAgentMessage::NAME,
     ShutdownFrameworkMessage::NAME,
     ShutdownExecutorMessage::NAME,
 ];
@@ -58,7 +59,7 @@ impl Agent {
             ApplyOperationMessage => apply_operation,
             ReconcileOperationsMessage => reconcile_operations,
             AcknowledgeOperationStatusMessage => acknowledge_operation_status,
-            DrainAgentMessage => drain,
+            DrainAgentMessage => drain_message,
             RegisterExecutorMessage => register_executor,
             ReregisterExecutorMessage => reregister_executor,
             StatusUpdateMessage => status_update_message,

@@ -76,6 +76,7 @@ impl Agent {
             let record = Record::OperationCompleted { uuid: uuid.as_bytes().to_vec() };
             self.persist(turn, record, Ticket::Nothing);
         }
+        self.finish_drain_if_idle(turn);
     }
 
     pub(crate) fn operation_update_is_durable(

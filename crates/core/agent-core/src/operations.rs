@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use indexmap::IndexMap;
 use messor_proto::mesos::internal::{
-    ApplyOperationMessage, CheckpointResourcesMessage, DrainAgentMessage, UpdateOperationStatusMessage,
+    ApplyOperationMessage, CheckpointResourcesMessage, UpdateOperationStatusMessage,
 };
 use messor_proto::mesos::{self, AgentInfo, Operation, OperationState, OperationStatus};
 use messor_types::{
@@ -244,12 +244,6 @@ impl Agent {
                 turn.error(format!("Refusing the checkpointed resources of the master: {error}"));
                 self.disconnect(turn);
             }
-        }
-    }
-
-    pub(crate) fn drain(&mut self, turn: &mut Turn<'_>, from: &Pid, _message: DrainAgentMessage) {
-        if self.is_from_master(turn, from, "an order to drain") {
-            turn.error("not supported yet: draining an agent; its tasks go on".to_string());
         }
     }
 

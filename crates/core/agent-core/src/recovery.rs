@@ -122,6 +122,9 @@ impl Agent {
             Some(agent) => self.recover_agent(turn, agent),
             None => Ok(None),
         };
+        if let (Ok(Some(_)), Some(config)) = (&kept, recovered.drain_config) {
+            self.recover_drain(turn, config);
+        }
         // Reservations and volumes stay with the host, whatever becomes of the agent's id.
         let mut resources = recovered.resources;
         resources.iter_mut().for_each(messor_types::resource_to_post_refinement);
@@ -135,9 +138,6 @@ impl Agent {
         };
         if !fits {
             return;
-        }
-        if recovered.drain_config.is_some() {
-            turn.error("not supported yet: going on with draining the agent; its tasks go on".to_string());
         }
         let frameworks = self.frameworks.values();
         let executors = frameworks.flat_map(|framework| {
@@ -221,6 +221,8 @@ impl Agent {
             Recover::Reconnect => self.reconnect_executors(turn),
             Recover::Cleanup => self.clean_up_executors(turn),
         }
+        // Where it is on disk, it holds: tasks that were not killed yet, are.
+        self.kill_all_tasks(turn);
         for (from, name, body) in std::mem::take(&mut self.recovery.early) {
             self.message(turn, &from, &name, &body);
         }
@@ -240,6 +242,7 @@ impl Agent {
     fn finish_recovery(&mut self, turn: &mut Turn<'_>) {
         turn.cancel_timer(Timer::ExecutorReregister);
         turn.cancel_timer(Timer::ExecutorReconnect);
+        self.finish_drain_if_idle(turn);
         let recovery = std::mem::take(&mut self.recovery);
         let took = turn.now.since(self.start_time);
         self.recovery_time = Some(took);

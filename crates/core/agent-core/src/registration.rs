@@ -13,7 +13,7 @@ use messor_stdx::Duration;
 use messor_types::{AgentId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, State, Ticket};
-use crate::config::{CAPABILITIES, MESOS_VERSION};
+use crate::config::MESOS_VERSION;
 use crate::effect::Effect;
 use crate::event::Timer;
 use crate::record::Record;
@@ -30,11 +30,12 @@ pub(crate) const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(75);
 /// What of an archive of completed tasks goes into one re-registration, newest first: the message stays bounded.
 const MAX_ARCHIVED_TASKS: usize = 50_000;
 
-pub(crate) fn capabilities() -> Vec<agent_info::Capability> {
-    CAPABILITIES.iter().map(|kind| agent_info::Capability { r#type: Some((*kind).into()) }).collect()
-}
-
 impl Agent {
+    fn capabilities(&self) -> Vec<agent_info::Capability> {
+        let kinds = self.config.capabilities.iter();
+        kinds.map(|kind| agent_info::Capability { r#type: Some((*kind).into()) }).collect()
+    }
+
     pub(crate) fn detected(&mut self, turn: &mut Turn<'_>, leader: Option<Box<MasterInfo>>) {
         let found = leader.map(|leader| (leader_pid(&leader), leader));
         let pid = match &found {
@@ -108,7 +109,7 @@ impl Agent {
                 agent: self.info.as_ref().clone(),
                 checkpointed_resources: self.operations.checkpointed_proto(),
                 version: Some(MESOS_VERSION.to_string()),
-                agent_capabilities: capabilities(),
+                agent_capabilities: self.capabilities(),
                 resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
             };
             turn.send(&master, &message);
@@ -127,7 +128,7 @@ impl Agent {
             agent: self.info.as_ref().clone(),
             checkpointed_resources: self.operations.checkpointed_proto(),
             version: Some(MESOS_VERSION.to_string()),
-            agent_capabilities: capabilities(),
+            agent_capabilities: self.capabilities(),
             resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
             ..ReregisterAgentMessage::default()
         };

@@ -179,6 +179,7 @@ impl Agent {
         if let Err(error) = validate_id(&executor.executor_id.value) {
             return Err(Refusal::new(Reason::TaskInvalid, format!("The executor's ID is wrong: {error}")));
         }
+        self.check_drain()?;
         self.check_limits(task)?;
         if outdated {
             return Err(Refusal::new(Reason::InvalidOffers, "Task assumes outdated resource state"));
@@ -212,6 +213,15 @@ impl Agent {
         used.iter()
             .filter(|resource| resource.needs_checkpoint())
             .all(|resource| checkpointed.contains_resource(resource))
+    }
+
+    fn check_drain(&self) -> Result<(), Refusal> {
+        match self.drain {
+            Some(_) => {
+                Err(Refusal::new(Reason::AgentDraining, "The agent is being drained: it takes no new tasks"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Limits that nothing here would enforce are refused.
@@ -347,7 +357,8 @@ impl Agent {
             let Some(framework) = self.assigned(turn, from, message.framework.clone(), None, task) else {
                 return;
             };
-            let refusal = Refusal::new(Reason::TaskGroupInvalid, "not supported yet: task groups");
+            let unsupported = Refusal::new(Reason::TaskGroupInvalid, "not supported yet: task groups");
+            let refusal = self.check_drain().err().unwrap_or(unsupported);
             let task = TaskId::from(&task.task_id);
             self.refuse_task(turn, &framework, &executor, &task, refusal, launch_executor.take());
         }

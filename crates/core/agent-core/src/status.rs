@@ -65,6 +65,9 @@ impl Agent {
         }
 
         let key = key_of(&update);
+        if let Some(framework) = self.frameworks.get(&key.framework) {
+            self.mark_drained(&framework.info, &mut update);
+        }
         let own = self.frameworks.get(&key.framework).and_then(|framework| framework.executor_of(&key.task));
         let Some(executor) = own else {
             if sender.is_some() && self.has_completed(&key) {

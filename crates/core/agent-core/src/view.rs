@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use messor_proto::mesos::{self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Task, TaskInfo};
+use messor_proto::mesos::{
+    self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Task, TaskInfo, agent_info,
+};
 use messor_stdx::{Memo, Time};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources};
 
@@ -26,6 +28,7 @@ pub struct View {
     pub frameworks: Vec<FrameworkView>,
     /// At most 50, oldest first.
     pub completed_frameworks: Vec<FrameworkView>,
+    pub capabilities: Vec<agent_info::capability::Type>,
     pub drain_config: Option<mesos::DrainConfig>,
     pub estimated_drain_start_time: Option<Time>,
     pub metrics: Vec<(String, f64)>,
@@ -84,8 +87,9 @@ impl Agent {
             operations: self.operations.known.values().map(Known::told).collect(),
             frameworks: self.frameworks.values().map(|framework| framework.view(work_dir)).collect(),
             completed_frameworks: self.completed_frameworks.values().cloned().collect(),
-            drain_config: None,
-            estimated_drain_start_time: None,
+            capabilities: self.config.capabilities.clone(),
+            drain_config: self.drain.as_ref().map(|drain| drain.config),
+            estimated_drain_start_time: self.drain.as_ref().map(|drain| drain.since),
             metrics: self.metrics(now),
         }
     }

@@ -121,8 +121,8 @@ fn u003_u008_features_cannot_be_left_out() {
         let list: Vec<String> = names.iter().map(|name| format!("{{\"type\":\"{name}\"}}")).collect();
         format!("--agent_features={{\"capabilities\":[{}]}}", list.join(","))
     };
-    // All of them would be a promise that is not kept yet.
-    assert!(agent_refuses(&[&features(&messor_flags::AGENT_FEATURES)]).contains("not supported yet"));
+    let line = ["--work_dir=/w", "--master=m:5050", &features(&messor_flags::AGENT_FEATURES)];
+    assert!(run::<AgentFlags>(&line, &Fake::default()).flags.agent_features.is_some());
     let error = agent_refuses(&[&features(&messor_flags::AGENT_FEATURES[..5])]);
     assert!(error.contains("AGENT_DRAINING, TASK_RESOURCE_LIMITS"), "{error}");
     assert!(agent_refuses(&["--agent_features={}"]).contains("'capabilities'"));

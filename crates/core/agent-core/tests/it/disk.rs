@@ -7,7 +7,7 @@ use messor_agent_core::{
     RecoveredTask,
 };
 use messor_proto::mesos::internal::StatusUpdateRecord;
-use messor_proto::mesos::{AgentInfo, ExecutorInfo, FrameworkInfo, Operation, Resource, Task};
+use messor_proto::mesos::{AgentInfo, DrainConfig, ExecutorInfo, FrameworkInfo, Operation, Resource, Task};
 use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,7 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 struct DiskAgent {
     info: AgentInfo,
+    drain: Option<DrainConfig>,
     frameworks: BTreeMap<FrameworkId, DiskFramework>,
 }
 
@@ -61,8 +62,10 @@ impl Disk {
         match record {
             Record::Boot => {}
             Record::Agent { id, info } => {
-                let frameworks = self.agents.remove(&id).map(|agent| agent.frameworks).unwrap_or_default();
-                self.agents.insert(id.clone(), DiskAgent { info: *info, frameworks });
+                let before = self.agents.remove(&id);
+                let (drain, frameworks) =
+                    before.map(|agent| (agent.drain, agent.frameworks)).unwrap_or_default();
+                self.agents.insert(id.clone(), DiskAgent { info: *info, drain, frameworks });
                 self.latest = Some(id);
             }
             Record::Forget => self.latest = None,
@@ -98,7 +101,8 @@ impl Disk {
                 let run = self.run(&framework, &executor, &container);
                 run.tasks.get_mut(&task).expect("the task is there before its updates").1.push(*record);
             }
-            Record::OperationUpdate { .. } | Record::OperationCompleted { .. } | Record::DrainConfig(_) => {}
+            Record::DrainConfig(config) => self.agent().drain = config.map(|config| *config),
+            Record::OperationUpdate { .. } | Record::OperationCompleted { .. } => {}
         }
     }
 
@@ -133,8 +137,14 @@ impl Disk {
             other_agents: self.agents.keys().filter(|id| Some(*id) != latest).cloned().collect(),
             resources: self.resources.clone(),
             operations: self.operations.clone(),
+            drain_config: self.drain(),
             ..Recovered::default()
         }
+    }
+
+    /// What the latest agent was ordered.
+    pub fn drain(&self) -> Option<DrainConfig> {
+        self.latest.as_ref().and_then(|id| self.agents[id].drain)
     }
 
     fn agent(&mut self) -> &mut DiskAgent {

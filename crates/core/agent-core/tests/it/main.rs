@@ -7,6 +7,7 @@ mod checkpoints;
 mod crash;
 mod determinism;
 mod disk;
+mod drains;
 mod drivers;
 mod edge;
 mod exits;

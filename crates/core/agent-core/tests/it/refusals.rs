@@ -3,7 +3,7 @@
 use messor_agent_core::ContainerCommand;
 use messor_proto::mesos::TaskState::{TaskDropped, TaskFailed, TaskFinished, TaskLost};
 use messor_proto::mesos::internal::{
-    DrainAgentMessage, ExitedExecutorMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage,
+    ExitedExecutorMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage,
 };
 use messor_proto::mesos::task_status::{Reason, Source};
 use messor_proto::mesos::{
@@ -257,14 +257,4 @@ fn tasks_for_others_are_ignored() {
     edge.master_says(message);
     assert!(edge.sent.is_empty() && edge.containers.is_empty());
     assert!(edge.view().frameworks.is_empty());
-}
-
-/// The resources go on as they are, and so do the tasks.
-#[test]
-fn draining_is_not_supported_yet_and_says_so() {
-    let mut edge = Edge::registered();
-    edge.log.clear();
-    edge.master_says(DrainAgentMessage::default());
-    assert!(edge.log.iter().any(|line| line.starts_with("not supported yet")), "{:?}", edge.log);
-    assert!(edge.sent.is_empty());
 }

@@ -45,6 +45,7 @@ fn a_new_agent_registers_as_1_11_0_does() {
             Capability::ResourceProvider,
             Capability::ResizeVolume,
             Capability::AgentOperationFeedback,
+            Capability::AgentDraining,
             Capability::TaskResourceLimits
         ]
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use messor_agent_core::{CAPABILITIES, ExecutorView, FrameworkView, View};
+use messor_agent_core::{ExecutorView, FrameworkView, View};
 use messor_proto::mesos::{AgentInfo, TaskInfo};
 use messor_proto::{Version, WireEnum};
 use messor_types::{ResourceFormat, Resources, Role};
@@ -20,9 +20,15 @@ pub fn state(view: &View, program: &ProgramInfo) -> Vec<u8> {
         o.text("id", info.id.as_ref().map_or("", |id| &id.value));
         o.text("pid", &view.pid.as_ref().map(ToString::to_string).unwrap_or_default());
         o.text("hostname", &info.hostname);
-        o.texts("capabilities", CAPABILITIES.iter().map(|c| c.wire_name(Version::V0)));
+        o.texts("capabilities", view.capabilities.iter().map(|c| c.wire_name(Version::V0)));
         if let Some(domain) = &info.domain {
             objects::domain(o, "domain", domain);
+        }
+        if let Some(config) = &view.drain_config {
+            o.message("drain_config", config, Version::V0);
+            if let Some(since) = view.estimated_drain_start_time {
+                o.integer("estimated_drain_start_time_seconds", since.as_secs_f64() as i64);
+            }
         }
         let total = &view.total;
         let reservations = total.reservations();

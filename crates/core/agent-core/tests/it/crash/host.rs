@@ -232,7 +232,10 @@ impl World {
     pub fn stream_event(&mut self, stream: StreamId, event: &executor::Event) {
         let Some(container) = self.streams.get(&stream).cloned() else { return };
         match event.r#type() {
-            event::Type::Launch => self.begin_task(&container, event.launch.clone().unwrap().task),
+            event::Type::Launch => {
+                assert!(self.disk.drain().is_none(), "a draining agent begins no task");
+                self.begin_task(&container, event.launch.clone().unwrap().task);
+            }
             event::Type::Kill => {
                 let task = event.kill.clone().unwrap().task_id.value;
                 self.end_task(&container, &task, TaskState::TaskKilled);

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use messor_agent_core::Event;
 use messor_proto::Wire;
 use messor_proto::mesos::internal::{
-    AgentRegisteredMessage, AgentReregisteredMessage, ReconcileTasksMessage, RegisterAgentMessage,
-    ReregisterAgentMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
+    AgentRegisteredMessage, AgentReregisteredMessage, DrainAgentMessage, ReconcileTasksMessage,
+    RegisterAgentMessage, ReregisterAgentMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
 };
-use messor_proto::mesos::{self, FrameworkInfo, TaskState, TaskStatus};
+use messor_proto::mesos::{self, DrainConfig, FrameworkInfo, TaskState, TaskStatus};
 use messor_stdx::Duration;
 use messor_types::is_terminal_task;
 
@@ -19,7 +19,7 @@ const TASKS: usize = 9;
 
 #[derive(Debug)]
 pub enum MasterStep {
-    /// Runs a task, kills one, or loses the leadership for a moment.
+    /// Runs a task, kills one, drains the agent, or loses the leadership for a moment.
     Work,
     Acknowledge(Box<StatusUpdateAcknowledgementMessage>),
 }
@@ -60,9 +60,10 @@ impl World {
         match step {
             MasterStep::Work => {
                 if self.master.connected {
-                    match self.random.below(10) {
+                    match self.random.below(11) {
                         0..7 if self.master.tasks.len() < TASKS => self.run_task(),
                         7 => self.kill_task(),
+                        10 if self.chaos() => self.drain(),
                         8 if self.chaos() => {
                             self.master.connected = false;
                             let life = self.life;
@@ -133,6 +134,11 @@ impl World {
             kill.framework_id = framework(*checkpoint).id.unwrap();
             self.tell_agent(&build::master(), kill);
         }
+    }
+
+    fn drain(&mut self) {
+        let config = DrainConfig { max_grace_period: None, mark_gone: Some(self.random.chance(50)) };
+        self.tell_agent(&build::master(), DrainAgentMessage { config });
     }
 
     pub fn master_hears(&mut self, name: &'static str, body: &[u8]) {

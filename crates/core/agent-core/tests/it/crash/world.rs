@@ -411,5 +411,8 @@ impl World {
             );
         }
         assert!(self.asked.is_empty());
+        let idle = view.frameworks.is_empty();
+        assert!(!idle || view.drain_config.is_none(), "the drain is over");
+        assert_eq!(view.drain_config, self.disk.drain());
     }
 }
