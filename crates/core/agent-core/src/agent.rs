@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use messor_proto::mesos::{AgentInfo, MasterInfo};
 use messor_stdx::{Duration, Time};
-use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, Pid, TaskId};
+use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationUuid, Pid, Resources, TaskId};
 use messor_updates::{Key, Streams};
 
 use crate::config::Config;
@@ -71,6 +71,8 @@ pub struct Agent {
     pub(crate) streams: BTreeMap<StreamId, (FrameworkId, ExecutorId)>,
     pub(crate) updates: Streams,
     pub(crate) operations: Operations,
+    /// What is promised twice, with what is in use; None: nothing was estimated.
+    pub(crate) oversubscribed: Option<Resources>,
     /// From the master's order until nothing is left.
     pub(crate) drain: Option<Drain>,
     /// Who waits to hear that an update (by its uuid) is taken care of; bounded as the streams are.
@@ -124,6 +126,7 @@ impl Agent {
             streams: BTreeMap::new(),
             updates: Streams::new(),
             operations: Operations::new(&config.info),
+            oversubscribed: None,
             drain: None,
             senders: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -153,6 +156,8 @@ impl Agent {
             Event::ExecutorCall { reply, call } => self.executor_call(turn, reply, &call),
             Event::StreamClosed { stream } => self.stream_closed(turn, stream),
             Event::Container(event) => self.container_event(turn, event),
+            Event::Estimated(estimate) => self.estimated(turn, estimate),
+            Event::Corrections(corrections) => self.correct(turn, corrections),
             Event::ShutDown { reason } => self.shut_down(turn, &reason),
             Event::Persisted { ticket, outcome } => self.persisted(turn, ticket, outcome),
             Event::Timer(timer) => self.timer(turn, timer),
@@ -173,6 +178,8 @@ impl Agent {
             }
             Timer::UpdateRetry(framework, task) => self.update_timer(turn, Key { framework, task }),
             Timer::OperationRetry(uuid) => self.operation_timer(turn, &uuid),
+            Timer::Estimate => turn.effect(Effect::Estimate),
+            Timer::Correct => turn.effect(Effect::Correct),
             Timer::Heartbeat => self.heartbeat(turn),
         }
     }

@@ -80,6 +80,10 @@ pub struct Config {
     pub capabilities: Vec<Capability>,
     pub recovery_timeout: Duration,
     pub max_completed_executors_per_framework: usize,
+    /// Between two estimates of what can be promised twice; None: there is no resource estimator.
+    pub oversubscribed_resources_interval: Option<Duration>,
+    /// Between two rounds of corrections; None: there is no QoS controller.
+    pub qos_correction_interval: Option<Duration>,
     /// Of everything random: ids of containers and updates, backoff.
     pub seed: u64,
 }
@@ -112,6 +116,8 @@ impl Config {
             capabilities: CAPABILITIES.to_vec(),
             recovery_timeout: Duration::from_secs(15 * 60),
             max_completed_executors_per_framework: 150,
+            oversubscribed_resources_interval: None,
+            qos_correction_interval: None,
             seed: 0,
         }
     }

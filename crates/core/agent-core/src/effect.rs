@@ -40,6 +40,10 @@ pub enum Effect {
         outcome: Outcome,
     },
     Container(ContainerCommand),
+    /// Ask the resource estimator; answered by `Event::Estimated`.
+    Estimate,
+    /// Ask the QoS controller; answered by `Event::Corrections`.
+    Correct,
     /// Make a record durable in the meta directory; answered by `Event::Persisted`. What is said of it waits for that.
     Persist {
         ticket: u64,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use messor_proto::mesos::slave::QoSCorrection;
 use messor_proto::mesos::{self, executor};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, OperationUuid, Pid, TaskId};
 
@@ -46,6 +47,10 @@ pub enum Event {
         stream: StreamId,
     },
     Container(ContainerEvent),
+    /// What `Effect::Estimate` asked for: what can be promised beyond what is in use, all of it revocable.
+    Estimated(Result<Vec<mesos::Resource>, String>),
+    /// What `Effect::Correct` asked for.
+    Corrections(Result<Vec<QoSCorrection>, String>),
     /// The operator wants the agent to unregister, end its frameworks and then end (SIGUSR1).
     ShutDown {
         reason: String,
@@ -107,6 +112,10 @@ pub enum Timer {
     UpdateRetry(FrameworkId, TaskId),
     /// Send the status of an operation again.
     OperationRetry(OperationUuid),
+    /// Ask the resource estimator again.
+    Estimate,
+    /// Ask the QoS controller again.
+    Correct,
     /// Heartbeats on the streams of HTTP executors.
     Heartbeat,
 }

@@ -25,6 +25,7 @@ mod messages;
 mod metrics;
 mod operation_updates;
 mod operations;
+mod oversubscription;
 mod paths;
 mod random;
 mod rebuild;

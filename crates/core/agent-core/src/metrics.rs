@@ -11,6 +11,7 @@ use crate::view::ExecutorState;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
     pub container_launch_errors: Counter,
+    pub executors_preempted: Counter,
     pub executors_terminated: Counter,
     pub invalid_framework_messages: Counter,
     pub invalid_status_updates: Counter,
@@ -46,8 +47,7 @@ impl Agent {
         let mut snapshot = Snapshot::new();
         for (name, counter) in [
             ("container_launch_errors", self.counters.container_launch_errors),
-            // No resource is oversubscribed here, so no executor is preempted for another.
-            ("executors_preempted", Counter::default()),
+            ("executors_preempted", self.counters.executors_preempted),
             ("executors_terminated", self.counters.executors_terminated),
             ("invalid_framework_messages", self.counters.invalid_framework_messages),
             ("invalid_status_updates", self.counters.invalid_status_updates),
@@ -93,14 +93,15 @@ impl Agent {
             let named = messor_types::ResourceName::new(name);
             let of = |resources: messor_types::Resources| resources.quantities().get(&named).to_f64();
             let (firm, revocable) = (of(used.non_revocable()), of(used.revocable()));
-            let percent = if all == 0.0 { 0.0 } else { firm / all };
+            let promised = self.oversubscribed.clone().map_or(0.0, of);
+            let share = |used: f64, all: f64| if all == 0.0 { 0.0 } else { used / all };
             for (what, value) in [
                 ("total", all),
                 ("used", firm),
-                ("percent", percent),
-                ("revocable_total", 0.0),
+                ("percent", share(firm, all)),
+                ("revocable_total", promised),
                 ("revocable_used", revocable),
-                ("revocable_percent", 0.0),
+                ("revocable_percent", share(revocable, promised)),
             ] {
                 snapshot.gauge(format!("slave/{name}_{what}"), value);
             }

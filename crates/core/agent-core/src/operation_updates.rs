@@ -193,8 +193,8 @@ impl Agent {
         let operations = self.operations.known.values().map(Known::told).collect();
         let message = UpdateAgentMessage {
             agent_id: (&self.own_id()).into(),
-            update_oversubscribed_resources: Some(false),
-            oversubscribed_resources: Vec::new(),
+            update_oversubscribed_resources: Some(self.oversubscribed.is_some()),
+            oversubscribed_resources: self.oversubscribed_proto().unwrap_or_default(),
             operations: Some(update_agent_message::Operations { operations }),
             resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
             // Empty is not absent: there are none.

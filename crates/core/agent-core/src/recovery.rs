@@ -263,6 +263,7 @@ impl Agent {
         match self.config.recover {
             Recover::Reconnect => {
                 self.state = State::Disconnected;
+                self.begin_oversubscription(turn);
                 if let Some(leader) = recovery.leader {
                     self.detected(turn, leader);
                 }

@@ -70,6 +70,10 @@ pub fn allocated(name: &str, amount: f64) -> Resource {
     Resource { allocation_info, ..scalar(name, amount) }
 }
 
+pub fn revocable(name: &str, amount: f64) -> Resource {
+    Resource { revocable: Some(resource::RevocableInfo {}), ..scalar(name, amount) }
+}
+
 /// One that knows partitions and does not checkpoint.
 pub fn framework() -> FrameworkInfo {
     let capability =

@@ -31,6 +31,9 @@ pub struct Edge {
     pub replies: Vec<(ReplyId, Outcome)>,
     pub records: Vec<(u64, Record)>,
     pub waiting: Vec<u64>,
+    /// How often the resource estimator and the QoS controller were asked.
+    pub estimates: usize,
+    pub corrections: usize,
     pub links: Vec<String>,
     pub collected: Vec<String>,
     pub kept: Vec<String>,
@@ -79,6 +82,8 @@ impl Edge {
             replies: Vec::new(),
             records: Vec::new(),
             waiting: Vec::new(),
+            estimates: 0,
+            corrections: 0,
             links: Vec::new(),
             collected: Vec::new(),
             kept: Vec::new(),
@@ -123,6 +128,8 @@ impl Edge {
                 Effect::Stream { stream, event } => self.events.push((stream, event.as_ref().clone())),
                 Effect::CloseStream { stream } => self.closed.push(stream),
                 Effect::Reply { reply, outcome } => self.replies.push((reply, outcome)),
+                Effect::Estimate => self.estimates += 1,
+                Effect::Correct => self.corrections += 1,
                 Effect::Container(command) => self.containers.push(command),
                 Effect::Persist { ticket, record } => {
                     self.records.push((ticket, record));

@@ -15,6 +15,7 @@ mod kills;
 mod launches;
 mod laws;
 mod operations;
+mod oversubscription;
 mod reconnection;
 mod recovered_updates;
 mod recovery;

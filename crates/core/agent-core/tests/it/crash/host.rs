@@ -10,6 +10,7 @@ use messor_proto::mesos::internal::{
     RegisterExecutorMessage, ReregisterExecutorMessage, RunTaskMessage, ShutdownExecutorMessage,
     StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
 };
+use messor_proto::mesos::slave::{QoSCorrection, qo_s_correction};
 use messor_proto::mesos::task_status::Source;
 use messor_proto::mesos::{self, TaskInfo, TaskState, TaskStatus};
 use messor_types::{ContainerId, Pid};
@@ -44,6 +45,17 @@ pub struct Process {
     tasks: BTreeMap<String, bool>,
     unacknowledged_tasks: Vec<TaskInfo>,
     unacknowledged_updates: Vec<TaskStatus>,
+}
+
+impl Process {
+    pub fn correction(&self) -> QoSCorrection {
+        let kill = qo_s_correction::Kill {
+            framework_id: Some(self.framework.clone()),
+            executor_id: Some(build::executor_id(&self.executor)),
+            container_id: None,
+        };
+        QoSCorrection { r#type: qo_s_correction::Type::Kill.into(), kill: Some(kill) }
+    }
 }
 
 impl World {

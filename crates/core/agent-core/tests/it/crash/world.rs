@@ -7,6 +7,7 @@ use messor_agent_core::{
     StreamId, Timer,
 };
 use messor_proto::Wire;
+use messor_proto::mesos::slave::QoSCorrection;
 use messor_stdx::{Duration, Time};
 use messor_types::{ContainerId, Pid};
 
@@ -145,7 +146,9 @@ impl World {
             && self.agenda.values().all(|happening| {
                 matches!(
                     happening,
-                    Happening::Timer(..) | Happening::Process(_, Step::Connect | Step::Progress(_))
+                    Happening::Timer(..)
+                        | Happening::Agent(_, Event::Estimated(_) | Event::Corrections(_))
+                        | Happening::Process(_, Step::Connect | Step::Progress(_))
                 )
             })
     }
@@ -292,11 +295,32 @@ impl World {
             Effect::CancelTimer { timer } => drop(self.timers.remove(&timer)),
             Effect::Abort { reason } => panic!("the agent ends: {reason}"),
             Effect::Log { line, .. } => self.note(|| format!("   {line}")),
+            Effect::Estimate => {
+                let estimate = vec![build::revocable("cpus", self.random.below(3) as f64)];
+                let estimate = if self.random.chance(10) { Err("none".to_string()) } else { Ok(estimate) };
+                let after = self.random.millis(1, 100);
+                self.at(after, Happening::Agent(self.life, Event::Estimated(estimate)));
+            }
+            Effect::Correct => {
+                let corrections = self.corrections();
+                let after = self.random.millis(1, 100);
+                self.at(after, Happening::Agent(self.life, Event::Corrections(Ok(corrections))));
+            }
             Effect::Link { .. }
             | Effect::Unlink { .. }
             | Effect::ScheduleGc { .. }
             | Effect::ScheduleGcOfOld { .. }
             | Effect::UnscheduleGc { .. } => {}
+        }
+    }
+
+    /// Now and then one executor has to go.
+    fn corrections(&mut self) -> Vec<QoSCorrection> {
+        let processes = self.processes.values().filter(|process| process.alive);
+        let kills: Vec<QoSCorrection> = processes.map(Process::correction).collect();
+        match self.chaos() && self.random.chance(10) && !kills.is_empty() {
+            true => vec![kills[self.random.below(kills.len() as u64) as usize].clone()],
+            false => Vec::new(),
         }
     }
 
@@ -334,7 +358,13 @@ impl World {
         let mut past = self.disk.recovered();
         past.rebooted = self.rebooted;
         let seed = self.random.0.next();
-        self.agent = Some(Agent::new(Config { seed, ..build::config() }, self.now));
+        let config = Config {
+            seed,
+            oversubscribed_resources_interval: Some(Duration::from_secs(15)),
+            qos_correction_interval: Some(Duration::from_secs(2)),
+            ..build::config()
+        };
+        self.agent = Some(Agent::new(config, self.now));
         self.agent(Event::Recovered(Box::new(past)));
         let leader = Some(Box::new(build::master_info()));
         self.at(Duration::from_millis(5), Happening::Agent(self.life, Event::Detected { leader }));
