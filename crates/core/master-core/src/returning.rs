@@ -68,6 +68,10 @@ impl Master {
         agent.total = total;
         agent.checkpointed = checkpointed;
         agent.changed();
+        // It is there, whatever became of pings meanwhile. To give it up right after it came back would take its
+        // resources for free while a task that is on its way to it arrives.
+        agent.pinged = false;
+        agent.missed_pings = 0;
         let was_connected = std::mem::replace(&mut agent.connected, true);
         let update = Allocation::UpdateAgent {
             agent_id: id.clone(),
@@ -86,9 +90,9 @@ impl Master {
         }
         self.reconcile_known_agent(turn, &id, &message.executor_infos, &message.tasks);
         self.take_back_presumed_lost(turn, &id, message.executor_infos, message.tasks);
+        self.unschedule_removal(turn, &id);
         if !was_connected {
             turn.push(Effect::CancelTimer { timer: Timer::AgentReregister(id.clone()) });
-            self.unschedule_removal(turn, &id);
             if let Some(agent) = self.agents.registered.get_mut(&id).filter(|agent| !agent.deactivated) {
                 agent.active = true;
                 agent.changed();

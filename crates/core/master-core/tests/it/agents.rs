@@ -129,6 +129,21 @@ fn a_silent_agent_becomes_unreachable_and_may_return() {
     assert_eq!(world.take::<wire::UpdateFrameworkMessage>(&agent_pid(1)).len(), 1);
 }
 
+/// Found by the simulator: given up at once, while a launch was still on its way to it.
+#[test]
+fn an_agent_that_has_just_come_back_is_not_given_up_for_older_pings() {
+    let Running { mut world, agent, .. } = World::running(modern());
+    world.answer_pings = false;
+    world.advance(Duration::from_secs(74));
+    let message = world.reregistration(1, &agent);
+    world.message(&agent_pid(1), &message);
+    world.advance(Duration::from_secs(74));
+    assert_eq!(world.view().agents.len(), 1);
+    // A return is no more than a pong.
+    world.advance(Duration::from_secs(20));
+    assert!(world.view().agents.is_empty());
+}
+
 #[test]
 fn tasks_of_older_frameworks_are_lost() {
     let Running { mut world, scheduler, .. } =
