@@ -10,6 +10,7 @@ use messor_proto::mesos::internal::AgentCapabilities;
 use messor_proto::mesos::{AgentInfo, DomainInfo};
 use messor_proto::{Version, Wire};
 use messor_runtime::{Address, Failure, random_seed};
+use messor_stdx::Duration;
 use messor_types::{Pid, ResourceFormat, Resources, Role, parse_attributes, parse_resources};
 
 pub fn address(flags: &AgentFlags) -> Address {
@@ -27,6 +28,9 @@ pub fn address(flags: &AgentFlags) -> Address {
 fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
     Failure::Words(format!("--{flag}: {error}"))
 }
+
+/// Between two questions to a resource estimator or a QoS controller: each looks at every process of the host.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The isolators that are built. Others are refused: a task must not believe that it is isolated.
 const ISOLATORS: [&str; 4] = ["posix/cpu", "posix/mem", "posix/rlimits", "filesystem/posix"];
@@ -120,6 +124,12 @@ pub fn machine(
     config.recovery_timeout = flags.recovery_timeout;
     config.max_completed_executors_per_framework =
         usize::try_from(flags.max_completed_executors_per_framework).unwrap_or(usize::MAX);
+    let (estimates, corrections) =
+        (flags.oversubscribed_resources_interval, flags.qos_correction_interval_min);
+    config.oversubscribed_resources_interval =
+        flags.resource_estimator.is_some().then_some(estimates.max(LEAST_INTERVAL));
+    config.qos_correction_interval =
+        flags.qos_controller.is_some().then_some(corrections.max(LEAST_INTERVAL));
     config.seed = random_seed();
     Ok(config)
 }

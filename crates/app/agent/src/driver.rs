@@ -12,6 +12,7 @@ use messor_runtime::{Driver, Timers};
 use messor_stdx::Time;
 
 use crate::garbage::Garbage;
+use crate::oversubscription::Oversubscription;
 
 pub struct AgentDriver {
     pub agent: Agent,
@@ -20,6 +21,7 @@ pub struct AgentDriver {
     /// `slave(1)`.
     pub process: String,
     pub containerizer: Containerizer,
+    pub oversubscription: Oversubscription,
     pub garbage: Garbage,
     pub files: Files,
     pub work_dir: PathBuf,
@@ -55,6 +57,8 @@ impl AgentDriver {
                     }
                     self.containerizer.command(command);
                 }
+                Effect::Estimate => self.oversubscription.estimate(),
+                Effect::Correct => self.oversubscription.correct(),
                 Effect::Persist { ticket, record } => {
                     self.recovered |= record == Record::Boot;
                     self.recorder.record(ticket, record);

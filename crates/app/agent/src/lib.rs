@@ -4,6 +4,7 @@ mod config;
 mod detector;
 mod driver;
 mod garbage;
+mod oversubscription;
 mod service;
 
 use std::process::ExitCode;

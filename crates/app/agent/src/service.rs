@@ -25,6 +25,7 @@ use crate::config;
 use crate::detector::Source;
 use crate::driver::AgentDriver;
 use crate::garbage::{Garbage, Policy};
+use crate::oversubscription::Oversubscription;
 
 /// Containers that fetch their artifacts at the same time.
 const PARALLEL_FETCHES: usize = 16;
@@ -167,7 +168,8 @@ impl Agent {
             metrics: Arc::new(AgentMetrics { machine: machine.clone(), garbage: garbage.clone() }),
             processes: vec![process.clone()],
         };
-        let usage = Arc::new(ContainerizerUsage(containerizer.clone()));
+        let usage: Arc<dyn UsageSource> = Arc::new(ContainerizerUsage(containerizer.clone()));
+        let oversubscription = Oversubscription::new(flags, machine.clone(), Arc::clone(&usage))?;
         let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
         source.follow(flags.zk_session_timeout, clock, machine.clone());
         let failure = Arc::default();
@@ -177,6 +179,7 @@ impl Agent {
             net,
             process,
             containerizer,
+            oversubscription,
             garbage,
             files,
             work_dir,

@@ -79,13 +79,13 @@ flag_set! {
                 => "Directory of files, each with a CSI plugin, as JSON.";
             disk_profile_adaptor: Option<String>, not_yet "modules cannot be loaded"
                 => "Disk profile adaptor from a module, for storage of resource providers.";
-            resource_estimator: Option<String>, not_yet "oversubscription is not built"
-                => "Estimator of resources that may be promised twice, from a module.";
-            qos_controller: Option<String>, not_yet "oversubscription is not built"
-                => "Controller that ends revocable work that gets in the way, from a module.";
-            qos_correction_interval_min: Duration = "0secs", no_effect "oversubscription is not built"
-                => "Least time between two corrections of the QoS controller.";
-            oversubscribed_resources_interval: Duration = "15secs", no_effect "oversubscription is not built"
+            resource_estimator: Option<String>
+                => "Estimator of resources that may be promised twice: org_apache_mesos_FixedResourceEstimator, with its parameter 'resources' in --modules.";
+            qos_controller: Option<String>
+                => "Controller that ends revocable work that gets in the way: org_apache_mesos_LoadQoSController, with its parameters 'load_threshold_5min' and 'load_threshold_15min' in --modules.";
+            qos_correction_interval_min: Duration = "0secs"
+                => "Least time between two corrections of the QoS controller; less than 1secs is 1secs.";
+            oversubscribed_resources_interval: Duration = "15secs"
                 => "Time between two estimates of resources that may be promised twice.";
             agent_features: Option<Json>, check checks::agent_features
                 => "Features to announce, as JSON: {\"capabilities\": [{\"type\": \"MULTI_ROLE\"}]}. MULTI_ROLE, HIERARCHICAL_ROLE, RESERVATION_REFINEMENT, AGENT_OPERATION_FEEDBACK, RESOURCE_PROVIDER, AGENT_DRAINING and TASK_RESOURCE_LIMITS cannot be left out.";
@@ -174,8 +174,8 @@ flag_set! {
         }
 
         "Modules and endpoints" {
-            modules: Option<Json>, not_yet "modules cannot be loaded"
-                => "Modules to load, as JSON. Not together with --modules_dir.";
+            modules: Option<Json>
+                => "Modules and their parameters, as JSON: {\"libraries\": [{\"modules\": [{\"name\": \"m\", \"parameters\": [{\"key\": \"k\", \"value\": \"v\"}]}]}]}. Only those of --resource_estimator and --qos_controller, which are built in; no library is loaded.";
             modules_dir: Option<Location>, not_yet "modules cannot be loaded"
                 => "Directory of files, each with modules to load, taken in the order of their names. Not together with --modules.";
             hooks: Option<String>, not_yet "modules cannot be loaded"
