@@ -11,6 +11,7 @@ mod ids;
 mod operations;
 mod pid;
 mod quantities;
+mod quota;
 mod ranges;
 mod resource;
 mod resources;
@@ -37,6 +38,7 @@ pub use operations::{
 };
 pub use pid::{Pid, PidError};
 pub use quantities::{QuantitiesError, ResourceQuantities};
+pub use quota::{Quota, ResourceLimits};
 pub use ranges::{Range, Ranges};
 pub use resource::{Metadata, Reservation, ReservationKind, Resource, ResourceName};
 pub use resources::Resources;
