@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use messor_proto::mesos::{MasterInfo, WeightInfo, offer::Operation, scheduler};
+use messor_proto::mesos::maintenance::Schedule;
+use messor_proto::mesos::{DurationInfo, MachineId, MasterInfo, WeightInfo, offer::Operation, scheduler};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
 /// An HTTP request that waits for one answer.
@@ -106,6 +107,31 @@ pub enum OperatorCall {
     },
     UpdateWeights {
         weights: Vec<WeightInfo>,
+    },
+    /// DRAIN_AGENT: its tasks are killed and it gets no more; then it may be marked gone.
+    DrainAgent {
+        agent: AgentId,
+        max_grace_period: Option<DurationInfo>,
+        mark_gone: bool,
+    },
+    /// The agent is not offered any more; what runs there goes on.
+    DeactivateAgent {
+        agent: AgentId,
+    },
+    ReactivateAgent {
+        agent: AgentId,
+    },
+    /// UPDATE_MAINTENANCE_SCHEDULE, in place of the schedule before.
+    UpdateSchedule {
+        schedule: Box<Schedule>,
+    },
+    /// START_MAINTENANCE: scheduled machines go down.
+    StartMaintenance {
+        machines: Vec<MachineId>,
+    },
+    /// STOP_MAINTENANCE: they are up again.
+    StopMaintenance {
+        machines: Vec<MachineId>,
     },
 }
 

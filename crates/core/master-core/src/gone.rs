@@ -46,6 +46,10 @@ impl Master {
             return turn.reply(reply, Outcome::NotFound(format!("no agent has the id '{id}'")));
         }
         turn.info(format!("marking agent {id} gone"));
+        self.store_gone(turn, id, Some(reply));
+    }
+
+    pub(crate) fn store_gone(&mut self, turn: &mut Turn<'_>, id: AgentId, reply: Option<ReplyId>) {
         self.agents.marking_gone.insert(id.clone());
         let operation = Operation::MarkAgentGone { id: id.clone(), time: turn.now };
         self.store(turn, operation, Pending::Gone { id, time: turn.now, reply });
@@ -57,13 +61,15 @@ impl Master {
         turn: &mut Turn<'_>,
         id: &AgentId,
         time: Time,
-        reply: ReplyId,
+        reply: Option<ReplyId>,
         accepted: bool,
     ) {
         self.agents.marking_gone.remove(id);
         if !accepted {
             let text = format!("the registry knows agent '{id}' no more");
-            return turn.reply(reply, Outcome::Conflict(text));
+            turn.info(text.clone());
+            reply.into_iter().for_each(|reply| turn.reply(reply, Outcome::Conflict(text.clone())));
+            return;
         }
         turn.info(format!("marked agent {id} gone"));
         self.agents.gone.insert(id.clone(), time);
@@ -85,7 +91,7 @@ impl Master {
             self.tell_agent_lost(turn, id);
         }
         self.end_unreachable_tasks_of(turn, id);
-        turn.reply(reply, Outcome::Done);
+        reply.into_iter().for_each(|reply| turn.reply(reply, Outcome::Done));
     }
 
     fn gone_for(&self, framework: &FrameworkId) -> Ending<'static> {

@@ -17,7 +17,7 @@ use crate::metrics::Counters;
 use crate::notice::{HEARTBEAT_INTERVAL, Notice};
 use crate::operations::Asked;
 use crate::registering::Pending;
-use crate::state::{Agents, Framework, Frameworks, Offers, Operations};
+use crate::state::{Agents, Framework, Frameworks, Machines, Offers, Operations};
 use crate::turn::Turn;
 
 /// The master. Feed it events with the time of each, and do what it says.
@@ -35,6 +35,7 @@ pub struct Master {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    pub(crate) maintenance: Machines,
     /// Weights that were set, by role.
     pub(crate) weights: BTreeMap<String, f64>,
     /// Operators' event streams, the oldest first.
@@ -69,6 +70,7 @@ impl Master {
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            maintenance: Machines::default(),
             weights: BTreeMap::new(),
             operators: IndexSet::new(),
             pending: BTreeMap::new(),

@@ -171,7 +171,7 @@ fn new_offer(
         resources: resources.to_proto(ResourceFormat::PostRefinement),
         attributes: agent.info.attributes.clone(),
         executor_ids: executors.map(Into::into).collect(),
-        unavailability: None,
+        unavailability: agent.unavailability,
         allocation_info: Some(resource::AllocationInfo { role: Some(role.to_string()) }),
     }
 }

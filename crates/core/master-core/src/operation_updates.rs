@@ -59,6 +59,7 @@ impl Master {
             // Nobody acknowledges what was not sent to be acknowledged.
             if is_terminal_operation(latest.state()) && latest.uuid.is_none() {
                 self.operations.remove(&uuid);
+                self.check_drained(turn, &agent_id);
             }
             return;
         }
@@ -73,6 +74,7 @@ impl Master {
         }
         if is_terminal_operation(latest.state()) {
             self.operations.remove(&uuid);
+            self.check_drained(turn, &agent_id);
         }
     }
 
@@ -93,6 +95,7 @@ impl Master {
         self.counters.messages_operation_status_update_acknowledgement.increment();
         match self.check_acknowledgement(id, &acknowledge) {
             Ok((uuid, terminal, pid)) => {
+                let agent = self.operations.get(&uuid).map(|entry| entry.agent.clone());
                 if terminal {
                     self.operations.remove(&uuid);
                 }
@@ -103,6 +106,7 @@ impl Master {
                 };
                 turn.send(&pid, &message);
                 self.counters.valid_operation_status_update_acknowledgements.increment();
+                self.check_all_drained(turn, &agent);
             }
             Err(reason) => {
                 self.counters.invalid_operation_status_update_acknowledgements.increment();

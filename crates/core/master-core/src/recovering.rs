@@ -13,6 +13,7 @@ use crate::event::Timer;
 use crate::leading::Leadership;
 use crate::master::Master;
 use crate::notice::HEARTBEAT_INTERVAL;
+use crate::state::Machines;
 use crate::turn::Turn;
 
 /// How many agents are named in a line of the log.
@@ -38,6 +39,7 @@ impl Master {
             self.agents.unreachable.insert(id.clone(), time(&agent.timestamp));
             self.agents.remember_draining(id, agent.deactivated(), agent.drain_info);
         }
+        self.maintenance = Machines::of(registry);
         self.agents.gone = registry.gone().map(|(id, agent)| (id.clone(), time(&agent.timestamp))).collect();
         turn.set_timer(Timer::Heartbeat, HEARTBEAT_INTERVAL);
         turn.set_timer(Timer::RegistryGc, self.config.registry_gc_interval);

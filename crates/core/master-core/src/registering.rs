@@ -4,7 +4,7 @@ use messor_proto::mesos::internal::{
     AgentRegisteredMessage, MasterAgentConnection, RegisterAgentMessage, ReregisterAgentMessage,
     ShutdownMessage,
 };
-use messor_proto::mesos::{self, AgentInfo, WeightInfo};
+use messor_proto::mesos::{self, AgentInfo, DrainConfig, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{
@@ -54,6 +54,27 @@ pub(crate) enum Pending {
     Gone {
         id: AgentId,
         time: Time,
+        /// None: it was drained to be marked gone.
+        reply: Option<ReplyId>,
+    },
+    Drain {
+        id: AgentId,
+        config: DrainConfig,
+        reply: ReplyId,
+    },
+    Drained {
+        id: AgentId,
+    },
+    Deactivate {
+        id: AgentId,
+        reply: ReplyId,
+    },
+    Reactivate {
+        id: AgentId,
+        reply: ReplyId,
+    },
+    Maintenance {
+        operation: Box<Operation>,
         reply: ReplyId,
     },
 }
@@ -78,6 +99,9 @@ impl Master {
         }
         if let Err(reason) = self.check_agent(message.version.as_deref(), &message.agent) {
             return turn.warning(format!("refusing the registration of {name}: {reason}"));
+        }
+        if self.refuse_on_machine_down(turn, from, &message.agent) {
+            return;
         }
         if let Some(id) = self.agents.by_pid.get(from).cloned()
             && let Some(agent) = self.agents.get(&id)
@@ -146,6 +170,13 @@ impl Master {
             }
             Pending::Weights { update: None } => {}
             Pending::Gone { id, time, reply } => self.agent_marked_gone(turn, &id, time, reply, accepted),
+            Pending::Drain { id, config, reply } => self.drain_stored(turn, &id, config, reply, accepted),
+            Pending::Drained { id } => self.drained_stored(turn, &id, accepted),
+            Pending::Deactivate { id, reply } => self.deactivation_stored(turn, &id, reply, accepted),
+            Pending::Reactivate { id, reply } => self.reactivation_stored(turn, &id, reply, accepted),
+            Pending::Maintenance { operation, reply } => {
+                self.maintenance_stored(turn, &operation, reply, accepted);
+            }
         }
     }
 
@@ -183,6 +214,7 @@ impl Master {
         self.counters.slave_registrations.increment();
         self.add_agent(turn, agent);
         self.tell_registered(turn, &id);
+        self.take_down_if_machine_is(turn, &id);
     }
 
     fn tell_registered(&mut self, turn: &mut Turn<'_>, id: &AgentId) {
@@ -198,8 +230,10 @@ impl Master {
     }
 
     /// An agent takes part from now on. Its frameworks are known, its tasks and executors are counted in it.
-    pub(crate) fn add_agent(&mut self, turn: &mut Turn<'_>, agent: Agent) {
+    pub(crate) fn add_agent(&mut self, turn: &mut Turn<'_>, mut agent: Agent) {
         let id = agent.id.clone();
+        let planned = self.maintenance.machine_of(&agent.info, &agent.pid);
+        agent.unavailability = planned.and_then(|machine| machine.unavailability);
         turn.push(crate::Effect::Link { pid: agent.pid.clone() });
         turn.info(format!(
             "added agent {id} at {} ({}) with {}",
@@ -245,6 +279,9 @@ pub(crate) fn build_agent(
         active: true,
         deactivated: false,
         drain_info: None,
+        drain_start_time: None,
+        unavailability: None,
+        operations_known: true,
         total,
         used: Default::default(),
         offered: Resources::new(),

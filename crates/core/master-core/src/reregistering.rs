@@ -48,6 +48,9 @@ impl Master {
         if let Err(reason) = upgrade(&mut message) {
             return turn.warning(format!("refusing the re-registration of {name}: {reason}"));
         }
+        if self.refuse_on_machine_down(turn, from, &message.agent) {
+            return;
+        }
         turn.info(format!("{name} reregisters"));
         if let Some(agent) = self.agents.get(&id) {
             if agent.pid.address.ip() != from.address.ip() || agent.info.hostname != message.agent.hostname {
@@ -135,6 +138,7 @@ impl Master {
             }
         };
         agent.reregistered_time = Some(turn.now);
+        agent.operations_known = !agent.capabilities.resource_provider;
         self.counters.slave_reregistrations.increment();
         // Another agent at this address is history: this one took its place.
         if let Some(other) = self.agents.by_pid.get(pid).filter(|other| **other != id).cloned() {
@@ -182,6 +186,8 @@ impl Master {
         };
         turn.send(&pid, &reregistered);
         self.send_frameworks(turn, &pid, &message.frameworks);
+        self.check_drained(turn, &id);
+        self.take_down_if_machine_is(turn, &id);
     }
 
     /// Frameworks that only the agent knows so far. What it says of those that are known or completed is older.
@@ -243,14 +249,6 @@ impl Master {
             for task in archived.tasks {
                 framework.remember_completed(Arc::new(Memo::new(task)), most);
             }
-        }
-    }
-
-    /// An agent that drains hears it again: it may have missed it, or have been started again.
-    pub(crate) fn send_drain(&self, turn: &mut Turn<'_>, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else { return };
-        if let Some(drain) = &agent.drain_info {
-            turn.send(&agent.pid, &wire::DrainAgentMessage { config: drain.config });
         }
     }
 

@@ -63,6 +63,7 @@ impl Master {
         let capabilities = AgentCapabilities::from_proto(&message.agent_capabilities);
         let had_feedback = std::mem::replace(&mut agent.capabilities, capabilities).agent_operation_feedback;
         agent.capability_list = message.agent_capabilities;
+        agent.operations_known = !agent.capabilities.resource_provider;
         agent.resource_version = message.resource_version_uuid;
         agent.reregistered_time = Some(turn.now);
         agent.total = total;
@@ -107,6 +108,7 @@ impl Master {
         if !agent.capabilities.resource_provider {
             crate::operations::send_checkpointed(turn, agent);
         }
+        self.check_drained(turn, &id);
     }
 
     /// An agent that was downgraded has no operation feedback any more: what ended there will never be acknowledged.

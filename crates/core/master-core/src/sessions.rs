@@ -1,11 +1,13 @@
 //! What becomes of subscribed frameworks: disconnected, deactivated, updated, removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{FrameworkInfo, TaskState, task_status::Reason};
+use messor_registry::Operation;
 use messor_types::{AgentId, FrameworkId, Pid, TaskId};
 use messor_validation::validate_framework_update;
 
@@ -110,6 +112,20 @@ impl Master {
                 self.operator_operation(turn, reply, principal.as_deref(), &agent, *operation);
             }
             OperatorCall::MarkAgentGone { agent } => self.mark_agent_gone(turn, reply, agent),
+            OperatorCall::DrainAgent { agent, max_grace_period, mark_gone } => {
+                self.drain(turn, reply, agent, max_grace_period, mark_gone);
+            }
+            OperatorCall::DeactivateAgent { agent } => self.deactivate_by_operator(turn, reply, agent),
+            OperatorCall::ReactivateAgent { agent } => self.reactivate_by_operator(turn, reply, agent),
+            OperatorCall::UpdateSchedule { schedule } => {
+                self.change_maintenance(turn, reply, Operation::UpdateSchedule { schedule });
+            }
+            OperatorCall::StartMaintenance { machines } => {
+                self.change_maintenance(turn, reply, Operation::StartMaintenance { machines });
+            }
+            OperatorCall::StopMaintenance { machines } => {
+                self.change_maintenance(turn, reply, Operation::StopMaintenance { machines });
+            }
         }
     }
 
@@ -124,6 +140,7 @@ impl Master {
             turn.send(&agent.pid, &wire::ShutdownFrameworkMessage { framework_id: id.into() });
         }
         let message = format!("framework {id} removed");
+        let mut emptied = BTreeSet::new();
         for task_id in &task_ids {
             let Some(entry) = self.frameworks.get(id).and_then(|framework| framework.tasks.get(task_id))
             else {
@@ -137,6 +154,7 @@ impl Master {
             update.executor_id = executor_id;
             self.update_task(turn, id, task_id, &update);
             self.remove_task(turn, id, task_id, false);
+            emptied.insert(agent);
         }
         self.end_unreachable_tasks(turn, id, &message);
         for (agent, executor) in &executors {
@@ -161,6 +179,7 @@ impl Master {
         let info = framework.info().clone();
         self.frameworks.remember_completed(framework, self.config.max_completed_frameworks);
         self.publish_framework_removed(turn, info);
+        self.check_all_drained(turn, &emptied);
     }
 
     fn end_unreachable_tasks(&mut self, turn: &mut Turn<'_>, id: &FrameworkId, message: &str) {

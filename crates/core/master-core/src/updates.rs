@@ -184,6 +184,7 @@ impl Master {
         };
         turn.send(&pid, &message);
         self.counters.valid_status_update_acknowledgements.increment();
+        self.check_drained(turn, &agent_id);
     }
 
     /// An executor ended (U084).

@@ -42,9 +42,14 @@ impl Master {
             agent.providers = providers;
             agent.changed();
         }
-        let told = message.operations.map(|list| list.operations).unwrap_or_default();
+        // An update of oversubscribed resources alone says nothing of operations.
+        let told = message.operations.map(|list| list.operations);
+        agent.operations_known |= told.is_some();
         if total == agent.total {
-            return self.compare_operations(turn, &id, told);
+            if let Some(told) = told {
+                self.compare_operations(turn, &id, told);
+            }
+            return self.check_drained(turn, &id);
         }
         agent.total = total;
         agent.changed();
@@ -63,7 +68,10 @@ impl Master {
         for offer in &offers {
             self.rescind(turn, offer);
         }
-        self.compare_operations(turn, &id, told);
+        if let Some(told) = told {
+            self.compare_operations(turn, &id, told);
+        }
+        self.check_drained(turn, &id);
     }
 }
 

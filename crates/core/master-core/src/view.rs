@@ -3,9 +3,13 @@
 //! A view is a list of `Arc`s to the objects as they stand: taking one costs a pointer an object. Objects that many
 //! readers print (tasks, agents) are `Memo`s: their JSON is made once a change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use messor_proto::mesos::{self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Offer, Task};
+use messor_proto::mesos::allocator::InverseOfferStatus;
+use messor_proto::mesos::{
+    self, AgentInfo, ExecutorInfo, FrameworkInfo, InverseOffer, MasterInfo, Offer, Task,
+};
 use messor_stdx::{Memo, Time};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources};
 
@@ -32,11 +36,15 @@ pub struct View {
     pub weights: Vec<(String, f64)>,
     /// Operations on agents whose end was not acknowledged yet, in the order in which they came.
     pub operations: Vec<Arc<mesos::Operation>>,
+    /// What frameworks answered to inverse offers of agents, as long as these are to be unavailable at that time.
+    pub inverse_offer_statuses: Arc<InverseOfferStatuses>,
     /// The registry as it is on disk; None before it is recovered. Filled in by who has the registrar.
     pub registry: Option<Arc<messor_registry::State>>,
     /// Metrics of the master machine, by their name in metrics.tsv.
     pub metrics: Vec<(String, f64)>,
 }
+
+pub type InverseOfferStatuses = BTreeMap<AgentId, BTreeMap<FrameworkId, InverseOfferStatus>>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentView {
@@ -68,6 +76,7 @@ pub struct FrameworkView {
     pub completed_tasks: Vec<Arc<Memo<Task>>>,
     pub executors: Vec<(AgentId, Arc<ExecutorInfo>)>,
     pub offers: Vec<Arc<Offer>>,
+    pub inverse_offers: Vec<Arc<InverseOffer>>,
     pub used: Resources,
     pub offered: Resources,
 }

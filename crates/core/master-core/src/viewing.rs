@@ -54,6 +54,7 @@ impl Master {
                 .collect(),
             operations: self.operations.iter().map(|entry| Arc::clone(&entry.operation)).collect(),
             weights: self.weights.iter().map(|(role, weight)| (role.clone(), *weight)).collect(),
+            inverse_offer_statuses: Arc::default(),
             registry: None,
             metrics,
         }
@@ -71,6 +72,7 @@ impl Master {
             completed_tasks: framework.completed_tasks.iter().cloned().collect(),
             executors: executors.map(|((agent, _), info)| (agent.clone(), Arc::clone(info))).collect(),
             offers: offers().map(|record| Arc::clone(&record.offer)).collect(),
+            inverse_offers: Vec::new(),
             used: framework.total_used(),
             offered: framework.total_offered(offers().map(|record| &record.resources)),
         }

@@ -115,10 +115,8 @@ impl State {
         mark_gone: bool,
     ) -> Applied {
         self.change_draining(id, |drain_info, deactivated| {
-            // Asked again without a grace period, the one before stays.
-            let before = drain_info.as_ref().and_then(|info| info.config.max_grace_period);
-            let config =
-                DrainConfig { max_grace_period: max_grace_period.or(before), mark_gone: Some(mark_gone) };
+            // What was asked for before does not count any more.
+            let config = DrainConfig { max_grace_period, mark_gone: Some(mark_gone) };
             *drain_info = Some(DrainInfo { state: DrainState::Draining.number(), config });
             *deactivated = Some(true);
         })?;
@@ -331,7 +329,7 @@ mod tests {
         state.apply(&drain(None)).unwrap();
         let info = state.agents().next().unwrap().1.drain_info.unwrap();
         assert_eq!(info.state(), DrainState::Draining);
-        assert_eq!(info.config.max_grace_period.unwrap().nanoseconds, 5);
+        assert_eq!(info.config.max_grace_period, None);
         assert!(info.config.mark_gone());
         assert_eq!(state.minimum_capabilities().collect::<Vec<_>>(), ["AGENT_DRAINING"]);
         // An unreachable agent is drained as well.

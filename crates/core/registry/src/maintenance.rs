@@ -1,6 +1,6 @@
 //! The maintenance schedule, and the modes of the machines in it: draining, then down, then up and forgotten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use messor_proto::WireEnum;
@@ -41,6 +41,12 @@ pub enum MaintenanceError {
 pub struct Name {
     hostname: Option<String>,
     ip: Option<String>,
+}
+
+impl Name {
+    pub fn new(hostname: &str, ip: &str) -> Name {
+        Name { hostname: Some(hostname.to_lowercase()), ip: Some(ip.to_string()) }
+    }
 }
 
 impl From<&MachineId> for Name {
@@ -91,11 +97,6 @@ fn windows(schedule: &Schedule) -> impl Iterator<Item = (&MachineId, &Unavailabi
 }
 
 impl State {
-    fn mode_of(&self, name: &Name) -> Option<Mode> {
-        let machine = self.machines.iter().find(|machine| Name::from(&machine.info.id) == *name)?;
-        Some(machine.info.mode())
-    }
-
     pub(crate) fn update_schedule(&mut self, schedule: &Schedule) -> Result<bool, MaintenanceError> {
         for window in &schedule.windows {
             if window.machine_ids.is_empty() {
@@ -114,11 +115,17 @@ impl State {
         }
 
         self.machines.retain(|machine| names.contains(&Name::from(&machine.info.id)));
+        // A schedule may name every machine of a large cluster.
+        let places: BTreeMap<Name, usize> = self
+            .machines
+            .iter()
+            .enumerate()
+            .map(|(at, machine)| (Name::from(&machine.info.id), at))
+            .collect();
         for (id, unavailability) in windows(schedule) {
-            let name = Name::from(id);
-            match self.machines.iter_mut().find(|machine| Name::from(&machine.info.id) == name) {
-                Some(machine) => {
-                    machine.change(|machine| machine.info.unavailability = Some(*unavailability))
+            match places.get(&Name::from(id)) {
+                Some(at) => {
+                    self.machines[*at].change(|machine| machine.info.unavailability = Some(*unavailability));
                 }
                 None => {
                     let info = MachineInfo {
@@ -145,8 +152,10 @@ impl State {
             return Err(MaintenanceError::NoMachines);
         }
         let names = validate_machines(ids.iter())?;
+        let modes: BTreeMap<Name, Mode> =
+            self.machines.iter().map(|machine| (Name::from(&machine.info.id), machine.info.mode())).collect();
         for name in &names {
-            match self.mode_of(name) {
+            match modes.get(name).copied() {
                 None => return Err(MaintenanceError::NotScheduled(name.clone())),
                 Some(now) if now != mode => return Err(otherwise(name.clone())),
                 Some(_) => {}
@@ -238,7 +247,7 @@ mod tests {
             state.apply(&start(std::slice::from_ref(&b))),
             refused(MaintenanceError::NotDraining(name(&b)))
         );
-        assert_eq!(state.mode_of(&name(&b)), Some(Mode::Down));
+        assert!(state.machines().any(|machine| machine.id == b && machine.mode() == Mode::Down));
         assert_eq!(state.apply(&update(&[window(5, &[c])])), refused(MaintenanceError::Down(name(&b))));
         assert_eq!(state.apply(&stop(&[b])), Ok(true));
         assert_eq!(modes(&state), [draining("c", 5)]);

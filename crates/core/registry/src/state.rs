@@ -214,6 +214,11 @@ impl State {
         self.schedules.iter().map(|schedule| &**schedule)
     }
 
+    /// Of all that is here, what is about maintenance: enough to try an operation on before it is asked for.
+    pub fn maintenance(&self) -> State {
+        State { machines: self.machines.clone(), schedules: self.schedules.clone(), ..State::default() }
+    }
+
     /// Quotas in the older form.
     pub fn quotas(&self) -> impl ExactSizeIterator<Item = &QuotaInfo> {
         self.quotas.iter().map(|quota| &quota.info)

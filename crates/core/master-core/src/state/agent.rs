@@ -45,6 +45,12 @@ pub(crate) struct Agent {
     /// An operator does not want it to be offered, though it may be connected.
     pub deactivated: bool,
     pub drain_info: Option<mesos::DrainInfo>,
+    /// When an operator last asked this master to drain it.
+    pub drain_start_time: Option<Time>,
+    /// It told of its operations, if it has any. An agent that comes to another master does so a little later.
+    pub operations_known: bool,
+    /// What the maintenance schedule says of its machine.
+    pub unavailability: Option<mesos::Unavailability>,
     pub total: Resources,
     pub used: BTreeMap<FrameworkId, Resources>,
     pub offered: Resources,
@@ -134,7 +140,7 @@ impl Agent {
                 active: self.active,
                 deactivated: self.deactivated,
                 drain_info: self.drain_info,
-                estimated_drain_start_time: None,
+                estimated_drain_start_time: self.drain_start_time,
                 total: self.total.clone(),
                 used,
                 offered: self.offered.clone(),
@@ -169,6 +175,7 @@ pub(crate) struct Agents {
     pub reregistering: BTreeSet<AgentId>,
     pub marking_unreachable: BTreeSet<AgentId>,
     pub marking_gone: BTreeSet<AgentId>,
+    pub marking_drained: BTreeSet<AgentId>,
     pub removing: BTreeSet<AgentId>,
 }
 

@@ -3,10 +3,12 @@
 
 mod agent;
 mod framework;
+mod machines;
 mod offer;
 mod operation;
 
 pub(crate) use agent::{Agent, Agents, ExecutorEntry, Provider};
 pub(crate) use framework::{Framework, Frameworks};
+pub(crate) use machines::Machines;
 pub(crate) use offer::{OfferRecord, Offers};
 pub(crate) use operation::Operations;

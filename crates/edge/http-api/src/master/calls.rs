@@ -10,7 +10,9 @@ use messor_proto::mesos::master::response::{self, Type as Kind};
 use messor_proto::mesos::master::{Call, Event as OperatorEvent, Response, call, event};
 use messor_proto::{Version, WireEnum};
 
-use super::{HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, operations, reads, redirect};
+use super::{
+    HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, maintenance, operations, reads, redirect,
+};
 use crate::answer::{Answer, answer, bad_request, not_supported, text};
 use crate::call::{accepted, decode, respond as respond_message};
 use crate::common::files_error;
@@ -124,6 +126,16 @@ impl MasterSite {
                 let wanted = operations::of_call(kind, &mut call).ok_or_else(|| missing(&name))?;
                 self.change(request, None, wanted).await
             }
+            Type::UpdateMaintenanceSchedule
+            | Type::StartMaintenance
+            | Type::StopMaintenance
+            | Type::DrainAgent
+            | Type::DeactivateAgent
+            | Type::ReactivateAgent => {
+                let name = kind.wire_name(Version::V1).to_lowercase();
+                let wanted = maintenance::of_call(kind, &mut call).ok_or_else(|| missing(&name))?;
+                self.change(request, None, wanted).await
+            }
             Type::UpdateWeights => {
                 let wanted = call.update_weights.ok_or_else(|| missing("update_weights"))?;
                 let call = OperatorCall::UpdateWeights { weights: wanted.weight_infos };
@@ -199,6 +211,12 @@ fn kind_of(call: &Call) -> Result<call::Type, Answer> {
         Type::DestroyVolumes => call.destroy_volumes.is_some(),
         Type::GrowVolume => call.grow_volume.is_some(),
         Type::ShrinkVolume => call.shrink_volume.is_some(),
+        Type::UpdateMaintenanceSchedule => call.update_maintenance_schedule.is_some(),
+        Type::StartMaintenance => call.start_maintenance.is_some(),
+        Type::StopMaintenance => call.stop_maintenance.is_some(),
+        Type::DrainAgent => call.drain_agent.is_some(),
+        Type::DeactivateAgent => call.deactivate_agent.is_some(),
+        Type::ReactivateAgent => call.reactivate_agent.is_some(),
         _ => true,
     };
     let name = kind.wire_name(Version::V1).to_lowercase();

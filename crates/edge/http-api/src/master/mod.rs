@@ -1,6 +1,7 @@
 //! What a master answers: routing, calls, streams.
 
 mod calls;
+mod maintenance;
 mod model;
 pub(crate) use model::time_info;
 mod operations;
@@ -92,6 +93,9 @@ impl MasterSite {
         }
         if let Some(kind) = operations::kind_of_path(path) {
             return self.operation(kind, request).await;
+        }
+        if maintenance::is_change(path, &request.method) {
+            return self.maintenance(path, request).await;
         }
         if path == "/weights" && request.method == Method::PUT {
             return self.weights_put(request).await;

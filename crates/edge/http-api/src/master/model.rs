@@ -44,7 +44,11 @@ pub fn agent(view: &AgentView) -> get_agents::Agent {
             })
             .collect(),
         drain_info: view.drain_info,
-        estimated_drain_start_time: view.estimated_drain_start_time.map(time_info),
+        // Whole seconds, as in Apache Mesos.
+        estimated_drain_start_time: view.estimated_drain_start_time.map(|time| {
+            let second = 1_000_000_000;
+            time_info(Time::from_nanos(time.as_nanos() / second * second))
+        }),
     }
 }
 
@@ -60,7 +64,7 @@ pub fn framework(view: &FrameworkView) -> get_frameworks::Framework {
         reregistered_time: Some(time_info(record.reregistered_time.unwrap_or(record.registered_time))),
         unregistered_time: record.unregistered_time.map(time_info),
         offers: view.offers.iter().map(|offer| offer.as_ref().clone()).collect(),
-        inverse_offers: Vec::new(),
+        inverse_offers: view.inverse_offers.iter().map(|offer| offer.as_ref().clone()).collect(),
         allocated_resources: view.used.to_proto(ResourceFormat::Endpoint),
         offered_resources: view.offered.to_proto(ResourceFormat::Endpoint),
         // Shown empty where there are none, as the v0 endpoints do.

@@ -10,6 +10,7 @@ use messor_proto::{Version, Wire};
 use messor_stdx::Memo;
 use messor_types::{Resource, ResourceFormat, ResourceQuantities};
 
+use super::maintenance;
 use super::model;
 use super::registry;
 use super::state::{V1_SLOT, allocated_to, known_roles};
@@ -200,11 +201,11 @@ pub fn message_of(kind: response::Type, view: &View) -> Option<Response> {
             answer.get_weights = (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos });
         }
         Type::GetMaintenanceSchedule => {
-            let schedule = registry::schedule(view);
+            let schedule = maintenance::schedule(view);
             answer.get_maintenance_schedule = Some(response::GetMaintenanceSchedule { schedule });
         }
         Type::GetMaintenanceStatus => {
-            let status = registry::maintenance_status(view);
+            let status = maintenance::status(view);
             answer.get_maintenance_status = Some(response::GetMaintenanceStatus { status });
         }
         Type::GetOperations => {

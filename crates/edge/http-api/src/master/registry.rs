@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use messor_master_core::{OperatorCall, View};
-use messor_proto::mesos::machine_info::Mode;
-use messor_proto::mesos::maintenance::{ClusterStatus, Schedule, cluster_status};
 use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaStatus};
 use messor_proto::mesos::{self, WeightInfo, value};
 use messor_proto::{Version, Wire, WireEnum};
 
-use super::MasterSite;
+use super::{MasterSite, maintenance};
 use crate::answer::{Answer, bad_request, json, method_not_allowed, not_supported};
 use crate::document;
 use crate::request::Request;
@@ -58,27 +56,6 @@ pub fn weights(view: &View) -> Vec<WeightInfo> {
     view.weights.iter().map(info).collect()
 }
 
-pub fn schedule(view: &View) -> Schedule {
-    view.registry.as_ref().and_then(|registry| registry.schedules().next().cloned()).unwrap_or_default()
-}
-
-/// Inverse offers are not made yet, hence there are no answers to them.
-pub fn maintenance_status(view: &View) -> ClusterStatus {
-    let mut status = ClusterStatus::default();
-    for machine in view.registry.iter().flat_map(|registry| registry.machines()) {
-        let id = machine.id.clone();
-        match machine.mode() {
-            Mode::Draining => {
-                let machine = cluster_status::DrainingMachine { id, statuses: Vec::new() };
-                status.draining_machines.push(machine);
-            }
-            Mode::Down => status.down_machines.push(id),
-            Mode::Up => {}
-        }
-    }
-    status
-}
-
 /// The registry as it is stored; an object without fields before it is recovered.
 pub fn stored(view: &View) -> Vec<u8> {
     match &view.registry {
@@ -105,15 +82,15 @@ pub fn refusal(path: &str, request: &Request) -> Option<Answer> {
     if !methods.contains(&method) {
         return Some(method_not_allowed(&methods.join(", "), &request.method));
     }
-    let is_built = method == "GET" || path == "/weights";
+    let is_built = method == "GET" || path == "/weights" || path.starts_with("/maintenance/");
     (!is_built).then(|| not_supported(format!("{method} /master{path}")))
 }
 
 pub fn read(path: &str, view: &View) -> Vec<u8> {
     match path {
         "/quota" => quota_status(view).to_json(Version::V0),
-        "/maintenance/schedule" => schedule(view).to_json(Version::V0),
-        "/maintenance/status" => maintenance_status(view).to_json(Version::V0),
+        "/maintenance/schedule" => maintenance::schedule(view).to_json(Version::V0),
+        "/maintenance/status" => maintenance::status(view).to_json(Version::V0),
         _ => document::array(|a| weights(view).iter().for_each(|info| a.message(info, Version::V0))),
     }
 }

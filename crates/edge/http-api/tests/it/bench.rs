@@ -137,6 +137,7 @@ pub fn view(elected: bool) -> View {
         unreachable_tasks: Vec::new(),
         completed_tasks: Vec::new(),
         executors: Vec::new(),
+        inverse_offers: Vec::new(),
         offers: Vec::new(),
         used: resources("cpus:0.1;ports:[2-3]").allocated_to(&Role::new("r")),
         offered: Resources::default(),

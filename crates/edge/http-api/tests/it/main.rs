@@ -3,6 +3,7 @@
 //! Rows: U027 ('/' is not escaped), U059 (deprecated lists are empty), U070 (what is not built says so), U074, U090, U094.
 
 mod bench;
+mod maintenance;
 mod master;
 mod registry;
 mod streams;

@@ -77,7 +77,11 @@ async fn refusals_have_their_codes_and_name_what_is_wrong() {
         ("POST", "/master/quota", 501),
         ("PUT", "/master/quota", 405),
         ("POST", "/master/reserve", 400),
-        ("POST", "/master/maintenance/schedule", 501),
+        ("POST", "/master/maintenance/schedule", 400),
+        ("PUT", "/master/maintenance/schedule", 405),
+        ("GET", "/master/machine/down", 405),
+        ("POST", "/master/machine/down", 400),
+        ("POST", "/machine/up", 400),
         ("POST", "/master/maintenance/status", 405),
         ("POST", "/registrar(1)/registry", 405),
         ("PUT", "/master/weights", 400),
@@ -109,6 +113,10 @@ async fn refusals_have_their_codes_and_name_what_is_wrong() {
         (r#"{"type":"NOPE"}"#, "type"),
         (r#"{"type":"GET_METRICS"}"#, "get_metrics"),
         (r#"{"type":"TEARDOWN","teardown":{}}"#, "framework_id"),
+        (r#"{"type":"DRAIN_AGENT"}"#, "drain_agent"),
+        (r#"{"type":"REACTIVATE_AGENT","reactivate_agent":{}}"#, "agent_id"),
+        (r#"{"type":"START_MAINTENANCE"}"#, "start_maintenance"),
+        (r#"{"type":"UPDATE_MAINTENANCE_SCHEDULE","update_maintenance_schedule":{}}"#, "schedule"),
         (r#"{"type":"READ_FILE","read_file":{"path":"/x"}}"#, "offset"),
     ] {
         let answer = bench.call("/master/api/v1", call).await;
