@@ -3,11 +3,13 @@
 mod agents;
 mod bad_input;
 mod determinism;
+mod draining;
 mod drivers;
 mod failover;
 mod frameworks;
 mod gone;
 mod leading;
+mod maintenance;
 mod operations;
 mod operators;
 mod partitions;

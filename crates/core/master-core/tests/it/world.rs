@@ -568,6 +568,7 @@ pub fn register(number: u8) -> wire::RegisterAgentMessage {
         Type::ReservationRefinement,
         Type::ResourceProvider,
         Type::TaskResourceLimits,
+        Type::AgentDraining,
     ];
     wire::RegisterAgentMessage {
         agent: AgentInfo {
