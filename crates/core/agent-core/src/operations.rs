@@ -15,8 +15,10 @@ use messor_types::{
 use messor_updates::OperationStreams;
 
 use crate::agent::{Agent, State, Ticket};
+use crate::executor::Executor;
 use crate::record::Record;
 use crate::turn::Turn;
+use crate::view::ExecutorState;
 
 /// Messages about tasks that wait for a reservation or a volume to be on disk. What is more than that is not kept
 /// waiting: a task whose volume is not there yet fails then.
@@ -90,6 +92,11 @@ impl Operations {
         }
         waits
     }
+}
+
+/// Whether they are one volume, whatever its size is.
+fn same_volume(one: &Resource, other: &Resource) -> bool {
+    messor_types::volume_path(one) == messor_types::volume_path(other)
 }
 
 impl Agent {
@@ -208,12 +215,34 @@ impl Agent {
         let conversions =
             operation_conversions(&unallocated_operation(info)).map_err(|error| error.to_string())?;
         let total = self.operations.total.convert(&conversions).map_err(|error| error.to_string())?;
+        // Masters see to it; data must not go from under a task even so.
+        let (before, after) = (self.operations.total.persistent_volumes(), total.persistent_volumes());
+        let is_among =
+            |volume: &Resource, all: &Resources| all.iter().any(|other| same_volume(other, volume));
+        let mut gone = before.iter().filter(|volume| !is_among(volume, &after)).peekable();
+        if gone.peek().is_some() {
+            let used = self.used_volumes();
+            if let Some(volume) = gone.find(|volume| is_among(volume, &used)) {
+                return Err(format!("the volume {volume} is in use"));
+            }
+        }
         // Nothing is made that could not be put on disk.
         let stays = |volume: &Resource| messor_types::volume_path(volume).is_some();
         match total.persistent_volumes().iter().find(|volume| !stays(volume)) {
             Some(volume) => Err(format!("the volume {volume} has no directory")),
             None => Ok(total),
         }
+    }
+
+    /// The volumes of executors and tasks that are meant to run on.
+    fn used_volumes(&self) -> Resources {
+        let frameworks = self.frameworks.values().filter(|framework| !framework.terminating);
+        let executors = frameworks.flat_map(|framework| framework.executors.values());
+        let lives = |executor: &&Executor| {
+            matches!(executor.state, ExecutorState::Registering | ExecutorState::Running)
+        };
+        let used: Vec<mesos::Resource> = executors.filter(lives).flat_map(Executor::allocated).collect();
+        crate::executor::total(&used).persistent_volumes()
     }
 
     /// What masters say to agents that do not carry operations out: all reservations and volumes there are to be.

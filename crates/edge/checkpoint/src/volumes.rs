@@ -25,12 +25,16 @@ pub enum VolumeError {
 /// Brings the directories from the volumes among `before` to those among `after`.
 pub(crate) fn bring(work_dir: &Path, before: &[Resource], after: &[Resource]) -> Result<(), VolumeError> {
     let (before, after) = (paths(work_dir, before)?, paths(work_dir, after)?);
-    for path in after.keys().filter(|path| !before.contains_key(*path)) {
-        fs::create_dir_all(path).map_err(|source| VolumeError::Io { path: path.clone(), source })?;
+    for (path, is_mount) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
+        make(path, *is_mount).map_err(|source| VolumeError::Io { path: path.clone(), source })?;
     }
     for (path, is_mount) in before.iter().filter(|(path, _)| !after.contains_key(*path)) {
         tracing::info!("removing the persistent volume at {}", path.display());
-        let removed = if *is_mount { empty(path) } else { fs::remove_dir_all(path) };
+        // Links in a volume are its user's: none is followed, and neither is one in its place.
+        let removed = match is_mount {
+            true => empty(path),
+            false => fs::remove_dir_all(path).and_then(|()| sync(path.parent())),
+        };
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!("the persistent volume at {} is not there", path.display());
@@ -69,6 +73,27 @@ fn paths(work_dir: &Path, resources: &[Resource]) -> Result<BTreeMap<PathBuf, bo
         paths.insert(work_dir.join(path), is_mount);
     }
     Ok(paths)
+}
+
+/// Makes a volume's directory, which stays made: the resources that have it are on disk next. One that is there already
+/// stays as it is, as a mount point is, and what an agent made that could not finish.
+fn make(path: &Path, is_mount: bool) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() || is_mount => return Ok(()),
+        // Data would lie, and owners would change, somewhere else.
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "there is something else in its place"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::create_dir_all(path)?;
+    // Each may be new, up to the disk that `volumes/roles/ROLE/ID` is on.
+    path.ancestors().take(5).try_for_each(|directory| sync(Some(directory)))
+}
+
+fn sync(directory: Option<&Path>) -> io::Result<()> {
+    directory.map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
 /// Removes what is in a directory, not the directory.
@@ -120,6 +145,46 @@ mod tests {
         assert!(!plain.exists() && mounted.is_dir());
         assert_eq!(fs::read_dir(mounted).unwrap().count(), 0);
         bring(work.path(), &all[..1], &[]).unwrap();
+    }
+
+    /// Volumes that are made again after a crash keep what is in them; nothing is made or removed through a link.
+    #[test]
+    fn links_in_the_place_of_volumes_or_in_them_are_not_followed() {
+        let work = tempfile::tempdir().unwrap();
+        let other = work.path().join("other");
+        fs::create_dir_all(other.join("deep")).unwrap();
+        fs::write(other.join("file"), "other's").unwrap();
+        let all = [volume("a", "v", None)];
+        let path = work.path().join("volumes/roles/a/v");
+        bring(work.path(), &[], &all).unwrap();
+        fs::write(path.join("file"), "kept").unwrap();
+        bring(work.path(), &[], &all).unwrap();
+        assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "kept");
+        std::os::unix::fs::symlink(&other, path.join("link")).unwrap();
+        bring(work.path(), &all, &[]).unwrap();
+        assert!(!path.exists() && other.join("deep").is_dir() && other.join("file").exists());
+
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let error = bring(work.path(), &[], &all).unwrap_err();
+        assert!(error.to_string().contains("something else in its place"), "{error}");
+        bring(work.path(), &all, &[]).unwrap();
+        assert!(fs::symlink_metadata(&path).is_err() && other.join("file").exists());
+    }
+
+    /// U036: the root of a disk is below the work directory unless it is absolute.
+    #[test]
+    fn roots_of_disks_may_be_relative() {
+        let (work, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = |root: &str| Source {
+            r#type: Type::Path.into(),
+            path: Some(source::Path { root: Some(root.into()) }),
+            ..Source::default()
+        };
+        let absolute = disk.path().to_str().unwrap();
+        let all = [volume("a", "v", Some(path("disks/1/"))), volume("a", "w", Some(path(absolute)))];
+        bring(work.path(), &[], &all).unwrap();
+        assert!(work.path().join("disks/1/volumes/roles/a/v").is_dir());
+        assert!(disk.path().join("volumes/roles/a/w").is_dir());
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum VolumeError {
     NoDirectory(String),
     #[error("the persistent volume at '{path}' cannot be given to the task's user: {source}")]
     Owner { path: PathBuf, source: io::Error },
+    #[error("there is something else in the place of the persistent volume at '{0}'")]
+    NotDirectory(PathBuf),
     #[error("'{path}' is in the way of the link to a persistent volume: {source}")]
     Link { path: PathBuf, source: io::Error },
 }
@@ -50,6 +52,11 @@ pub(crate) fn update(work_dir: &Path, sandbox: &Path, change: &Change<'_>) -> Re
         };
         let path = volume_path(volume).ok_or_else(|| VolumeError::NoDirectory(volume.to_string()))?;
         let path = work_dir.join(path);
+        // A link there would give away, and show, what is somewhere else. Mount points are the operator's.
+        let is_mount = volume.disk().and_then(|disk| disk.source.as_ref()).is_some_and(|s| s.mount.is_some());
+        if !is_mount && fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+            return Err(VolumeError::NotDirectory(path));
+        }
         let known = before.contains_resource(volume);
         // Those who use it already keep it.
         let shared = change.others.clone().unallocated();
@@ -171,6 +178,18 @@ mod tests {
         assert_eq!(fs::read_dir(host.sandbox.parent().unwrap()).unwrap().count(), 2);
         let error = host.update(&[], &[volume("gone", "data2")]).unwrap_err();
         assert!(matches!(error, VolumeError::Owner { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_volume_is_refused() {
+        let host = Host::new();
+        let (path, other) = (host.work.path().join("volumes/roles/r/v"), host.work.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::remove_dir(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        let error = host.update(&[], &[volume("v", "data")]).unwrap_err();
+        assert!(matches!(error, VolumeError::NotDirectory(_)), "{error}");
+        assert!(fs::symlink_metadata(host.sandbox.join("data")).is_err());
     }
 
     /// U061: the root of a volume changes hands, what is in it does not.

@@ -465,3 +465,74 @@ fn resources_stay_with_the_host_and_have_to_fit_it() {
     let edge = Edge::recovered(config(), recovered, BTreeMap::new());
     assert!(edge.aborted.unwrap().contains("--resources"));
 }
+
+fn task_with_volume(id: &str, volume: Resource) -> mesos::TaskInfo {
+    let allocation_info = Some(mesos::resource::AllocationInfo { role: Some("web".into()) });
+    let mut task = build::command_task(id);
+    task.resources.push(Resource { allocation_info, ..volume });
+    task
+}
+
+/// U069: the data is gone with the volume, so a volume that is used does not go.
+#[test]
+fn a_volume_that_is_used_is_not_destroyed() {
+    let mut agent = Agent::new();
+    agent.apply(1, reserve(vec![reserved("disk", 64.0)]));
+    agent.apply(2, create("v"));
+    agent.edge.master_says(build::run(build::framework(), task_with_volume("t", volume("v"))));
+    let container = agent.edge.launch().container;
+    agent.edge.sent.clear();
+    agent.apply(3, destroy("v"));
+    let refused = agent.statuses().remove(0).status;
+    assert_eq!(refused.state(), OperationError);
+    assert!(refused.message().contains("is in use"), "{refused:?}");
+    assert_eq!(agent.total().persistent_volumes(), read(&[volume("v")]));
+
+    // The master hears what there is, and may try again when the task has ended.
+    agent.edge.advance(Duration::from_secs(1));
+    let mut registration = agent.registration();
+    agent.version = registration.resource_version_uuid.take().unwrap();
+    agent.edge.master_says(AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() });
+    agent.edge.launched(&container, 1);
+    agent.edge.exited(&container, 9);
+    agent.edge.sent.clear();
+    agent.apply(4, destroy("v"));
+    assert_eq!(agent.states(), [OperationFinished]);
+    assert!(agent.total().persistent_volumes().is_empty());
+}
+
+#[test]
+fn a_volume_of_what_is_ending_may_be_destroyed() {
+    let mut agent = Agent::new();
+    agent.apply(1, reserve(vec![reserved("disk", 64.0)]));
+    agent.apply(2, create("v"));
+    agent.edge.master_says(build::run(build::framework(), task_with_volume("t", volume("v"))));
+    // The master counts on the volume from here on.
+    let shutdown =
+        messor_proto::mesos::internal::ShutdownFrameworkMessage { framework_id: build::framework_id() };
+    agent.edge.master_says(shutdown);
+    agent.edge.sent.clear();
+    agent.apply(3, destroy("v"));
+    assert_eq!(agent.states(), [OperationFinished]);
+}
+
+/// Two tasks use one shared volume: on the agent it is there once.
+#[test]
+fn a_shared_volume_counts_once() {
+    let mut agent = Agent::new();
+    let shared = Resource { shared: Some(mesos::resource::SharedInfo {}), ..volume("v") };
+    agent.apply(1, reserve(vec![reserved("disk", 64.0)]));
+    let mut create = create("v");
+    create.create.as_mut().unwrap().volumes = vec![shared.clone()];
+    agent.apply(2, create);
+    for task in ["t", "u"] {
+        agent.edge.master_says(build::run(build::framework(), task_with_volume(task, shared.clone())));
+        assert!(agent.edge.launch().resources.iter().any(|resource| resource.shared.is_some()));
+    }
+    assert_eq!(agent.edge.metric("slave/disk_used"), 32.0);
+    let mut destroy = destroy("v");
+    destroy.destroy.as_mut().unwrap().volumes = vec![shared];
+    agent.edge.sent.clear();
+    agent.apply(3, destroy);
+    assert_eq!(agent.states(), [OperationError]);
+}
