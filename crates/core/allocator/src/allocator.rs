@@ -6,13 +6,14 @@ use std::time::Duration;
 use fastrand::Rng;
 use messor_stdx::Time;
 use messor_types::{
-    AgentId, FrameworkId, ResourceConversion, ResourceQuantities, Resources, Role, attributes_equal,
+    AgentId, FrameworkId, Quota, ResourceConversion, ResourceQuantities, Resources, Role, attributes_equal,
 };
 use slab::Slab;
 
 use crate::agent::Agent;
-use crate::event::{AgentDetails, Effect, Event, FrameworkDetails};
+use crate::event::{AgentDetails, Effect, Event};
 use crate::framework::Framework;
+use crate::ledger::Ledger;
 use crate::load::Portion;
 use crate::options::Options;
 use crate::tree::Tree;
@@ -28,6 +29,10 @@ pub struct Allocator {
     pub(crate) frameworks: Slab<Framework>,
     pub(crate) framework_slots: BTreeMap<FrameworkId, usize>,
     pub(crate) whitelist: Option<BTreeSet<String>>,
+    pub(crate) ledger: Ledger,
+    /// Agents with something that quota kept from somebody, and the state of the books when they were last looked at.
+    pub(crate) held_back: BTreeSet<usize>,
+    pub(crate) held_back_at: u64,
     /// Agents marked `changed`, and perhaps some that were removed or looked at since.
     pub(crate) changed: Vec<usize>,
     /// The same of `urgent`.
@@ -52,6 +57,9 @@ impl Allocator {
             frameworks: Slab::new(),
             framework_slots: BTreeMap::new(),
             whitelist: None,
+            ledger: Ledger::default(),
+            held_back: BTreeSet::new(),
+            held_back_at: 0,
             changed: Vec::new(),
             urgent: Vec::new(),
             woken: false,
@@ -84,6 +92,7 @@ impl Allocator {
             Event::AddUsed { agent_id, used } => {
                 let slot = self.agent_slot(&agent_id)?;
                 self.add_used(slot, used);
+                self.count(slot);
                 Ok(())
             }
             Event::RemoveAgent { agent_id } => self.remove_agent(&agent_id),
@@ -133,6 +142,10 @@ impl Allocator {
                 }
                 Ok(())
             }
+            Event::UpdateQuota { quotas } => {
+                self.update_quota(quotas);
+                Ok(())
+            }
             Event::UpdateWhitelist { whitelist } => {
                 self.whitelist = whitelist;
                 self.mark_all(false);
@@ -153,9 +166,25 @@ impl Allocator {
         self.agent_slots.get(agent_id).copied().ok_or_else(|| format!("agent {agent_id} is not known"))
     }
 
-    fn framework_slot(&self, framework_id: &FrameworkId) -> Result<usize, String> {
+    pub(crate) fn framework_slot(&self, framework_id: &FrameworkId) -> Result<usize, String> {
         let slot = self.framework_slots.get(framework_id).copied();
         slot.ok_or_else(|| format!("framework {framework_id} is not known"))
+    }
+
+    /// Brings the books of quota up to date after an agent changed.
+    pub(crate) fn count(&mut self, slot: usize) {
+        self.ledger.count(slot, Some(&self.agents[slot]));
+    }
+
+    fn update_quota(&mut self, quotas: BTreeMap<Role, Quota>) {
+        let was_kept = self.ledger.is_kept();
+        self.ledger.update(quotas);
+        if self.ledger.is_kept() && !was_kept {
+            for (slot, agent) in &self.agents {
+                self.ledger.count(slot, Some(agent));
+            }
+        }
+        self.mark_all(true);
     }
 
     pub(crate) fn mark(&mut self, slot: usize, urgent: bool) {
@@ -171,7 +200,7 @@ impl Allocator {
     }
 
     /// Marks the agents that have something to offer.
-    fn mark_all(&mut self, urgent: bool) {
+    pub(crate) fn mark_all(&mut self, urgent: bool) {
         for slot in self.agents_with_resources() {
             self.mark(slot, urgent);
         }
@@ -182,7 +211,7 @@ impl Allocator {
     }
 
     /// What is settled about a client is to be asked again, at every agent.
-    fn unsettle(&mut self, client: usize) {
+    pub(crate) fn unsettle(&mut self, client: usize) {
         for (_, agent) in &mut self.agents {
             agent.settled.remove(client);
         }
@@ -204,6 +233,7 @@ impl Allocator {
         let slot = self.agents.insert(Agent::new(agent_id.clone(), details, total));
         self.agent_slots.insert(agent_id, slot);
         self.add_used(slot, used);
+        self.count(slot);
         self.mark(slot, true);
         Ok(())
     }
@@ -233,6 +263,8 @@ impl Allocator {
         self.agent_slots.remove(agent_id);
         let agent = self.agents.remove(slot);
         self.tree.change_total(&agent.total().quantities(), &ResourceQuantities::new());
+        self.ledger.count(slot, None);
+        self.held_back.remove(&slot);
         self.changed.retain(|changed| *changed != slot);
         self.urgent.retain(|urgent| *urgent != slot);
         Ok(())
@@ -269,18 +301,20 @@ impl Allocator {
     fn set_total(&mut self, agent: usize, total: Resources) {
         self.tree.change_total(&self.agents[agent].total().quantities(), &total.quantities());
         self.agents[agent].set_total(total);
+        self.count(agent);
     }
 
     fn set_agent_active(&mut self, agent_id: &AgentId, active: bool) -> Result<(), String> {
         let slot = self.agent_slot(agent_id)?;
         self.agents[slot].active = active;
+        self.count(slot);
         self.mark(slot, false);
         Ok(())
     }
 
     // Holding and releasing.
 
-    fn hold_all(&mut self, framework: usize, agent: usize, resources: &Resources) {
+    pub(crate) fn hold_all(&mut self, framework: usize, agent: usize, resources: &Resources) {
         for (role, part) in resources.allocations() {
             let client = self.client_of(framework, &role);
             self.hold(client, agent, &part);
@@ -289,15 +323,17 @@ impl Allocator {
 
     pub(crate) fn hold(&mut self, client: usize, agent: usize, resources: &Resources) {
         self.agents[agent].hold(client, resources);
+        self.count(agent);
         self.tree.client_mut(client).agents.insert(agent);
         self.tree.allocated(client, agent, &Portion::new(resources));
     }
 
     /// False, and nothing, if the client does not hold that.
-    fn release(&mut self, client: usize, agent: usize, resources: &Resources) -> bool {
+    pub(crate) fn release(&mut self, client: usize, agent: usize, resources: &Resources) -> bool {
         if !self.agents[agent].release(client, resources) {
             return false;
         }
+        self.count(agent);
         if !self.agents[agent].held.contains_key(&client) {
             self.tree.client_mut(client).agents.remove(&agent);
         }
@@ -306,7 +342,7 @@ impl Allocator {
     }
 
     /// The framework's client in a role, which is made if it has none.
-    fn client_of(&mut self, framework: usize, role: &Role) -> usize {
+    pub(crate) fn client_of(&mut self, framework: usize, role: &Role) -> usize {
         if let Some(&client) = self.frameworks[framework].clients.get(role) {
             return client;
         }
@@ -316,7 +352,7 @@ impl Allocator {
     }
 
     /// A framework that left a role stays its client until it has no resources there.
-    fn forget_client_if_idle(&mut self, client: usize) {
+    pub(crate) fn forget_client_if_idle(&mut self, client: usize) {
         let found = self.tree.client(client);
         let (framework, role) = (found.framework, found.role.clone());
         if !found.agents.is_empty() || self.frameworks[framework].details.roles.contains(&role) {
@@ -328,7 +364,7 @@ impl Allocator {
         self.frameworks[framework].clients.remove(&role);
     }
 
-    fn remove_filters(&mut self, client: usize) {
+    pub(crate) fn remove_filters(&mut self, client: usize) {
         if self.tree.client(client).filters == 0 {
             return;
         }
@@ -356,6 +392,7 @@ impl Allocator {
         }
         let Some(&framework) = self.framework_slots.get(framework_id) else {
             if self.agents[slot].release_unclaimed(framework_id, resources) {
+                self.count(slot);
                 self.mark(slot, false);
             }
             return Ok(());
@@ -421,6 +458,7 @@ impl Allocator {
 
         self.agents[agent].release(client, offered);
         self.agents[agent].hold(client, &updated);
+        self.count(agent);
         if updated.is_empty() && !self.agents[agent].held.contains_key(&client) {
             self.tree.client_mut(client).agents.remove(&agent);
         }
@@ -444,143 +482,5 @@ impl Allocator {
         self.agents[agent].settled.clear();
         self.mark(agent, false);
         Ok(())
-    }
-
-    // Frameworks.
-
-    fn add_framework(
-        &mut self,
-        framework_id: FrameworkId,
-        details: FrameworkDetails,
-        active: bool,
-        used: BTreeMap<AgentId, Resources>,
-    ) -> Result<(), String> {
-        if self.framework_slots.contains_key(&framework_id) {
-            return Err(format!("framework {framework_id} is added already"));
-        }
-        let roles = details.roles.clone();
-        let slot = self.frameworks.insert(Framework {
-            id: framework_id.clone(),
-            details,
-            active,
-            clients: BTreeMap::new(),
-        });
-        self.framework_slots.insert(framework_id.clone(), slot);
-        for role in &roles {
-            self.client_of(slot, role);
-        }
-        for (agent_id, resources) in used {
-            // Agents that are not added yet will tell of these resources themselves.
-            if let Some(&agent) = self.agent_slots.get(&agent_id) {
-                let unclaimed = self.agents[agent].unclaimed.get(&framework_id).cloned().unwrap_or_default();
-                self.agents[agent].release_unclaimed(&framework_id, &unclaimed);
-                self.hold_all(slot, agent, &resources);
-            }
-        }
-        self.update_activity(slot);
-        if active {
-            self.mark_all(true);
-        }
-        Ok(())
-    }
-
-    /// Makes the framework's clients active or not, as its state says.
-    fn update_activity(&mut self, framework: usize) {
-        for (role, client) in self.frameworks[framework].clients.clone() {
-            let wants = self.frameworks[framework].wants(&role);
-            self.tree.set_active(client, wants);
-        }
-    }
-
-    fn update_framework(
-        &mut self,
-        framework_id: &FrameworkId,
-        details: FrameworkDetails,
-    ) -> Result<(), String> {
-        let slot = self.framework_slot(framework_id)?;
-        let old = std::mem::replace(&mut self.frameworks[slot].details, details);
-        let new = self.frameworks[slot].details.clone();
-        for role in &new.roles {
-            self.client_of(slot, role);
-        }
-        let revived: BTreeSet<Role> = old
-            .suppressed_roles
-            .difference(&new.suppressed_roles)
-            .filter(|role| new.roles.contains(*role))
-            .cloned()
-            .collect();
-        for role in &revived {
-            self.remove_filters(self.frameworks[slot].clients[role]);
-        }
-        self.update_activity(slot);
-        for role in old.roles.difference(&new.roles) {
-            if let Some(&client) = self.frameworks[slot].clients.get(role) {
-                self.remove_filters(client);
-                self.forget_client_if_idle(client);
-            }
-        }
-        for client in self.frameworks[slot].clients.clone().into_values() {
-            self.unsettle(client);
-        }
-        self.mark_all(false);
-        Ok(())
-    }
-
-    fn remove_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
-        let slot = self.framework_slot(framework_id)?;
-        self.frameworks[slot].active = false;
-        self.frameworks[slot].details.roles.clear();
-        for client in self.frameworks[slot].clients.clone().into_values() {
-            self.tree.set_active(client, false);
-            for agent in self.tree.client(client).agents.clone() {
-                let held = self.agents[agent].held[&client].clone();
-                self.release(client, agent, &held);
-                self.mark(agent, false);
-            }
-            self.forget_client_if_idle(client);
-        }
-        self.framework_slots.remove(framework_id);
-        self.frameworks.remove(slot);
-        Ok(())
-    }
-
-    fn activate_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
-        let slot = self.framework_slot(framework_id)?;
-        self.frameworks[slot].active = true;
-        self.update_activity(slot);
-        self.mark_all(true);
-        Ok(())
-    }
-
-    fn deactivate_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
-        let slot = self.framework_slot(framework_id)?;
-        self.frameworks[slot].active = false;
-        self.update_activity(slot);
-        for client in self.frameworks[slot].clients.clone().into_values() {
-            self.remove_filters(client);
-            self.unsettle(client);
-        }
-        Ok(())
-    }
-
-    /// The named roles that the framework subscribes to; all of these if none is named.
-    fn meant_roles(&self, framework: usize, roles: BTreeSet<Role>) -> BTreeSet<Role> {
-        let subscribed = &self.frameworks[framework].details.roles;
-        if roles.is_empty() { subscribed.clone() } else { roles.intersection(subscribed).cloned().collect() }
-    }
-
-    fn suppress(&mut self, framework: usize, roles: BTreeSet<Role>) {
-        self.frameworks[framework].details.suppressed_roles.extend(roles);
-        self.update_activity(framework);
-    }
-
-    fn revive(&mut self, framework: usize, roles: &BTreeSet<Role>) {
-        self.frameworks[framework].details.suppressed_roles.retain(|role| !roles.contains(role));
-        self.update_activity(framework);
-        for role in roles {
-            let client = self.frameworks[framework].clients[role];
-            self.remove_filters(client);
-            self.unsettle(client);
-        }
     }
 }

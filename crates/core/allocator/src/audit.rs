@@ -38,6 +38,7 @@ impl Allocator {
                 })?;
             }
         }
+        self.ledger.audit(self.agents.iter())?;
         for (client, found) in self.tree.clients() {
             let framework = &self.frameworks[found.framework];
             let wants = framework.wants(&found.role);

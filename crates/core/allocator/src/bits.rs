@@ -26,6 +26,19 @@ impl Bits {
         self.0.clear();
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    pub fn extend(&mut self, others: &Bits) {
+        if others.0.len() > self.0.len() {
+            self.0.resize(others.0.len(), 0);
+        }
+        for (word, other) in self.0.iter_mut().zip(&others.0) {
+            *word |= other;
+        }
+    }
+
     fn words_without<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u64> + 'a {
         let others = other.0.iter().copied().chain(std::iter::repeat(0));
         self.0.iter().zip(others).map(|(word, other)| word & !other)
@@ -73,6 +86,10 @@ mod tests {
         some.remove(64);
         some.remove(1000);
         assert!(!some.contains(64) && some.contains(3) && !some.contains(999));
+        let mut union = some.clone();
+        union.extend(&all);
+        assert_eq!(union.iter_without(&Bits::default()).collect::<Vec<_>>(), [0, 3, 63, 64, 200]);
+        assert!(!union.is_empty() && Bits::default().is_empty());
         some.clear();
         assert_eq!(all.count_without(&some, 100), 5);
     }

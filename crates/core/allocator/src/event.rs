@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use messor_proto::mesos;
 use messor_types::{
-    AgentCapabilities, AgentId, FrameworkCapabilities, FrameworkId, ResourceConversion, ResourceQuantities,
-    Resources, Role,
+    AgentCapabilities, AgentId, FrameworkCapabilities, FrameworkId, Quota, ResourceConversion,
+    ResourceQuantities, Resources, Role,
 };
 
 /// What the allocator needs to know of an agent besides its resources.
@@ -138,6 +138,10 @@ pub enum Event {
 
     UpdateWeights {
         weights: BTreeMap<Role, f64>,
+    },
+    /// The quota of these roles from now on; one without guarantees and limits ends a role's quota.
+    UpdateQuota {
+        quotas: BTreeMap<Role, Quota>,
     },
     /// Hostnames of the agents to offer; `None` means all.
     UpdateWhitelist {

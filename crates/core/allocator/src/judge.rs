@@ -1,7 +1,7 @@
 //! Whether something of an agent can be offered to a client, and what: the rules of capabilities, reservations, minimal
 //! offers and filters, in one place. It decides and changes nothing.
 
-use messor_types::{Resource, ResourceQuantities, Resources};
+use messor_types::{Resource, ResourceQuantities, Resources, Role};
 
 use crate::agent::Agent;
 use crate::framework::Framework;
@@ -51,15 +51,17 @@ impl Judge<'_> {
                 && (able.revocable_resources || !resource.is_revocable())
                 && (able.reservation_refinement || !resource.has_refined_reservations())
         });
-        if offer.is_empty() || !self.is_enough(&offer, client, framework) {
-            return Verdict::Nothing;
+        if self.is_offered(slot, client, framework, &offer) {
+            Verdict::Offer(offer)
+        } else {
+            Verdict::Nothing
         }
-        if client.filters > 0
-            && self.agent.filters_of(slot).iter().any(|filter| filter.refused.contains(&offer))
-        {
-            return Verdict::Nothing;
-        }
-        Verdict::Offer(offer)
+    }
+
+    /// Whether these are enough to be offered, and not refused.
+    pub fn is_offered(&self, slot: usize, client: &Client, framework: &Framework, offer: &Resources) -> bool {
+        let refused = || self.agent.filters_of(slot).iter().any(|filter| filter.refused.contains(offer));
+        !offer.is_empty() && self.is_enough(offer, client, framework) && (client.filters == 0 || !refused())
     }
 
     /// Whether the framework may see this agent at all in that role.
@@ -87,11 +89,17 @@ impl Judge<'_> {
     }
 
     fn is_enough(&self, offer: &Resources, client: &Client, framework: &Framework) -> bool {
-        let minimum: &[ResourceQuantities] = framework
-            .details
-            .min_allocatable_resources
-            .get(&client.role)
-            .unwrap_or(&self.options.min_allocatable_resources);
+        let minimum = minimum(self.options, framework, &client.role);
         minimum.is_empty() || minimum.iter().any(|quantities| offer.contains_quantities(quantities))
     }
+}
+
+/// What an offer to the framework in that role holds at least one of; none at all allows everything.
+pub(crate) fn minimum<'a>(
+    options: &'a Options,
+    framework: &'a Framework,
+    role: &Role,
+) -> &'a [ResourceQuantities] {
+    let own = framework.details.min_allocatable_resources.get(role);
+    own.unwrap_or(&options.min_allocatable_resources)
 }

@@ -16,9 +16,11 @@ mod bits;
 mod event;
 mod framework;
 mod judge;
+mod ledger;
 mod load;
 mod metrics;
 mod options;
+mod passes;
 mod run;
 mod tree;
 

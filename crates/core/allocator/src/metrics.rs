@@ -1,7 +1,7 @@
 //! The allocator's metrics under their Mesos names. What needs a clock (how long a run takes) or the app's queue is
 //! measured by the app around the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use messor_types::{ResourceName, Scalar};
 
@@ -16,6 +16,22 @@ impl Allocator {
             let prefix = format!("allocator/mesos/resources/{name}");
             result.push((format!("{prefix}/offered_or_allocated"), taken.to_f64()));
             result.push((format!("{prefix}/total"), self.tree.total().get(&name).to_f64()));
+        }
+        for (role, quota) in self.ledger.quotas() {
+            let consumed = self.ledger.consumed(role);
+            let names = quota
+                .guarantees
+                .iter()
+                .map(|(name, _)| name)
+                .chain(quota.limits.iter().map(|(name, _)| name));
+            for name in names.collect::<BTreeSet<_>>() {
+                let prefix = format!("allocator/mesos/quota/roles/{role}/resources/{name}");
+                result.push((format!("{prefix}/guarantee"), quota.guarantees.get(name).to_f64()));
+                if let Some(limit) = quota.limits.get(name) {
+                    result.push((format!("{prefix}/limit"), limit.to_f64()));
+                }
+                result.push((format!("{prefix}/offered_or_allocated"), consumed.get(name).to_f64()));
+            }
         }
         let mut filters = BTreeMap::new();
         for (_, client) in self.tree.clients() {

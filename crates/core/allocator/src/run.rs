@@ -1,17 +1,45 @@
 //! Allocation: which of the changed agents' resources are offered to whom.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use messor_stdx::Time;
-use messor_types::{AgentId, Resources, Role};
+use messor_types::{AgentId, ResourceQuantities, Resources, Role};
 
 use crate::allocator::Allocator;
 use crate::event::Effect;
 use crate::judge::{Judge, Verdict};
-use crate::tree::Step;
+use crate::ledger::{Stage, is_counted, top};
+use crate::passes::{Passes, Skipped, Standing};
+use crate::tree::{Client, Step};
 
 /// By framework, in the order in which the frameworks were added.
 type Offers = BTreeMap<usize, BTreeMap<Role, Vec<(AgentId, Resources)>>>;
+
+/// What one run has come to so far.
+#[derive(Default)]
+struct Run {
+    offers: Offers,
+    /// Where in its list the offer of an agent to a client is.
+    places: BTreeMap<(usize, usize), usize>,
+    /// By agent: once a run is enough.
+    offered_shared: BTreeMap<usize, Resources>,
+    passes: Passes,
+}
+
+impl Run {
+    /// `place`: the client and the agent, which may have an offer already, of its guarantees.
+    fn add(&mut self, client: &Client, place: (usize, usize), agent: &AgentId, resources: Resources) {
+        let list = self.offers.entry(client.framework).or_default().entry(client.role.clone()).or_default();
+        match self.places.get(&place) {
+            Some(at) => list[*at].1 += &resources,
+            None => {
+                self.places.insert(place, list.len());
+                list.push((agent.clone(), resources));
+            }
+        }
+    }
+}
 
 impl Allocator {
     pub(crate) fn hold_off(&mut self, now: Time, expected_agents: usize) {
@@ -36,7 +64,13 @@ impl Allocator {
         for slot in std::mem::take(&mut self.urgent) {
             self.agents[slot].urgent = false;
         }
+        if self.ledger.version != self.held_back_at {
+            for slot in std::mem::take(&mut self.held_back) {
+                self.mark(slot, false);
+            }
+        }
         let agents = std::mem::take(&mut self.changed);
+        self.held_back_at = self.ledger.version;
         self.run(agents, effects);
     }
 
@@ -79,10 +113,22 @@ impl Allocator {
         self.runs += 1;
         self.tree.refresh();
         self.rng.shuffle(&mut agents);
-        let mut offers = Offers::new();
+        let mut run = Run::default();
+        if self.ledger.is_kept() {
+            run.passes = Passes::new(&self.standing());
+            if self.ledger.has_guarantees() {
+                for slot in &agents {
+                    self.look_at(*slot, Stage::Guarantees, &mut run);
+                }
+                self.rng.shuffle(&mut agents);
+            }
+        }
         let mut again = Vec::new();
         for slot in agents {
-            if self.look_at(slot, &mut offers) {
+            self.look_at(slot, Stage::Shares, &mut run);
+            self.agents[slot].changed = false;
+            if run.offered_shared.contains_key(&slot) {
+                // Shared resources can be offered again, once a run.
                 again.push(slot);
             }
         }
@@ -91,37 +137,76 @@ impl Allocator {
         for slot in again {
             self.mark(slot, false);
         }
-        for (framework, offers) in offers {
+        for (framework, offers) in run.offers {
             effects.push(Effect::Offer { framework_id: self.frameworks[framework].id.clone(), offers });
         }
     }
 
-    /// Offers what one agent has; true if it is to be looked at again in the next run.
-    fn look_at(&mut self, slot: usize, offers: &mut Offers) -> bool {
+    fn standing(&self) -> Standing<'_> {
+        Standing {
+            tree: &self.tree,
+            ledger: &self.ledger,
+            frameworks: &self.frameworks,
+            options: &self.options,
+        }
+    }
+
+    /// Offers what one agent has.
+    fn look_at(&mut self, slot: usize, stage: Stage, run: &mut Run) {
         let agent = &mut self.agents[slot];
-        if !std::mem::replace(&mut agent.changed, false) {
-            return false;
+        if !agent.changed {
+            return;
         }
         let listed = self.whitelist.as_ref().is_none_or(|list| list.contains(&agent.details.hostname));
         if !listed || !agent.active || agent.available().is_empty() {
-            return false;
+            return;
         }
         agent.settle_reference();
-        if self.tree.active().count_without(&agent.settled, 1) == 0 {
-            return false;
+        let agent = &self.agents[slot];
+        let mut skip = Cow::Borrowed(&agent.settled);
+        if self.ledger.is_kept() {
+            match run.passes.skip(&self.ledger, agent, stage, &mut skip) {
+                Skipped::Nobody => {}
+                Skipped::Some => drop(self.held_back.insert(slot)),
+                Skipped::Everybody => {
+                    self.held_back.insert(slot);
+                    return;
+                }
+            }
+        }
+        if self.tree.active().count_without(&skip, 1) == 0 {
+            return;
         }
 
-        let agent = &self.agents[slot];
         let judge = Judge { options: &self.options, agent };
         let mut available = agent.available().clone();
-        let mut offered_shared = Resources::new();
+        let mut offered_shared = run.offered_shared.get(&slot).cloned().unwrap_or_default();
         let mut decisions: Vec<(usize, Resources)> = Vec::new();
         let mut settled: Vec<usize> = Vec::new();
+        let mut held_back = false;
         let frameworks = &self.frameworks;
-        // Shares do not change while one agent is looked at: what it gave to whom counts from the next one on.
-        self.tree.visit(&agent.settled, &mut self.rng, |slot, client| {
+        let ledger = &mut self.ledger;
+        // Shares do not change while one agent is looked at: what it gave to whom counts from the next one on. Quota
+        // cannot wait.
+        let mut given: Vec<(Role, ResourceQuantities)> = Vec::new();
+        self.tree.visit(&skip, &mut self.rng, |slot, client| {
             let framework = &frameworks[client.framework];
-            match judge.judge(slot, client, framework, &available, &offered_shared) {
+            let mut verdict = judge.judge(slot, client, framework, &available, &offered_shared);
+            if let Verdict::Offer(offer) = &mut verdict
+                && ledger.is_kept()
+            {
+                match ledger.part_of(offer, &client.role, stage) {
+                    Some(part) if part == *offer => {}
+                    part => {
+                        held_back = true;
+                        match part.filter(|part| judge.is_offered(slot, client, framework, part)) {
+                            Some(part) => *offer = part,
+                            None => return Step::Next,
+                        }
+                    }
+                }
+            }
+            match verdict {
                 Verdict::Offer(offer) => {
                     for resource in &offer {
                         if resource.is_shared() {
@@ -129,6 +214,11 @@ impl Allocator {
                         } else {
                             available.subtract(resource);
                         }
+                    }
+                    if ledger.is_kept() {
+                        let counted = offer.filter(is_counted).quantities();
+                        ledger.give(&client.role, &counted);
+                        given.push((client.role.clone(), counted));
                     }
                     decisions.push((slot, offer.allocated_to(&client.role)));
                     if available.is_empty() { Step::Stop } else { Step::Next }
@@ -143,18 +233,28 @@ impl Allocator {
                 Verdict::NothingForRole => Step::NextRole,
             }
         });
+        for (role, amounts) in &given {
+            ledger.take_back(role, amounts);
+        }
 
+        if held_back {
+            self.held_back.insert(slot);
+        }
         for client in settled {
             self.agents[slot].settled.insert(client);
+        }
+        if !offered_shared.is_empty() {
+            run.offered_shared.insert(slot, offered_shared);
         }
         for (client, resources) in decisions {
             self.hold(client, slot, &resources);
             let found = self.tree.client(client);
-            let role = found.role.clone();
-            let of_framework = offers.entry(found.framework).or_default();
-            of_framework.entry(role).or_default().push((self.agents[slot].id.clone(), resources));
+            run.add(found, (client, slot), &self.agents[slot].id, resources);
         }
-        // Shared resources can be offered again, once a run.
-        !offered_shared.is_empty()
+        if !given.is_empty() {
+            let mut passes = std::mem::take(&mut run.passes);
+            passes.update(&self.standing(), given.iter().map(|(role, _)| top(role)).collect());
+            run.passes = passes;
+        }
     }
 }

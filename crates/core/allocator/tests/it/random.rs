@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use messor_allocator::{AgentDetails, Effect, Event, FrameworkDetails, Options, SorterKind};
 use messor_stdx::Time;
-use messor_types::{AgentId, FrameworkId, Reservation, ReservationKind, Resource, Resources, Role};
+use messor_types::{
+    AgentId, FrameworkId, Quota, Reservation, ReservationKind, Resource, Resources, Role, Scalar,
+};
 use proptest::prelude::*;
 
 use crate::cluster::{Cluster, Offer, agent, framework, resources};
@@ -29,6 +31,7 @@ enum Deed {
     Suppress { number: u8, roles: u8 },
     Revive { number: u8, roles: u8 },
     Weight { role: u8, weight: u8 },
+    Quota { role: u8, guarantee: u8, limit: Option<u8> },
     Allocate,
     Tick,
 }
@@ -49,6 +52,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (number.clone(), 0u8..16).prop_map(|(number, roles)| Deed::Suppress { number, roles }),
         1 => (number.clone(), 0u8..16).prop_map(|(number, roles)| Deed::Revive { number, roles }),
         1 => (0u8..4, 1u8..5).prop_map(|(role, weight)| Deed::Weight { role, weight }),
+        1 => (0u8..3, 0u8..6, proptest::option::of(0u8..6)).prop_map(|(role, guarantee, limit)| Deed::Quota { role, guarantee, limit }),
         2 => Just(Deed::Allocate),
         5 => Just(Deed::Tick),
     ]
@@ -84,6 +88,13 @@ struct Truth {
     frameworks: BTreeMap<FrameworkId, Framework>,
     held: Vec<Offer>,
     filters: Vec<Filter>,
+    /// Of cpus: guarantee and limit.
+    quotas: BTreeMap<Role, (f64, Option<f64>)>,
+}
+
+fn cpus(resources: &Resources) -> f64 {
+    let counted = resources.filter(|resource| resource.is_unreserved());
+    counted.cpus().map_or(0.0, |cpus| cpus.to_f64())
 }
 
 impl Truth {
@@ -115,11 +126,45 @@ impl Truth {
                 && filter.refused.contains(&bare)
         });
         assert!(!refused, "filters are respected until their deadline: {offer:?}");
+        let counted = cpus(&bare);
         self.held.push(offer);
+        for (limited, (_, limit)) in self.quotas.iter().filter(|(other, _)| role.is_same_or_subrole_of(other))
+        {
+            let Some(limit) = limit.filter(|_| counted > 0.0) else { continue };
+            let consumed = self.consumed(limited);
+            assert!(consumed <= limit + 1e-6, "quota limits hold: {limited} has {consumed} of {limit}");
+        }
+    }
+
+    /// What a role and all below it consume: what they hold of what is not reserved, and what is reserved for them.
+    fn consumed(&self, role: &Role) -> f64 {
+        let held = self.held.iter().filter(|offer| Role::new(&offer.role).is_same_or_subrole_of(role));
+        let held: f64 = held.map(|offer| cpus(&offer.resources)).sum();
+        let reserved = self.agents.values().flat_map(|(total, _)| total.iter()).filter(|resource| {
+            resource.reservation_role().is_some_and(|other| other.is_same_or_subrole_of(role))
+        });
+        held + reserved
+            .filter(|resource| resource.name().as_str() == "cpus")
+            .map(|r| r.as_scalar().unwrap().to_f64())
+            .sum::<f64>()
+    }
+
+    fn due(&self, role: &Role) -> f64 {
+        self.quotas.get(role).map_or(0.0, |(guarantee, _)| (guarantee - self.consumed(role)).max(0.0))
+    }
+
+    /// What is free, and what has to remain so for guarantees. `a/b` is the only role below another.
+    fn headroom(&self) -> (f64, f64) {
+        let free = self.agents.iter().filter(|(_, (_, active))| *active).map(|(id, _)| cpus(&self.free(id)));
+        let due = |role: &str| self.due(&Role::new(role));
+        (free.sum(), due("a").max(due("a/b")) + due("c"))
     }
 
     /// After a tick nothing is left that somebody wants.
     fn complete(&self, now: Time) {
+        if !self.quotas.is_empty() {
+            return;
+        }
         for (agent, (_, active)) in &self.agents {
             if !active {
                 continue;
@@ -171,9 +216,15 @@ impl Run {
     fn hear(&mut self) {
         let (offers, rest) = self.cluster.said();
         let now = self.cluster.now;
+        let (free, required) = self.truth.headroom();
         for offer in offers {
             self.truth.offered(offer, now);
         }
+        let (free_now, required_now) = self.truth.headroom();
+        assert!(
+            free_now + 1e-6 >= required_now || free - free_now <= required - required_now + 1e-6,
+            "headroom is kept: {free} for {required} became {free_now} for {required_now}"
+        );
         assert!(rest.iter().all(|effect| *effect == Effect::Wake), "{rest:?}");
     }
 
@@ -349,6 +400,21 @@ impl Run {
             Deed::Weight { role, weight } => {
                 let weights = [(Role::new(ROLES[usize::from(role)]), f64::from(weight))].into();
                 self.cluster.tell(Event::UpdateWeights { weights });
+            }
+            Deed::Quota { role, guarantee, limit } => {
+                let role = Role::new(ROLES[usize::from(role)]);
+                let limit = limit.map(|limit| limit.max(guarantee));
+                let amount = |units: u8| [("cpus", Scalar::from_units(i64::from(units)))];
+                let quota = Quota {
+                    guarantees: amount(guarantee).into_iter().collect(),
+                    limits: limit.into_iter().flat_map(amount).collect(),
+                };
+                if quota.is_default() {
+                    truth.quotas.remove(&role);
+                } else {
+                    truth.quotas.insert(role.clone(), (f64::from(guarantee), limit.map(f64::from)));
+                }
+                self.cluster.tell(Event::UpdateQuota { quotas: [(role, quota)].into() });
             }
             Deed::Allocate => self.cluster.tell(Event::Allocate),
             Deed::Tick => {
