@@ -15,6 +15,7 @@ use crate::event::{AgentDetails, Effect, Event};
 use crate::framework::Framework;
 use crate::ledger::Ledger;
 use crate::load::Portion;
+use crate::maintenance::Plan;
 use crate::options::Options;
 use crate::tree::Tree;
 
@@ -33,6 +34,8 @@ pub struct Allocator {
     /// Agents with something that quota kept from somebody, and the state of the books when they were last looked at.
     pub(crate) held_back: BTreeSet<usize>,
     pub(crate) held_back_at: u64,
+    /// Agents that are to be unavailable.
+    pub(crate) plans: BTreeMap<usize, Plan>,
     /// Agents marked `changed`, and perhaps some that were removed or looked at since.
     pub(crate) changed: Vec<usize>,
     /// The same of `urgent`.
@@ -60,6 +63,7 @@ impl Allocator {
             ledger: Ledger::default(),
             held_back: BTreeSet::new(),
             held_back_at: 0,
+            plans: BTreeMap::new(),
             changed: Vec::new(),
             urgent: Vec::new(),
             woken: false,
@@ -126,6 +130,7 @@ impl Allocator {
                 let framework = self.framework_slot(&framework_id)?;
                 let roles = self.meant_roles(framework, roles);
                 self.revive(framework, &roles);
+                self.forget_refused_inverse_offers(framework);
                 self.mark_all(true);
                 Ok(())
             }
@@ -144,6 +149,15 @@ impl Allocator {
             }
             Event::UpdateQuota { quotas } => {
                 self.update_quota(quotas);
+                Ok(())
+            }
+            Event::UpdateUnavailability { agent_id, unavailability } => {
+                let slot = self.agent_slot(&agent_id)?;
+                self.plan(slot, unavailability);
+                Ok(())
+            }
+            Event::UpdateInverseOffer { agent_id, framework_id, refuse } => {
+                self.update_inverse_offer(now, &agent_id, &framework_id, refuse);
                 Ok(())
             }
             Event::UpdateWhitelist { whitelist } => {
@@ -230,7 +244,9 @@ impl Allocator {
             return Err(format!("agent {agent_id} is added already"));
         }
         self.tree.change_total(&ResourceQuantities::new(), &total.quantities());
+        let unavailability = details.unavailability;
         let slot = self.agents.insert(Agent::new(agent_id.clone(), details, total));
+        self.plan(slot, unavailability);
         self.agent_slots.insert(agent_id, slot);
         self.add_used(slot, used);
         self.count(slot);
@@ -261,6 +277,7 @@ impl Allocator {
         }
         self.expiries.retain(|(_, agent)| *agent != slot);
         self.agent_slots.remove(agent_id);
+        self.plans.remove(&slot);
         let agent = self.agents.remove(slot);
         self.tree.change_total(&agent.total().quantities(), &ResourceQuantities::new());
         self.ledger.count(slot, None);
@@ -278,6 +295,7 @@ impl Allocator {
     ) -> Result<(), String> {
         let slot = self.agent_slot(agent_id)?;
         let mut updated = false;
+        self.plan(slot, details.unavailability);
         if self.agents[slot].details != details {
             updated = true;
             if !attributes_equal(&self.agents[slot].details.attributes, &details.attributes) {

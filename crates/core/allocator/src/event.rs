@@ -20,6 +20,8 @@ pub struct AgentDetails {
     /// A change of attributes removes all filters for the agent.
     pub attributes: Vec<mesos::Attribute>,
     pub capabilities: AgentCapabilities,
+    /// When its machine is to be maintained: frameworks there are asked to leave.
+    pub unavailability: Option<mesos::Unavailability>,
 }
 
 /// What the allocator needs to know of a framework.
@@ -143,6 +145,18 @@ pub enum Event {
     UpdateQuota {
         quotas: BTreeMap<Role, Quota>,
     },
+    /// An agent is to be unavailable at another time, or not any more: frameworks are asked anew.
+    UpdateUnavailability {
+        agent_id: AgentId,
+        unavailability: Option<mesos::Unavailability>,
+    },
+    /// A framework answered an inverse offer, or that is no more (rescinded, timed out, never made).
+    UpdateInverseOffer {
+        agent_id: AgentId,
+        framework_id: FrameworkId,
+        /// How long not to ask again: see `refuse_duration`.
+        refuse: Option<Duration>,
+    },
     /// Hostnames of the agents to offer; `None` means all.
     UpdateWhitelist {
         whitelist: Option<BTreeSet<String>>,
@@ -163,6 +177,9 @@ pub enum Effect {
     /// Resources now offered to the framework, by role; one item an agent. They count as the framework's until
     /// they are recovered.
     Offer { framework_id: FrameworkId, offers: BTreeMap<Role, Vec<(AgentId, Resources)>> },
+    /// The framework is asked to leave these agents, where it holds something, by the time they are unavailable. It is
+    /// asked once, until `Event::UpdateInverseOffer`.
+    InverseOffer { framework_id: FrameworkId, agents: Vec<(AgentId, mesos::Unavailability)> },
     /// The answer to `Event::UpdateAvailable`: whether the resources were free.
     Available { ticket: u64, outcome: Result<(), String> },
     /// An event contradicted what the allocator knows, and was not (or not wholly) carried out: a mistake in the

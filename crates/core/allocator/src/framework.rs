@@ -105,6 +105,7 @@ impl Allocator {
 
     pub(crate) fn remove_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
         let slot = self.framework_slot(framework_id)?;
+        self.forget_inverse_offers(slot);
         self.frameworks[slot].active = false;
         self.frameworks[slot].details.roles.clear();
         for client in self.frameworks[slot].clients.clone().into_values() {
@@ -131,6 +132,7 @@ impl Allocator {
 
     pub(crate) fn deactivate_framework(&mut self, framework_id: &FrameworkId) -> Result<(), String> {
         let slot = self.framework_slot(framework_id)?;
+        self.forget_refused_inverse_offers(slot);
         self.frameworks[slot].active = false;
         self.update_activity(slot);
         for client in self.frameworks[slot].clients.clone().into_values() {

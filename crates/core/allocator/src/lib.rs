@@ -18,6 +18,7 @@ mod framework;
 mod judge;
 mod ledger;
 mod load;
+mod maintenance;
 mod metrics;
 mod options;
 mod passes;

@@ -72,6 +72,7 @@ impl Allocator {
         let agents = std::mem::take(&mut self.changed);
         self.held_back_at = self.ledger.version;
         self.run(agents, effects);
+        self.ask_to_leave(now, None, effects);
     }
 
     /// Looks at the agents whose change cannot wait.
@@ -85,7 +86,9 @@ impl Allocator {
         for slot in &agents {
             self.agents[*slot].urgent = false;
         }
+        let among = if self.plans.is_empty() { Vec::new() } else { agents.clone() };
         self.run(agents, effects);
+        self.ask_to_leave(now, Some(&among), effects);
     }
 
     /// Removes filters whose time has come, but none before a tick has come after it was made, however late that is:
