@@ -99,6 +99,7 @@ pub fn machine(
     config.sandbox_directory.clone_from(&flags.containers.sandbox_directory);
     config.switch_user = flags.switch_user;
     config.isolation = isolators(flags)?.join(",");
+    config.cgroups_enable_cfs = flags.containers.cgroups_enable_cfs;
     config.executor_environment_variables =
         flags.executor_environment_variables.as_ref().map(|map| map.entries.clone()).unwrap_or_default();
     config.libprocess_ip = libprocess_ip;

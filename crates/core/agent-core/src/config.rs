@@ -59,6 +59,8 @@ pub struct Config {
     pub switch_user: bool,
     /// The isolators, as `--isolation` gives them: `posix/cpu,posix/mem`.
     pub isolation: String,
+    /// Whether CPUs are limited to what is promised (--cgroups_enable_cfs).
+    pub cgroups_enable_cfs: bool,
     /// For executors that give no container of their own.
     pub default_container_info: Option<ContainerInfo>,
     pub executor_environment_variables: Vec<(String, String)>,
@@ -100,6 +102,7 @@ impl Config {
             sandbox_directory: "/mnt/mesos/sandbox".to_string(),
             switch_user: true,
             isolation: "posix/cpu,posix/mem".to_string(),
+            cgroups_enable_cfs: false,
             default_container_info: None,
             executor_environment_variables: Vec::new(),
             libprocess_ip: None,

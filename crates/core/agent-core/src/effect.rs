@@ -9,6 +9,7 @@ use messor_stdx::Time;
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid};
 
 use crate::event::{ReplyId, StreamId, Timer};
+use crate::limits::Limits;
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -87,8 +88,8 @@ pub enum Effect {
 pub enum ContainerCommand {
     /// Make the sandbox, fetch, launch the executor. Answered by `ContainerEvent::Launched` or `LaunchFailed`.
     Launch(Box<Launch>),
-    /// New resources of a running container.
-    Update { container: ContainerId, resources: Vec<Resource> },
+    /// New resources and limits of a running container.
+    Update { container: ContainerId, resources: Vec<Resource>, limits: Limits },
     /// Kill everything in the container. Answered by `ContainerEvent::Exited` (or `LaunchFailed` when it never ran).
     Destroy { container: ContainerId },
     /// First of all: watch these runs of executors again, and destroy every other container that is found of an
@@ -125,6 +126,8 @@ pub struct Launch {
     /// What is fetched into the sandbox first: nothing, or one list.
     pub uris: Vec<fetcher::FetcherInfo>,
     pub resources: Vec<Resource>,
+    /// Where its tasks say how much more than that they may use at most.
+    pub limits: Limits,
     /// The sandbox, relative to work_dir.
     pub directory: String,
     /// Whom the executor runs as; None: as the agent.

@@ -14,6 +14,7 @@ use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources, TaskId}
 
 use crate::effect::Launch;
 use crate::event::StreamId;
+use crate::limits::{Limits, Part, executor_limits};
 use crate::record::Connection;
 use crate::tasks::{is_terminal, task_from_info};
 use crate::view::{ExecutorState, ExecutorView};
@@ -156,6 +157,15 @@ impl Executor {
         let tasks = self.queued.values().flat_map(|task| &task.info.resources);
         let launched = self.launched.values().flat_map(|task| &task.resources);
         self.info.resources.iter().chain(tasks).chain(launched).cloned().collect()
+    }
+
+    /// How much the container may use at most.
+    pub fn limits(&self, cfs: bool) -> Limits {
+        let queued = self.queued.values().map(|task| (&task.info.resources, &task.info.limits));
+        let launched = self.launched.values().map(|task| (&task.resources, &task.limits));
+        let parts: Vec<Part<'_>> =
+            queued.chain(launched).map(|(resources, limits)| Part { resources, limits }).collect();
+        executor_limits(&self.info.resources, &parts, cfs)
     }
 
     /// The next queued task that may go to the executor now: records become durable in order.

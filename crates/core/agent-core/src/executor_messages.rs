@@ -356,6 +356,7 @@ impl Agent {
             let update = ContainerCommand::Update {
                 container: executor.container.clone(),
                 resources: executor.allocated(),
+                limits: executor.limits(self.config.cgroups_enable_cfs),
             };
             turn.effect(Effect::Container(update));
         }

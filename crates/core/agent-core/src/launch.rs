@@ -11,6 +11,7 @@ use crate::effect::{ContainerCommand, Effect, Launch};
 use crate::environment::{EnvironmentError, executor_environment};
 use crate::event::Timer;
 use crate::executor::{End, Executor};
+use crate::limits::{Part, executor_limits};
 use crate::paths;
 use crate::record::Record;
 use crate::turn::Turn;
@@ -105,6 +106,11 @@ impl Agent {
             command,
             container_info: executor.container.as_deref().cloned(),
             resources: executor.resources.clone(),
+            limits: executor_limits(
+                &info.resources,
+                &[Part { resources: &task.resources, limits: &task.limits }],
+                self.config.cgroups_enable_cfs,
+            ),
             executor,
             directory: directory.to_string(),
             user,

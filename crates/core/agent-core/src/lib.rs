@@ -21,6 +21,7 @@ mod executor_messages;
 mod framework;
 mod kill;
 mod launch;
+mod limits;
 mod messages;
 mod metrics;
 mod operation_updates;
@@ -44,6 +45,7 @@ pub use agent::Agent;
 pub use config::{CAPABILITIES, Config, MESOS_VERSION, ReconfigurationPolicy, Recover};
 pub use effect::{ContainerCommand, Effect, Launch, Level, Outcome, Run};
 pub use event::{ContainerEvent, Event, LaunchFailure, ReplyId, StreamId, Timer};
+pub use limits::Limits;
 pub use record::{Connection, Record};
 pub use recovered::{
     Recovered, RecoveredAgent, RecoveredExecutor, RecoveredFramework, RecoveredOperation, RecoveredRun,

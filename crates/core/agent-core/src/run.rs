@@ -14,7 +14,7 @@ use messor_types::{
 use messor_validation::validate_id;
 
 use crate::agent::{Agent, State, Ticket};
-use crate::effect::{ContainerCommand, Effect};
+use crate::effect::Effect;
 use crate::executor::QueuedTask;
 use crate::framework::{Framework, parse_pid};
 use crate::paths;
@@ -331,7 +331,6 @@ impl Agent {
         let running = found.state == ExecutorState::Running;
         let info = Arc::new(info);
         found.queued.insert(id.clone(), QueuedTask { info: info.clone(), durable: !checkpoint });
-        let resources = found.allocated();
         turn.info(format!("Queued task '{id}' for executor '{executor}' of framework {framework}"));
         if checkpoint {
             let task = task_from_info(&info, TaskState::TaskStaging, framework);
@@ -345,7 +344,7 @@ impl Agent {
             self.persist(turn, record, then);
         }
         if running {
-            turn.effect(Effect::Container(ContainerCommand::Update { container, resources }));
+            self.update_container(turn, framework, executor);
             self.send_queued(turn, framework, executor);
         }
     }

@@ -10,7 +10,6 @@ use messor_types::{ExecutorId, FrameworkId, Pid, TaskId};
 use messor_updates::{Action, Key};
 
 use crate::agent::{Agent, State, Ticket};
-use crate::effect::{ContainerCommand, Effect};
 use crate::event::Timer;
 use crate::executor::Executor;
 use crate::random::format_uuid;
@@ -108,12 +107,8 @@ impl Agent {
             return;
         }
         if is_terminal(update.status.state) {
-            let update_resources = ContainerCommand::Update {
-                container: executor.container.clone(),
-                resources: executor.allocated(),
-            };
             if executor.process.is_some() {
-                turn.effect(Effect::Container(update_resources));
+                self.update_container(turn, &key.framework, &id);
             }
             self.counters.task_ended(update.status.state());
         }

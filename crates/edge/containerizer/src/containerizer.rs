@@ -85,7 +85,11 @@ impl Containerizer {
             ContainerCommand::Recover { runs } => {
                 self.runtime.spawn(recovery::recover(self.shared.clone(), runs, self.runtime.clone()));
             }
-            ContainerCommand::Update { container, resources } => {
+            ContainerCommand::Update { container, limits, .. } if !limits.is_empty() => {
+                let message = format!("not supported yet: {}", crate::launching::LIMITS);
+                self.emit(ContainerEvent::UpdateFailed { container, message });
+            }
+            ContainerCommand::Update { container, resources, .. } => {
                 // At once, so that a task that is told to run after this finds its volumes.
                 if let Err(error) = self.shared.update(&container, resources) {
                     self.emit(ContainerEvent::UpdateFailed { container, message: error.to_string() });

@@ -38,6 +38,9 @@ pub enum LaunchError {
     Note(#[from] FileError),
 }
 
+/// Nothing here holds a container to less than its host has.
+pub(crate) const LIMITS: &str = "limits of CPUs or memory";
+
 /// What became of starting it.
 pub(crate) enum Started {
     Running(Pid),
@@ -52,6 +55,9 @@ pub(crate) fn start(
     identity: Option<Identity>,
     config: &Config,
 ) -> Result<Started, LaunchError> {
+    if !launch.limits.is_empty() {
+        return Err(LaunchError::NotSupported(LIMITS));
+    }
     if let Some(wanted) = launch.container_info.as_ref().and_then(unsupported) {
         return Err(LaunchError::NotSupported(wanted));
     }

@@ -158,10 +158,11 @@ fn one_executor_runs_many_tasks() {
     assert_eq!(edge.event_types(), [event::Type::Subscribed, event::Type::Launch, event::Type::Launch]);
     edge.containers.clear();
     edge.master_says(build::run(build::framework(), build::executor_task("three", executor)));
-    let [ContainerCommand::Update { container, resources }] = &edge.containers[..] else {
+    let [ContainerCommand::Update { container, resources, limits }] = &edge.containers[..] else {
         panic!("no update in {:?}", edge.containers)
     };
     assert_eq!(container, &launch.container);
+    assert!(limits.is_empty());
     let cpus: f64 = resources
         .iter()
         .filter(|resource| resource.name == "cpus")

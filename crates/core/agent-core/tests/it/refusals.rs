@@ -83,7 +83,11 @@ fn limits_need_an_isolator() {
     let mut edge = Edge::with(|config| config.isolation = "cgroups/all".into());
     edge.register();
     edge.master_says(limit("mem"));
-    edge.launch();
+    // With the executor's own share.
+    let limits = edge.launch().limits;
+    assert!(limits["mem"] > 2.0 && limits.len() == 1, "{limits:?}");
+    let queued = edge.view().frameworks[0].executors[0].queued_tasks[0].clone();
+    assert_eq!(queued.limits["mem"].value, 2.0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From launch to end.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -82,6 +83,16 @@ async fn what_would_miss_its_image_does_not_run_on_the_host() {
     let (reason, message) = bench.failed().await;
     assert_eq!(reason, LaunchFailure::Launch);
     assert!(message.contains("not supported yet: containers of type DOCKER"), "{message}");
+}
+
+#[tokio::test]
+async fn limits_that_nothing_enforces_are_refused() {
+    let mut bench = Bench::new();
+    let limits = BTreeMap::from([("mem".to_string(), 64.0)]);
+    bench.launch(Launch { limits, ..shell("c1", "true") });
+    let (reason, message) = bench.failed().await;
+    assert_eq!(reason, LaunchFailure::Launch);
+    assert!(message.contains("not supported yet: limits of CPUs or memory"), "{message}");
 }
 
 #[tokio::test]
@@ -173,8 +184,11 @@ async fn usage_is_told_with_what_was_given() {
     let found = &usage[&container];
     assert!(found.mem_rss_bytes.unwrap() > 0 && found.cpus_user_time_secs.is_some() && found.timestamp > 0.0);
     assert_eq!((found.cpus_soft_limit, found.mem_limit_bytes), (Some(1.0), Some(32 << 20)));
-    let update =
-        ContainerCommand::Update { container: container.clone(), resources: vec![scalar("mem", 64.0)] };
+    let update = ContainerCommand::Update {
+        container: container.clone(),
+        resources: vec![scalar("mem", 64.0)],
+        limits: BTreeMap::new(),
+    };
     bench.containerizer.command(update);
     let usage = bench.containerizer.usage().await.unwrap();
     assert_eq!(usage[&container].mem_limit_bytes, Some(64 << 20));

@@ -123,6 +123,7 @@ fn shell(container: &str, command: &str) -> Launch {
         container_info: None,
         uris: Vec::new(),
         resources: vec![scalar("cpus", 1.0), scalar("mem", 32.0)],
+        limits: BTreeMap::new(),
         directory: directory(container),
         user: None,
         environment: vec![("COLOUR".into(), "green".into())],
