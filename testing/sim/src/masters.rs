@@ -299,6 +299,11 @@ impl World {
                     let offer = Event::Offer { framework: framework_id, offers };
                     self.inside(number, after, Inside::Event(offer));
                 }
+                messor_allocator::Effect::InverseOffer { framework_id, agents } => {
+                    let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
+                    let offer = Event::InverseOffer { framework: framework_id, agents };
+                    self.inside(number, after, Inside::Event(offer));
+                }
                 messor_allocator::Effect::Available { ticket, outcome } => {
                     let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
                     self.inside(number, after, Inside::Event(Event::Available { ticket, outcome }));

@@ -66,6 +66,10 @@ fn run(
                 Effect::Offer { framework_id, offers } => {
                     master.event(messor_master_core::Event::Offer { framework: framework_id, offers });
                 }
+                Effect::InverseOffer { framework_id, agents } => {
+                    let framework = framework_id;
+                    master.event(messor_master_core::Event::InverseOffer { framework, agents });
+                }
                 Effect::Available { ticket, outcome } => {
                     master.event(messor_master_core::Event::Available { ticket, outcome });
                 }

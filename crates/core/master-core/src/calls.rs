@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use messor_allocator::Event as Allocation;
+use messor_proto::mesos::allocator::inverse_offer_status::Status as InverseOfferAnswer;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::{Call, call};
 use messor_types::{AgentId, FrameworkId, Pid, Role, TaskId, validate_role};
@@ -100,10 +101,15 @@ impl Master {
             Type::Teardown => self.teardown(turn, id),
             Type::Accept => self.accept(turn, id, call.accept.unwrap_or_default()),
             Type::Decline => self.decline(turn, id, call.decline.unwrap_or_default()),
-            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {
-                turn.warning(format!(
-                    "ignoring an answer of framework {id} to inverse offers: none are outstanding"
-                ));
+            Type::AcceptInverseOffers => {
+                let call = call.accept_inverse_offers.unwrap_or_default();
+                let ids = &call.inverse_offer_ids;
+                self.answer_inverse_offers(turn, id, ids, call.filters, InverseOfferAnswer::Accept);
+            }
+            Type::DeclineInverseOffers => {
+                let call = call.decline_inverse_offers.unwrap_or_default();
+                let ids = &call.inverse_offer_ids;
+                self.answer_inverse_offers(turn, id, ids, call.filters, InverseOfferAnswer::Decline);
             }
             Type::Revive => self.revive(turn, id, &call.revive.unwrap_or_default().roles),
             Type::Suppress => self.suppress(turn, id, &call.suppress.unwrap_or_default().roles),

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use messor_proto::mesos::maintenance::Schedule;
-use messor_proto::mesos::{DurationInfo, MachineId, MasterInfo, WeightInfo, offer::Operation, scheduler};
+use messor_proto::mesos::quota::{QuotaConfig, QuotaRequest};
+use messor_proto::mesos::{
+    DurationInfo, MachineId, MasterInfo, Unavailability, WeightInfo, offer::Operation, scheduler,
+};
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
 /// An HTTP request that waits for one answer.
@@ -81,6 +84,11 @@ pub enum Event {
         framework: FrameworkId,
         offers: BTreeMap<Role, Vec<(AgentId, Resources)>>,
     },
+    /// The allocator's `Effect::InverseOffer`: a framework is to be asked to leave agents.
+    InverseOffer {
+        framework: FrameworkId,
+        agents: Vec<(AgentId, Unavailability)>,
+    },
     /// The allocator's `Effect::Available`: whether what an operator's operation needs was free.
     Available {
         ticket: u64,
@@ -107,6 +115,18 @@ pub enum OperatorCall {
     },
     UpdateWeights {
         weights: Vec<WeightInfo>,
+    },
+    /// All of these roles, or none. `force`: whatever the cluster has and the roles consume.
+    UpdateQuota {
+        configs: Vec<QuotaConfig>,
+        force: bool,
+    },
+    /// SET_QUOTA and its v0 endpoint: of a role that has none, which is guaranteed what it is limited to.
+    SetQuota {
+        request: Box<QuotaRequest>,
+    },
+    RemoveQuota {
+        role: String,
     },
     /// DRAIN_AGENT: its tasks are killed and it gets no more; then it may be marked gone.
     DrainAgent {
@@ -152,6 +172,6 @@ pub enum Timer {
     RegistryGc,
     /// The rate limit allows to mark an agent unreachable.
     AgentRemoval(AgentId),
-    /// offer_timeout of an offer.
+    /// offer_timeout of an offer or inverse offer.
     Offer(OfferId),
 }

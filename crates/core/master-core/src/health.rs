@@ -140,6 +140,7 @@ impl Master {
         for offer in &offers {
             self.rescind(turn, offer);
         }
+        self.rescind_inverse_offers_of_agent(turn, id);
     }
 
     pub(crate) fn agent_did_not_reregister(&mut self, turn: &mut Turn<'_>, id: &AgentId) {

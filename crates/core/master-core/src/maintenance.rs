@@ -72,10 +72,13 @@ impl Master {
         for offer in &offers {
             self.rescind(turn, offer);
         }
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        agent.unavailability = unavailability;
-        let details = agent.details();
-        turn.allocator(Allocation::UpdateAgent { agent_id: id.clone(), details, total: None });
+        self.rescind_inverse_offers_of_agent(turn, id);
+        // What was answered was about another time.
+        self.inverse_offers.forget_agent(id);
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.unavailability = unavailability;
+        }
+        turn.allocator(Allocation::UpdateUnavailability { agent_id: id.clone(), unavailability });
     }
 
     /// The agent ends, and its tasks are lost: it may not have heard of it, hence it is not waited for.

@@ -16,8 +16,9 @@ use crate::leading::Leadership;
 use crate::metrics::Counters;
 use crate::notice::{HEARTBEAT_INTERVAL, Notice};
 use crate::operations::Asked;
+use crate::quota::Quotas;
 use crate::registering::Pending;
-use crate::state::{Agents, Framework, Frameworks, Machines, Offers, Operations};
+use crate::state::{Agents, Framework, Frameworks, InverseOffers, Machines, Offers, Operations};
 use crate::turn::Turn;
 
 /// The master. Feed it events with the time of each, and do what it says.
@@ -35,7 +36,9 @@ pub struct Master {
     pub(crate) agents: Agents,
     pub(crate) frameworks: Frameworks,
     pub(crate) offers: Offers,
+    pub(crate) inverse_offers: InverseOffers,
     pub(crate) maintenance: Machines,
+    pub(crate) quotas: Quotas,
     /// Weights that were set, by role.
     pub(crate) weights: BTreeMap<String, f64>,
     /// Operators' event streams, the oldest first.
@@ -70,7 +73,9 @@ impl Master {
             agents: Agents::default(),
             frameworks: Frameworks::default(),
             offers: Offers::default(),
+            inverse_offers: InverseOffers::default(),
             maintenance: Machines::default(),
+            quotas: Quotas::default(),
             weights: BTreeMap::new(),
             operators: IndexSet::new(),
             pending: BTreeMap::new(),
@@ -106,6 +111,7 @@ impl Master {
             Event::Operator { reply, principal, call } => self.operator_call(turn, reply, principal, call),
             Event::Stored { ticket, outcome } => self.stored(turn, ticket, outcome),
             Event::Offer { framework, offers } => self.offer(turn, &framework, offers),
+            Event::InverseOffer { framework, agents } => self.inverse_offer(turn, &framework, agents),
             Event::Available { ticket, outcome } => self.available(turn, ticket, outcome),
             Event::Timer(timer) => self.timer(turn, timer),
         }
@@ -128,7 +134,11 @@ impl Master {
             Timer::AgentReregister(agent) => self.agent_did_not_reregister(turn, &agent),
             Timer::AgentRemoval(agent) => self.removal_permitted(turn, &agent),
             Timer::FrameworkFailover(framework) => self.failover_time_over(turn, &framework),
-            Timer::Offer(offer) => self.rescind(turn, &offer),
+            Timer::Offer(offer) => {
+                // The id is of one or the other.
+                self.rescind(turn, &offer);
+                self.rescind_inverse_offer(turn, &offer);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::{Event, event};
-use messor_proto::mesos::{self, MasterInfo, Offer, OperationStatus};
+use messor_proto::mesos::{self, InverseOffer, MasterInfo, Offer, OperationStatus};
 use messor_types::{AgentId, ExecutorId, FrameworkId, OfferId, Pid};
 
 use crate::effect::Effect;
@@ -35,6 +35,11 @@ pub(crate) enum Notice {
         pids: Vec<String>,
     },
     Rescind(OfferId),
+    InverseOffers {
+        offers: Vec<InverseOffer>,
+        pids: Vec<String>,
+    },
+    RescindInverse(OfferId),
     /// `acknowledgee`: the agent that waits for an acknowledgement; none for updates of the master.
     Update {
         update: wire::StatusUpdate,
@@ -79,6 +84,14 @@ fn to_event(framework: &FrameworkId, notice: Notice) -> Event {
         }
         Notice::Rescind(offer) => {
             Event { rescind: Some(event::Rescind { offer_id: offer.into() }), ..typed(Type::Rescind) }
+        }
+        Notice::InverseOffers { offers, .. } => {
+            let inverse_offers = Some(event::InverseOffers { inverse_offers: offers });
+            Event { inverse_offers, ..typed(Type::InverseOffers) }
+        }
+        Notice::RescindInverse(offer) => {
+            let rescind = event::RescindInverseOffer { inverse_offer_id: offer.into() };
+            Event { rescind_inverse_offer: Some(rescind), ..typed(Type::RescindInverseOffer) }
         }
         Notice::Update { update, acknowledgee } => {
             let status = status_for_scheduler(update, acknowledgee.is_some());
@@ -133,6 +146,13 @@ pub(crate) fn to_driver(turn: &mut Turn<'_>, pid: &Pid, framework: &FrameworkId,
         Notice::Offers { offers, pids } => turn.send(pid, &wire::ResourceOffersMessage { offers, pids }),
         Notice::Rescind(offer) => {
             turn.send(pid, &wire::RescindResourceOfferMessage { offer_id: offer.into() });
+        }
+        // Drivers have no callbacks for these two, and are sent them all the same.
+        Notice::InverseOffers { offers, pids } => {
+            turn.send(pid, &wire::InverseOffersMessage { inverse_offers: offers, pids });
+        }
+        Notice::RescindInverse(offer) => {
+            turn.send(pid, &wire::RescindInverseOfferMessage { inverse_offer_id: offer.into() });
         }
         Notice::Update { update, acknowledgee } => {
             let acknowledgee = acknowledgee.map_or_else(|| NO_PID.to_string(), |pid| pid.to_string());

@@ -147,6 +147,17 @@ pub(crate) fn recover(
     });
 }
 
+/// Where an agent is.
+pub(crate) fn url_of(agent: &Agent) -> Url {
+    let address = Address {
+        hostname: Some(agent.info.hostname.clone()),
+        ip: Some(agent.pid.address.ip().to_string()),
+        port: i32::from(agent.pid.address.port()),
+    };
+    let path = Some(format!("/{}", agent.pid.id));
+    Url { scheme: "http".to_string(), address, path, ..Default::default() }
+}
+
 fn new_offer(
     id: &OfferId,
     framework: &Framework,
@@ -154,19 +165,13 @@ fn new_offer(
     role: &Role,
     resources: &Resources,
 ) -> Offer {
-    let address = Address {
-        hostname: Some(agent.info.hostname.clone()),
-        ip: Some(agent.pid.address.ip().to_string()),
-        port: i32::from(agent.pid.address.port()),
-    };
-    let path = Some(format!("/{}", agent.pid.id));
     let executors = agent.executors.get(framework.id()).into_iter().flat_map(BTreeMap::keys);
     Offer {
         id: id.into(),
         framework_id: framework.id().into(),
         agent_id: (&agent.id).into(),
         hostname: agent.info.hostname.clone(),
-        url: Some(Url { scheme: "http".to_string(), address, path, ..Default::default() }),
+        url: Some(url_of(agent)),
         domain: agent.info.domain.clone(),
         resources: resources.to_proto(ResourceFormat::PostRefinement),
         attributes: agent.info.attributes.clone(),

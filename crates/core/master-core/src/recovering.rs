@@ -48,9 +48,7 @@ impl Master {
         if expected > 0 {
             turn.set_timer(Timer::RecoveredAgents, self.config.agent_reregister_timeout);
         }
-        if registry.quotas().len() + registry.quota_configs().len() > 0 {
-            turn.allocator(messor_allocator::Event::Recover { expected_agents: expected });
-        }
+        self.recover_quota(turn, registry, expected);
         self.recover_weights(turn, registry);
         turn.info(format!(
             "leading: {expected} agents of the registry have {} to reregister",

@@ -4,6 +4,7 @@ use messor_proto::mesos::internal::{
     AgentRegisteredMessage, MasterAgentConnection, RegisterAgentMessage, ReregisterAgentMessage,
     ShutdownMessage,
 };
+use messor_proto::mesos::quota::QuotaConfig;
 use messor_proto::mesos::{self, AgentInfo, DrainConfig, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
@@ -50,6 +51,10 @@ pub(crate) enum Pending {
     /// Nobody waits for those of --weights.
     Weights {
         update: Option<(ReplyId, Vec<WeightInfo>)>,
+    },
+    Quota {
+        configs: Vec<QuotaConfig>,
+        reply: ReplyId,
     },
     Gone {
         id: AgentId,
@@ -169,6 +174,7 @@ impl Master {
                 self.weights_stored(turn, reply, &weights, accepted);
             }
             Pending::Weights { update: None } => {}
+            Pending::Quota { configs, reply } => self.quota_stored(turn, &configs, reply, accepted),
             Pending::Gone { id, time, reply } => self.agent_marked_gone(turn, &id, time, reply, accepted),
             Pending::Drain { id, config, reply } => self.drain_stored(turn, &id, config, reply, accepted),
             Pending::Drained { id } => self.drained_stored(turn, &id, accepted),

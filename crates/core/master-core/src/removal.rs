@@ -116,6 +116,8 @@ impl Master {
         for offer in &offers {
             self.rescind(turn, offer);
         }
+        self.rescind_inverse_offers_of_agent(turn, id);
+        self.inverse_offers.forget_agent(id);
         turn.allocator(messor_allocator::Event::RemoveAgent { agent_id: id.clone() });
         let Some(agent) = self.agents.registered.shift_remove(id) else { return };
         if self.agents.by_pid.get(&agent.pid) == Some(id) {

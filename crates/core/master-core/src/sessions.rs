@@ -54,6 +54,7 @@ impl Master {
         for offer in &offers {
             if rescind { self.rescind(turn, offer) } else { self.discard(turn, offer, None) }
         }
+        self.withdraw_inverse_offers(turn, id, rescind);
     }
 
     /// The older message of a driver that stops but wants to fail over.
@@ -108,6 +109,9 @@ impl Master {
                 turn.reply(reply, outcome);
             }
             OperatorCall::UpdateWeights { weights } => self.update_weights(turn, reply, weights),
+            OperatorCall::UpdateQuota { configs, force } => self.update_quota(turn, reply, configs, force),
+            OperatorCall::SetQuota { request } => self.set_quota(turn, reply, &request),
+            OperatorCall::RemoveQuota { role } => self.remove_quota(turn, reply, &role),
             OperatorCall::Operation { agent, operation } => {
                 self.operator_operation(turn, reply, principal.as_deref(), &agent, *operation);
             }
@@ -175,6 +179,7 @@ impl Master {
         record.active = false;
         record.recovered = false;
         record.unregistered_time = Some(turn.now);
+        self.inverse_offers.forget_framework(id);
         turn.allocator(Allocation::RemoveFramework { framework_id: id.clone() });
         let info = framework.info().clone();
         self.frameworks.remember_completed(framework, self.config.max_completed_frameworks);

@@ -311,6 +311,7 @@ impl Master {
         for offer in &offers {
             self.rescind(turn, offer);
         }
+        self.withdraw_inverse_offers(turn, id, true);
         self.connect(turn, id, caller);
         self.activate(turn, id);
         self.tell(turn, id, Notice::Subscribed { master: self.info.clone(), reregistered: true });
@@ -330,6 +331,7 @@ impl Master {
         for offer in &offers {
             self.discard(turn, offer, None);
         }
+        self.withdraw_inverse_offers(turn, id, false);
         self.activate(turn, id);
         self.tell(turn, id, Notice::Subscribed { master: self.info.clone(), reregistered: false });
         self.first_heartbeat(turn, id, caller);

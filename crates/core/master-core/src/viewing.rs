@@ -54,7 +54,7 @@ impl Master {
                 .collect(),
             operations: self.operations.iter().map(|entry| Arc::clone(&entry.operation)).collect(),
             weights: self.weights.iter().map(|(role, weight)| (role.clone(), *weight)).collect(),
-            inverse_offer_statuses: Arc::default(),
+            inverse_offer_statuses: self.inverse_offers.statuses(),
             registry: None,
             metrics,
         }
@@ -72,7 +72,7 @@ impl Master {
             completed_tasks: framework.completed_tasks.iter().cloned().collect(),
             executors: executors.map(|((agent, _), info)| (agent.clone(), Arc::clone(info))).collect(),
             offers: offers().map(|record| Arc::clone(&record.offer)).collect(),
-            inverse_offers: Vec::new(),
+            inverse_offers: self.inverse_offers.offers_of(framework.id()),
             used: framework.total_used(),
             offered: framework.total_offered(offers().map(|record| &record.resources)),
         }

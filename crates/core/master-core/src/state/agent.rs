@@ -121,6 +121,7 @@ impl Agent {
             region: region.map(|domain| domain.region.name.clone()),
             attributes: self.info.attributes.clone(),
             capabilities: self.capabilities,
+            unavailability: self.unavailability,
         }
     }
 

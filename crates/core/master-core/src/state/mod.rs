@@ -3,12 +3,14 @@
 
 mod agent;
 mod framework;
+mod inverse_offers;
 mod machines;
 mod offer;
 mod operation;
 
 pub(crate) use agent::{Agent, Agents, ExecutorEntry, Provider};
 pub(crate) use framework::{Framework, Frameworks};
+pub(crate) use inverse_offers::{InverseOfferRecord, InverseOffers};
 pub(crate) use machines::Machines;
 pub(crate) use offer::{OfferRecord, Offers};
 pub(crate) use operation::Operations;

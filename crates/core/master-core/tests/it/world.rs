@@ -213,6 +213,9 @@ impl World {
                 Allocation::Offer { framework_id, offers } => {
                     events.push_back(Event::Offer { framework: framework_id, offers });
                 }
+                Allocation::InverseOffer { framework_id, agents } => {
+                    events.push_back(Event::InverseOffer { framework: framework_id, agents });
+                }
                 Allocation::Available { ticket, outcome } => {
                     events.push_back(Event::Available { ticket, outcome });
                 }
