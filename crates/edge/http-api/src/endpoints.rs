@@ -67,7 +67,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "The maintenance schedule, to read or to replace.",
     ),
     built("/master/maintenance/status", GET, "Which machines are draining or down."),
-    built("/master/quota", &["GET", "POST", "DELETE"], "Quotas of roles (to read; a change is not built)."),
+    built("/master/quota", &["GET", "POST", "DELETE"], "Quotas of roles: to read, to set, to remove."),
     built("/master/redirect", &[], "Redirects to the leading master."),
     built("/master/reserve", POST, "Reserves resources of an agent for a role."),
     built("/master/roles", &[], "Roles with their weights and resources."),

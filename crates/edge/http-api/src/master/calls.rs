@@ -141,6 +141,21 @@ impl MasterSite {
                 let call = OperatorCall::UpdateWeights { weights: wanted.weight_infos };
                 self.change(request, None, call).await
             }
+            Type::UpdateQuota => {
+                let wanted = call.update_quota.ok_or_else(|| missing("update_quota"))?;
+                let force = wanted.force();
+                let call = OperatorCall::UpdateQuota { configs: wanted.quota_configs, force };
+                self.change(request, None, call).await
+            }
+            Type::SetQuota => {
+                let wanted = call.set_quota.ok_or_else(|| missing("set_quota"))?;
+                let call = OperatorCall::SetQuota { request: Box::new(wanted.quota_request) };
+                self.change(request, None, call).await
+            }
+            Type::RemoveQuota => {
+                let wanted = call.remove_quota.ok_or_else(|| missing("remove_quota"))?;
+                self.change(request, None, OperatorCall::RemoveQuota { role: wanted.role }).await
+            }
             // Reads have the same name in calls and answers, under other numbers.
             _ => match Kind::from_wire_name(kind.wire_name(Version::V1), Version::V1) {
                 Some(read) => self.read(request, read, media).await?,

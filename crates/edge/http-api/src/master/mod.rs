@@ -100,6 +100,9 @@ impl MasterSite {
         if path == "/weights" && request.method == Method::PUT {
             return self.weights_put(request).await;
         }
+        if path == "/quota" && request.method != Method::GET {
+            return self.quota_change(request).await;
+        }
         if let Some(refusal) = self.not_built(path, request) {
             return refusal;
         }

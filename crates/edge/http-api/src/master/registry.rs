@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use messor_master_core::{OperatorCall, View};
-use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaStatus};
+use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaRequest, QuotaStatus};
 use messor_proto::mesos::{self, WeightInfo, value};
 use messor_proto::{Version, Wire, WireEnum};
 
 use super::{MasterSite, maintenance};
-use crate::answer::{Answer, bad_request, json, method_not_allowed, not_supported};
+use crate::answer::{Answer, bad_request, json, method_not_allowed};
 use crate::document;
 use crate::request::Request;
 
@@ -75,15 +75,14 @@ pub fn methods_of(path: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// What does not need the state of things: wrong methods, and what is not built.
+/// What does not need the state of things: wrong methods.
 pub fn refusal(path: &str, request: &Request) -> Option<Answer> {
     let methods = methods_of(path)?;
     let method = request.method.as_str();
     if !methods.contains(&method) {
         return Some(method_not_allowed(&methods.join(", "), &request.method));
     }
-    let is_built = method == "GET" || path == "/weights" || path.starts_with("/maintenance/");
-    (!is_built).then(|| not_supported(format!("{method} /master{path}")))
+    None
 }
 
 pub fn read(path: &str, view: &View) -> Vec<u8> {
@@ -100,6 +99,24 @@ impl MasterSite {
         match WeightInfo::list_from_json(&request.body, Version::V0) {
             Ok(weights) => self.change(request, None, OperatorCall::UpdateWeights { weights }).await,
             Err(error) => bad_request(format!("the body must be a list of weights: {error}")),
+        }
+    }
+
+    /// `POST /quota` sets the quota of a role, `DELETE /quota/ROLE` removes it.
+    pub(super) async fn quota_change(&self, request: &Request) -> Answer {
+        if request.method == Method::POST {
+            return match QuotaRequest::from_json(&request.body, Version::V0) {
+                Ok(wanted) => {
+                    self.change(request, None, OperatorCall::SetQuota { request: Box::new(wanted) }).await
+                }
+                Err(error) => bad_request(format!("the body must be a quota request: {error}")),
+            };
+        }
+        match request.path.split_once("/quota/").map(|(_, role)| role).filter(|role| !role.is_empty()) {
+            Some(role) => {
+                self.change(request, None, OperatorCall::RemoveQuota { role: role.to_string() }).await
+            }
+            None => bad_request("name the role: DELETE /master/quota/ROLE"),
         }
     }
 
