@@ -1,5 +1,6 @@
 //! End-to-end tests: real processes, real frameworks, the real Apache Mesos 1.11.0 where it is there.
 
+mod agents;
 mod bad_input;
 mod clients;
 mod election;
