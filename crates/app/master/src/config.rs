@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use messor_allocator::RegexLimits;
 use messor_flags::MasterFlags;
 use messor_master_core::{Config, RateLimit};
 use messor_proto::Wire;
@@ -89,6 +90,10 @@ pub fn machine(flags: &MasterFlags, info: MasterInfo) -> Result<Config, Failure>
     config.max_operator_event_stream_subscribers = flags.max_operator_event_stream_subscribers as usize;
     config.root_submissions = flags.root_submissions;
     config.require_agent_domain = flags.require_agent_domain;
+    config.regex_limits = RegexLimits {
+        max_mem_bytes: flags.offer_constraints_re2_max_mem.0,
+        max_program_size: flags.offer_constraints_re2_max_program_size,
+    };
     config.roles = match &flags.roles {
         Some(text) => {
             let names: BTreeSet<String> = text.split(',').map(str::trim).map(String::from).collect();

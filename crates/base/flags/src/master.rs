@@ -117,9 +117,9 @@ flag_set! {
                 => "Part of the known agents that must be back after a failover before offers are made.";
             allocator_recovery_timeout: Duration = "10mins"
                 => "How long to wait for --allocator_agent_recovery_factor after a failover.";
-            offer_constraints_re2_max_mem: Size = "4KB", no_effect "offer constraints are not built"
+            offer_constraints_re2_max_mem: Size = "4KB"
                 => "Most memory for a regular expression in a framework's offer constraints.";
-            offer_constraints_re2_max_program_size: u32 = "100", no_effect "offer constraints are not built"
+            offer_constraints_re2_max_program_size: u32 = "100"
                 => "Most steps of a regular expression in a framework's offer constraints.";
         }
 

@@ -10,6 +10,8 @@ use messor_types::{
     ResourceQuantities, Resources, Role,
 };
 
+use crate::constraints::OfferConstraints;
+
 /// What the allocator needs to know of an agent besides its resources.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AgentDetails {
@@ -17,6 +19,7 @@ pub struct AgentDetails {
     pub hostname: String,
     /// The region of its fault domain, if it has one.
     pub region: Option<String>,
+    pub zone: Option<String>,
     /// A change of attributes removes all filters for the agent.
     pub attributes: Vec<mesos::Attribute>,
     pub capabilities: AgentCapabilities,
@@ -33,6 +36,8 @@ pub struct FrameworkDetails {
     /// `FrameworkInfo.offer_filters`: what an offer to a role must hold at least one of, in place of
     /// --min_allocatable_resources. An empty list allows everything.
     pub min_allocatable_resources: BTreeMap<Role, Vec<ResourceQuantities>>,
+    /// Which agents it wants offers of.
+    pub offer_constraints: OfferConstraints,
 }
 
 /// Resources in events and effects about frameworks carry their allocation role; totals of agents do not.

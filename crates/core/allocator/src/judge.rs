@@ -77,6 +77,9 @@ impl Judge<'_> {
         if able.multi_role && !agent.capabilities.multi_role {
             return false;
         }
+        if framework.details.offer_constraints.exclude(&client.role, agent) {
+            return false;
+        }
         agent.capabilities.hierarchical_role || !client.role.is_hierarchical()
     }
 

@@ -13,6 +13,7 @@ mod agent;
 mod allocator;
 mod audit;
 mod bits;
+mod constraints;
 mod event;
 mod framework;
 mod judge;
@@ -26,5 +27,6 @@ mod run;
 mod tree;
 
 pub use allocator::Allocator;
+pub use constraints::{OfferConstraints, OfferConstraintsError, RegexLimits};
 pub use event::{AgentDetails, Effect, Event, FrameworkDetails, refuse_duration};
 pub use options::{Options, SorterKind};

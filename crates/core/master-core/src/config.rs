@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use messor_allocator::RegexLimits;
 use messor_proto::mesos::{MasterInfo, WeightInfo};
 
 /// The master's settings; names are those of the flags.
@@ -33,6 +34,8 @@ pub struct Config {
     /// The whitelist of --roles; `None` allows every role (U083).
     pub roles: Option<BTreeSet<String>>,
     pub require_agent_domain: bool,
+    /// How large expressions in offer constraints may be.
+    pub regex_limits: RegexLimits,
 }
 
 /// So many times in so long a time.
@@ -71,6 +74,7 @@ impl Config {
             root_submissions: true,
             roles: None,
             require_agent_domain: false,
+            regex_limits: RegexLimits { max_mem_bytes: 4096, max_program_size: 100 },
         }
     }
 

@@ -15,6 +15,7 @@ use crate::effect::{Effect, Outcome};
 use crate::event::{OperatorCall, ReplyId, StreamId, Timer};
 use crate::master::Master;
 use crate::reregistering::update_framework_message;
+use crate::subscribing::Wishes;
 use crate::tasks;
 use crate::turn::Turn;
 
@@ -222,11 +223,12 @@ impl Master {
         update: call::UpdateFramework,
     ) -> Outcome {
         let info = update.framework_info;
-        if let Err(error) =
-            self.check_framework(&info, &update.suppressed_roles, update.offer_constraints.as_ref())
-        {
-            return Outcome::Invalid(error);
-        }
+        let checked =
+            self.check_framework(&info, &update.suppressed_roles, update.offer_constraints.as_ref());
+        let offer_constraints = match checked {
+            Ok(constraints) => constraints,
+            Err(error) => return Outcome::Invalid(error),
+        };
         let Some(framework) = self.frameworks.get(id) else {
             return Outcome::Invalid("framework cannot be found".to_string());
         };
@@ -234,7 +236,8 @@ impl Master {
             return Outcome::Invalid(format!("'framework_info' cannot be updated so: {error}"));
         }
         let changed = *framework.info() != info;
-        self.update_framework(turn, id, info, update.suppressed_roles);
+        let wishes = Wishes { suppressed_roles: update.suppressed_roles, offer_constraints };
+        self.update_framework(turn, id, info, wishes);
         if changed {
             self.send_framework_updates(turn, id);
         }
@@ -246,11 +249,13 @@ impl Master {
         turn: &mut Turn<'_>,
         id: &FrameworkId,
         info: FrameworkInfo,
-        suppressed_roles: Vec<String>,
+        wishes: Wishes,
     ) {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         framework.update_info(info);
-        framework.change().suppressed_roles = suppressed_roles;
+        let record = framework.change();
+        record.suppressed_roles = wishes.suppressed_roles;
+        record.offer_constraints = wishes.offer_constraints;
         turn.allocator(Allocation::UpdateFramework {
             framework_id: id.clone(),
             details: framework.details(),

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use messor_allocator::Event as Allocation;
+use messor_allocator::{Event as Allocation, OfferConstraints};
 use messor_proto::mesos::FrameworkInfo;
 use messor_proto::mesos::internal as wire;
-use messor_proto::mesos::scheduler::{Call, OfferConstraints, call};
+use messor_proto::mesos::scheduler::{self, Call, call};
 use messor_stdx::Time;
 use messor_types::{FrameworkId, Pid};
 use messor_validation::{
@@ -27,6 +27,12 @@ use crate::view::FrameworkRecord;
 enum Caller {
     Stream(StreamId),
     Driver(Pid),
+}
+
+/// What a framework says of its offers when it subscribes, beside its FrameworkInfo. What it does not say again is over.
+pub(crate) struct Wishes {
+    pub suppressed_roles: Vec<String>,
+    pub offer_constraints: OfferConstraints,
 }
 
 impl Master {
@@ -104,14 +110,18 @@ impl Master {
             Some(_) => self.counters.messages_reregister_framework.increment(),
         }
         let name = info.name.clone();
-        if let Err(error) =
-            self.check_framework(&info, &subscribe.suppressed_roles, subscribe.offer_constraints.as_ref())
-        {
-            turn.info(format!("refusing the subscription of framework '{name}': {error}"));
-            return refuse(turn, caller, error);
-        }
+        let checked =
+            self.check_framework(&info, &subscribe.suppressed_roles, subscribe.offer_constraints.as_ref());
+        let offer_constraints = match checked {
+            Ok(constraints) => constraints,
+            Err(error) => {
+                turn.info(format!("refusing the subscription of framework '{name}': {error}"));
+                return refuse(turn, caller, error);
+            }
+        };
+        let wishes = Wishes { suppressed_roles: subscribe.suppressed_roles, offer_constraints };
         let Some(id) = id else {
-            return self.subscribe_new(turn, caller, info, subscribe.suppressed_roles);
+            return self.subscribe_new(turn, caller, info, wishes);
         };
         if let Caller::Driver(from) = caller
             && let Some(other) = self.frameworks.by_pid.get(from).filter(|other| **other != id)
@@ -146,7 +156,7 @@ impl Master {
             ));
             return refuse(turn, caller, FRAMEWORK_FAILED_OVER.to_string());
         }
-        self.update_framework(turn, &id, info, subscribe.suppressed_roles);
+        self.update_framework(turn, &id, info, wishes);
         match caller {
             _ if recovered => self.recovered_framework_subscribes(turn, &id, caller),
             Caller::Driver(_) if !force => self.same_driver_subscribes(turn, &id, caller),
@@ -155,13 +165,13 @@ impl Master {
         self.send_framework_updates(turn, &id);
     }
 
-    /// What has to hold for every FrameworkInfo that comes here.
+    /// What has to hold for every FrameworkInfo that comes here; gives its constraints, ready to be asked.
     pub(crate) fn check_framework(
         &self,
         info: &FrameworkInfo,
         suppressed: &[String],
-        constraints: Option<&OfferConstraints>,
-    ) -> Result<(), String> {
+        constraints: Option<&scheduler::OfferConstraints>,
+    ) -> Result<OfferConstraints, String> {
         validate_framework(info).map_err(|error| format!("'framework_info' is invalid: {error}"))?;
         let roles: BTreeSet<String> = framework_roles(info);
         if let Some(role) = roles.iter().find(|role| !self.config.allows_role(role)) {
@@ -177,13 +187,9 @@ impl Master {
             return Err(FRAMEWORK_REMOVED.to_string());
         }
         validate_suppressed_roles(&roles, suppressed).map_err(|error| error.to_string())?;
-        if let Some(constraints) = constraints {
-            validate_offer_constraints_roles(&roles, constraints).map_err(|error| error.to_string())?;
-            if !constraints.role_constraints.is_empty() {
-                return Err("not supported yet: 'offer_constraints'".to_string());
-            }
-        }
-        Ok(())
+        let Some(constraints) = constraints else { return Ok(OfferConstraints::default()) };
+        validate_offer_constraints_roles(&roles, constraints).map_err(|error| error.to_string())?;
+        OfferConstraints::parse(constraints, self.config.regex_limits).map_err(|error| error.to_string())
     }
 
     fn subscribe_new(
@@ -191,7 +197,7 @@ impl Master {
         turn: &mut Turn<'_>,
         caller: &Caller,
         mut info: FrameworkInfo,
-        suppressed: Vec<String>,
+        wishes: Wishes,
     ) {
         if let Caller::Driver(from) = caller
             && let Some(id) = self.frameworks.by_pid.get(from).cloned()
@@ -206,7 +212,8 @@ impl Master {
         let id = self.new_framework_id();
         info.id = Some((&id).into());
         let mut record = new_record(id.clone(), info, turn.now);
-        record.suppressed_roles = suppressed;
+        record.suppressed_roles = wishes.suppressed_roles;
+        record.offer_constraints = wishes.offer_constraints;
         record.active = true;
         let framework = Framework::new(record);
         turn.info(format!("subscribed framework {}", framework.name()));
@@ -371,5 +378,6 @@ fn new_record(id: FrameworkId, info: FrameworkInfo, now: Time) -> FrameworkRecor
         reregistered_time: None,
         unregistered_time: None,
         suppressed_roles: Vec::new(),
+        offer_constraints: OfferConstraints::default(),
     }
 }

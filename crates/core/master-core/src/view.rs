@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use messor_allocator::{AgentDetails, OfferConstraints};
 use messor_proto::mesos::allocator::InverseOfferStatus;
 use messor_proto::mesos::{
     self, AgentInfo, ExecutorInfo, FrameworkInfo, InverseOffer, MasterInfo, Offer, Task,
 };
 use messor_stdx::{Memo, Time};
-use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources};
+use messor_types::{AgentCapabilities, AgentId, FrameworkId, OfferId, Pid, Resources};
 
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -96,7 +97,27 @@ pub struct FrameworkRecord {
     pub reregistered_time: Option<Time>,
     pub unregistered_time: Option<Time>,
     pub suppressed_roles: Vec<String>,
+    pub offer_constraints: OfferConstraints,
     pub principal: Option<String>,
+}
+
+impl AgentView {
+    /// What offers of this agent are decided by.
+    pub fn details(&self) -> AgentDetails {
+        agent_details(&self.info, AgentCapabilities::from_proto(&self.capabilities))
+    }
+}
+
+pub(crate) fn agent_details(info: &AgentInfo, capabilities: AgentCapabilities) -> AgentDetails {
+    let fault_domain = info.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
+    AgentDetails {
+        hostname: info.hostname.clone(),
+        region: fault_domain.map(|domain| domain.region.name.clone()),
+        zone: fault_domain.map(|domain| domain.zone.name.clone()),
+        attributes: info.attributes.clone(),
+        capabilities,
+        ..Default::default()
+    }
 }
 
 impl View {

@@ -46,7 +46,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     later("/memory-profiler/download/raw", &[], "The last memory profile."),
     later("/memory-profiler/download/text", &[], "The last memory profile, as text."),
     later("/memory-profiler/download/graph", &[], "The last memory profile, as a graph."),
-    later(
+    built(
         "/allocator/offer_constraints_debug",
         GET,
         "Which agents the offer constraints of a framework leave out.",

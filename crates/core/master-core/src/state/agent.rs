@@ -11,7 +11,7 @@ use messor_types::{
     AgentCapabilities, AgentId, ExecutorId, FrameworkId, OfferId, Pid, ResourceProviderId, Resources, TaskId,
 };
 
-use crate::view::AgentView;
+use crate::view::{AgentView, agent_details};
 
 /// Agents that left are remembered, to refuse what they say late; the oldest are forgotten first.
 const MOST_REMOVED: usize = 100_000;
@@ -115,14 +115,7 @@ impl Agent {
     }
 
     pub fn details(&self) -> AgentDetails {
-        let region = self.info.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
-        AgentDetails {
-            hostname: self.info.hostname.clone(),
-            region: region.map(|domain| domain.region.name.clone()),
-            attributes: self.info.attributes.clone(),
-            capabilities: self.capabilities,
-            unavailability: self.unavailability,
-        }
+        AgentDetails { unavailability: self.unavailability, ..agent_details(&self.info, self.capabilities) }
     }
 
     pub fn view(&self) -> Arc<Memo<AgentView>> {

@@ -181,6 +181,7 @@ impl Framework {
             roles: self.roles.clone(),
             suppressed_roles: self.record.suppressed_roles.iter().map(|role| Role::new(role)).collect(),
             capabilities: self.capabilities,
+            offer_constraints: self.record.offer_constraints.clone(),
             min_allocatable_resources: filters
                 .iter()
                 .filter_map(|(role, filters)| Some((Role::new(role), minimum(filters)?)))

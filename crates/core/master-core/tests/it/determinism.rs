@@ -8,6 +8,7 @@ use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{Filters, FrameworkInfo, TaskState};
 use messor_types::AgentId;
 
+use crate::maintenance::{machine, schedule};
 use crate::world::*;
 
 /// Small and reproducible; nothing here needs good randomness.
@@ -44,7 +45,7 @@ fn story(seed: u64) -> World {
         let agent = dice.roll(3) as usize;
         let number = agent as u8 + 1;
         let scheduler = schedulers[who].clone();
-        match dice.roll(14) {
+        match dice.roll(17) {
             0..=3 => {
                 world.allocation();
                 for (other, scheduler) in schedulers.clone().iter().enumerate() {
@@ -126,12 +127,50 @@ fn story(seed: u64) -> World {
                     schedulers[back] = world.subscribe_again(&schedulers[back], back == 0);
                 }
             }
+            14 => {
+                let (agent, mark_gone) = (agents[agent].clone(), dice.roll(4) == 0);
+                let drain =
+                    OperatorCall::DrainAgent { agent: agent.clone(), max_grace_period: None, mark_gone };
+                world.operator(match dice.roll(6) {
+                    0 => drain,
+                    1 => OperatorCall::DeactivateAgent { agent },
+                    _ => OperatorCall::ReactivateAgent { agent },
+                });
+            }
+            15 => {
+                let starts: Vec<i64> = (0..2).map(|_| 100 + dice.roll(3) as i64).collect();
+                let outcome = match dice.roll(3) {
+                    0 => world.operator(schedule(&[])),
+                    1 => world.operator(schedule(&[(starts[0], &[number])])),
+                    _ => world.operator(schedule(&[(starts[0], &[1, 2]), (starts[1], &[3])])),
+                };
+                assert_eq!(outcome, Outcome::Done);
+            }
+            16 if dice.roll(4) == 0 => {
+                let machines = vec![machine(number)];
+                let down = world.operator(OperatorCall::StartMaintenance { machines: machines.clone() });
+                if down == Outcome::Done {
+                    assert_eq!(world.operator(OperatorCall::StopMaintenance { machines }), Outcome::Done);
+                }
+            }
             _ => {
                 drop(world.call(&scheduler, call::Type::Reconcile, |call| {
                     call.reconcile = Some(Default::default())
                 }))
             }
         }
+        // Who was drained to be gone, or was on a machine that went down, comes as another.
+        for (at, number) in (0..3).zip(1..) {
+            let known = |id: &AgentId| {
+                world.registry.agents().any(|(known, _)| known == id)
+                    || world.registry.unreachable().any(|(known, _)| known == id)
+            };
+            if !known(&agents[at]) {
+                agents[at] = world.agent(number);
+                running.retain(|(_, of, _)| *of != at);
+            }
+        }
+        crate::draining::check(&world);
     }
     world
 }

@@ -46,6 +46,37 @@ fn state(world: &World, agent: &AgentId) -> Option<DrainState> {
     shown.drain_info.map(|info| info.state())
 }
 
+/// What must hold of draining and maintenance whenever no write is under way.
+pub fn check(world: &World) {
+    let view = world.view();
+    for agent in &view.agents {
+        let drain = state(world, &agent.id);
+        let has = |framework: &messor_master_core::FrameworkView| {
+            let tasks = framework.tasks.iter().any(|task| task.agent_id.value == agent.id.as_str());
+            let offers = framework.offers.iter().any(|offer| offer.agent_id.value == agent.id.as_str());
+            let asked = framework.inverse_offers.iter();
+            let asked =
+                asked.filter(|offer| offer.agent_id.as_ref().is_some_and(|id| id.value == agent.id.as_str()));
+            (tasks, offers, asked.count())
+        };
+        let planned = world.registry.machines().find(|machine| {
+            machine.id.hostname().eq_ignore_ascii_case(&agent.info.hostname)
+                && machine.id.ip() == agent.pid.address.ip().to_string()
+        });
+        for framework in &view.frameworks {
+            let (tasks, offers, asked) = has(framework);
+            assert!(agent.active || (!offers && asked == 0), "nothing is offered of {}", agent.id);
+            assert!(planned.is_some() || asked == 0, "nobody is asked to leave {}", agent.id);
+            assert!(asked <= 1);
+            assert!(drain != Some(DrainState::Drained) || !tasks, "{} is drained", agent.id);
+            let of_agent = framework.offers.iter().filter(|offer| offer.agent_id.value == agent.id.as_str());
+            for offer in of_agent {
+                assert_eq!(offer.unavailability, planned.and_then(|machine| machine.unavailability));
+            }
+        }
+    }
+}
+
 /// A task ends, and its framework takes note.
 fn end_task(world: &mut World, agent: &AgentId, scheduler: &Scheduler) {
     let uuid = world.report(1, &scheduler.id, agent, "t", TaskState::TaskKilled);

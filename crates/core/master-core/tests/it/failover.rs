@@ -428,7 +428,8 @@ fn with_registry(change: impl FnOnce(&mut Registry)) -> (World, AgentId, wire::R
 fn quota_waits_for_the_agents() {
     let quota = |registry: &mut Registry| {
         let limits = [("cpus".to_string(), messor_proto::mesos::value::Scalar { value: 1.0 })].into();
-        let config = messor_proto::mesos::quota::QuotaConfig { role: "q".into(), limits, ..Default::default() };
+        let config =
+            messor_proto::mesos::quota::QuotaConfig { role: "q".into(), limits, ..Default::default() };
         registry.quota_configs.push(config);
     };
     let returning = |world: &mut World, numbers: std::ops::RangeInclusive<u8>| {

@@ -259,3 +259,55 @@ fn a_framework_without_failover_time_is_removed_at_once() {
     world.advance(Duration::ZERO);
     assert!(world.view().frameworks.is_empty());
 }
+
+/// Constraints of a framework are carried to its offers, told in its record, and replaced as a whole.
+#[test]
+fn offers_keep_to_the_constraints_of_the_framework() {
+    use messor_proto::mesos::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
+    use messor_proto::mesos::scheduler::{
+        AttributeConstraint, OfferConstraints, attribute_constraint as wire,
+    };
+    let on_host = |regex: &str| {
+        let kind = wire::selector::PseudoattributeType::Hostname.into();
+        let selector = wire::selector::Selector::PseudoattributeType(kind);
+        let matches = wire::predicate::TextMatches { regex: regex.to_string() };
+        let constraint = AttributeConstraint {
+            selector: wire::Selector { selector: Some(selector) },
+            predicate: wire::Predicate { predicate: Some(wire::predicate::Predicate::TextMatches(matches)) },
+        };
+        let groups = vec![Group { attribute_constraints: vec![constraint] }];
+        let role = modern().roles[0].clone();
+        OfferConstraints { role_constraints: [(role, RoleConstraints { groups })].into() }
+    };
+    let mut world = World::new();
+    let (agent, scheduler) = (world.agent(1), world.subscribe(modern()));
+    let hostname = world.view().agents[0].info.hostname.clone();
+    let update = |world: &mut World, constraints| {
+        let info = mesos::FrameworkInfo { id: Some((&scheduler.id).into()), ..modern() };
+        world.try_call(
+            Some(scheduler.stream),
+            make_call(&scheduler.id, call::Type::UpdateFramework, |call| {
+                call.update_framework = Some(call::UpdateFramework {
+                    framework_info: info,
+                    offer_constraints: Some(constraints),
+                    ..Default::default()
+                });
+            }),
+        )
+    };
+    assert_eq!(update(&mut world, on_host("nowhere")), Outcome::Done);
+    world.allocation();
+    assert!(world.offers(scheduler.stream).is_empty());
+    let record = world.view().frameworks[0].framework.clone();
+    assert_eq!(*record.offer_constraints.source(), on_host("nowhere"));
+    let role = messor_types::Role::new(&modern().roles[0]);
+    assert!(record.offer_constraints.exclude(&role, &world.view().agents[0].details()));
+
+    assert!(matches!(update(&mut world, on_host("(")), Outcome::Invalid(text) if text.contains("not valid")));
+    assert_eq!(update(&mut world, on_host(&hostname)), Outcome::Done);
+    world.allocation();
+    assert_eq!(world.offers(scheduler.stream)[0].agent_id.value, agent.as_str());
+    // Without constraints there are none.
+    assert_eq!(update(&mut world, OfferConstraints::default()), Outcome::Done);
+    assert!(world.view().frameworks[0].framework.offer_constraints.is_empty());
+}

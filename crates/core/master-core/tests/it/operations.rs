@@ -648,3 +648,23 @@ fn operators_reserve_what_is_free_or_offered() {
     let outcome = cluster.operator(reserve(dynamic("cpus:1", &["b"])));
     assert!(matches!(outcome, Outcome::Conflict(_)), "{outcome:?}");
 }
+
+/// What an agent promises twice changes every now and then; that says nothing of operations that are on their way.
+#[test]
+fn an_update_of_oversubscribed_resources_asks_for_no_operation() {
+    let mut cluster = Cluster::new();
+    let offer = cluster.offer();
+    cluster.accept(&offer, vec![reserve(dynamic("cpus:2;mem:128;disk:64", &["a"]))], 1000.0);
+    assert_eq!(cluster.applied().len(), 1);
+    let revocable = messor_types::Resource::scalar("cpus", 2.0).with_revocable();
+    let update = wire::UpdateAgentMessage {
+        agent_id: (&cluster.agent).into(),
+        update_oversubscribed_resources: Some(true),
+        oversubscribed_resources: vec![revocable.to_proto(messor_types::ResourceFormat::PostRefinement)],
+        ..Default::default()
+    };
+    cluster.world.message(&agent_pid(1), &update);
+    let asked: Vec<wire::ReconcileOperationsMessage> = cluster.world.take(&agent_pid(1));
+    assert!(asked.is_empty(), "{asked:?}");
+    assert_eq!(cluster.world.metric("master/cpus_revocable_total"), 2.0);
+}

@@ -39,6 +39,9 @@ pub struct MasterSite {
     gateway: Arc<Gateway<Outcome>>,
 }
 
+/// The libprocess id of the allocator, whose one endpoint tells what offer constraints leave out.
+const ALLOCATOR: &str = "allocator";
+
 impl MasterSite {
     pub fn new(common: Common, machine: Machine<Event, View>) -> MasterSite {
         let teller = machine.clone();
@@ -53,7 +56,7 @@ impl MasterSite {
             let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(process));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        below(PROCESS) || below(registry::REGISTRAR)
+        below(PROCESS) || below(registry::REGISTRAR) || below(ALLOCATOR)
     }
 
     /// The endpoints that belong to no process, where a port serves several.
@@ -85,6 +88,7 @@ impl MasterSite {
             "/flags" => return self.common.flags(request),
             "/teardown" => return self.teardown(request).await,
             "/registrar(1)/registry" => return self.registrar(request).await,
+            "/allocator/offer_constraints_debug" => return self.offer_constraints_debug(request).await,
             _ => (),
         }
         let path = if path.starts_with("/quota/") { "/quota" } else { path };

@@ -2,7 +2,6 @@
 
 use messor_master_core::{AgentView, FrameworkView};
 use messor_proto::mesos::master::response::{get_agents, get_frameworks};
-use messor_proto::mesos::scheduler::OfferConstraints;
 use messor_proto::mesos::{MasterInfo, TimeInfo, master_info};
 use messor_stdx::Time;
 use messor_types::ResourceFormat;
@@ -68,6 +67,6 @@ pub fn framework(view: &FrameworkView) -> get_frameworks::Framework {
         allocated_resources: view.used.to_proto(ResourceFormat::Endpoint),
         offered_resources: view.offered.to_proto(ResourceFormat::Endpoint),
         // Shown empty where there are none, as the v0 endpoints do.
-        offer_constraints: Some(OfferConstraints::default()),
+        offer_constraints: Some(record.offer_constraints.source().clone()),
     }
 }

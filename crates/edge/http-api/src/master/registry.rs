@@ -7,6 +7,7 @@ use messor_master_core::{OperatorCall, View};
 use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaRequest, QuotaStatus};
 use messor_proto::mesos::{self, WeightInfo, value};
 use messor_proto::{Version, Wire, WireEnum};
+use messor_types::Role;
 
 use super::{MasterSite, maintenance};
 use crate::answer::{Answer, bad_request, json, method_not_allowed};
@@ -64,6 +65,29 @@ pub fn stored(view: &View) -> Vec<u8> {
     }
 }
 
+/// Which agents the offer constraints of each framework leave out, by role.
+fn excluded_agents(view: &View) -> Vec<u8> {
+    let agents: Vec<_> = view.agents.iter().map(|agent| (agent.id.as_str(), agent.details())).collect();
+    document::object(|o| {
+        o.object("frameworks", |o| {
+            for framework in &view.frameworks {
+                let record = &framework.framework;
+                o.object(record.id.as_str(), |o| {
+                    o.texts("suppressed_roles", record.suppressed_roles.iter().map(String::as_str));
+                    o.object("excluded_by_attribute_constraints", |o| {
+                        for role in super::state::framework_roles(&record.info) {
+                            let excluded =
+                                |details| record.offer_constraints.exclude(&Role::new(role), details);
+                            let list = agents.iter().filter(|(_, details)| excluded(details));
+                            o.texts(role, list.map(|(id, _)| *id));
+                        }
+                    });
+                });
+            }
+        });
+    })
+}
+
 /// The endpoints of this module, `/master` left out, with the methods that each takes.
 pub fn methods_of(path: &str) -> Option<&'static [&'static str]> {
     match path {
@@ -117,6 +141,16 @@ impl MasterSite {
                 self.change(request, None, OperatorCall::RemoveQuota { role: role.to_string() }).await
             }
             None => bad_request("name the role: DELETE /master/quota/ROLE"),
+        }
+    }
+
+    pub(super) async fn offer_constraints_debug(&self, request: &Request) -> Answer {
+        if request.method != Method::GET {
+            return method_not_allowed("GET", &request.method);
+        }
+        match self.machine.view().await {
+            Some(view) => json(request, excluded_agents(&view)),
+            None => super::ending(),
         }
     }
 

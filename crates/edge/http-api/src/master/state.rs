@@ -233,8 +233,7 @@ fn framework(o: &mut Object<'_>, view: &FrameworkView) {
     if let Some(labels) = &info.labels {
         objects::labels(o, "labels", labels);
     }
-    // Constraints are not carried yet: a framework that sends some is told so, hence this is always empty.
-    o.object("offer_constraints", |_| ());
+    o.message("offer_constraints", record.offer_constraints.source(), Version::V0);
 }
 
 /// How many tasks are in which state, in the words of /state-summary.

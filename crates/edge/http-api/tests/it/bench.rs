@@ -130,6 +130,7 @@ pub fn view(elected: bool) -> View {
             reregistered_time: None,
             unregistered_time: None,
             suppressed_roles: Vec::new(),
+            offer_constraints: Default::default(),
             principal: None,
         }),
         pending_tasks: Vec::new(),
