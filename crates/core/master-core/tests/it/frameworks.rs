@@ -283,7 +283,7 @@ fn offers_keep_to_the_constraints_of_the_framework() {
     let (agent, scheduler) = (world.agent(1), world.subscribe(modern()));
     let hostname = world.view().agents[0].info.hostname.clone();
     let update = |world: &mut World, constraints| {
-        let info = mesos::FrameworkInfo { id: Some((&scheduler.id).into()), ..modern() };
+        let info = FrameworkInfo { id: Some((&scheduler.id).into()), ..modern() };
         world.try_call(
             Some(scheduler.stream),
             make_call(&scheduler.id, call::Type::UpdateFramework, |call| {
