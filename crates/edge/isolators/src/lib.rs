@@ -1,0 +1,11 @@
+//! Isolators: what holds a container to its share of the host. Each is one file or folder, known by the name that
+//! `--isolation` has for it.
+//!
+//! The life of a container, and in which order isolators are asked, is decided in `messor-containers`; the containerizer
+//! calls them on threads that may block; the kernel is reached through `messor-linux` alone.
+//!
+//! An isolator must not know the life of a container, agents, masters, HTTP, or other isolators.
+
+mod isolator;
+
+pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
