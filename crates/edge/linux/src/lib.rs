@@ -4,6 +4,8 @@
 //! known here. What decides by listing and signalling processes takes the trait [`killtree::Processes`], so that it is
 //! tested with a fake.
 
+pub mod capabilities;
+pub mod container;
 pub mod exit;
 pub mod host;
 pub mod inherited;
