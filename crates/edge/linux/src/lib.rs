@@ -11,6 +11,8 @@ pub mod host;
 pub mod inherited;
 pub mod killtree;
 pub mod limits;
+pub mod mounts;
+pub mod paths;
 pub mod poll;
 pub mod procfs;
 pub mod signals;
