@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use messor_proto::mesos::slave::{ContainerConfig, ContainerLaunchInfo, ContainerLimitation};
+use messor_proto::mesos::slave::{ContainerClass, ContainerConfig, ContainerLaunchInfo, ContainerLimitation};
 use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
-use messor_types::ContainerId;
+use messor_types::{ContainerId, Resources};
 
 /// A container as its isolators see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,43 @@ pub enum IsolatorError {
     /// What was to be done, and why it failed.
     #[error("{0}: {1}")]
     Failed(String, #[source] std::io::Error),
+}
+
+impl From<messor_linux::cgroups::GroupError> for IsolatorError {
+    fn from(error: messor_linux::cgroups::GroupError) -> IsolatorError {
+        IsolatorError::Failed("control groups".to_string(), std::io::Error::other(error))
+    }
+}
+
+impl Container {
+    pub(crate) fn linux_info(&self) -> Option<&messor_proto::mesos::LinuxInfo> {
+        self.config.container_info.as_ref()?.linux_info.as_ref()
+    }
+
+    pub(crate) fn is_nested(&self) -> bool {
+        self.id.parent().is_some()
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        self.config.container_class() == ContainerClass::Debug
+    }
+
+    /// The task of a command executor, which the executor itself gives another root.
+    pub(crate) fn is_command_task(&self) -> bool {
+        self.config.task_info.is_some()
+    }
+
+    /// The resources as they add up.
+    pub(crate) fn resources(&self) -> Result<Resources, IsolatorError> {
+        Resources::from_proto(&self.config.resources).map_err(|error| {
+            IsolatorError::Invalid(format!("the container's resources cannot be read: {error}"))
+        })
+    }
+
+    /// The limit on a resource; infinity is none.
+    pub(crate) fn limit(&self, name: &str) -> Option<f64> {
+        self.config.limits.get(name).map(|limit| limit.value)
+    }
 }
 
 /// Where an isolator tells that a container went beyond what it may; the containerizer then ends it. Any thread may call
@@ -104,5 +141,32 @@ pub trait Isolator: Send + Sync {
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {
         let _ = container;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A container of which only the id is said.
+    pub fn container(id: &str) -> Container {
+        Container {
+            id: ContainerId::new(id),
+            config: ContainerConfig::default(),
+            standalone: false,
+            runtime_directory: PathBuf::from("/nowhere"),
+        }
+    }
+
+    /// One nested in another.
+    pub fn nested(parent: &Container, id: &str) -> Container {
+        Container { id: ContainerId::nested(&parent.id, id), ..container(id) }
+    }
+
+    /// Resources by name and amount.
+    pub fn resources(amounts: &[(&str, f64)]) -> Vec<messor_proto::mesos::Resource> {
+        let all: Resources =
+            amounts.iter().map(|(name, amount)| messor_types::Resource::scalar(name, *amount)).collect();
+        all.to_proto(messor_types::ResourceFormat::PostRefinement)
     }
 }

@@ -6,6 +6,12 @@
 //!
 //! An isolator must not know the life of a container, agents, masters, HTTP, or other isolators.
 
+mod cgroups;
+mod filesystem;
 mod isolator;
+mod kernel;
+mod posix;
+mod registry;
 
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
+pub use registry::{Host, MakeError, make, names};

@@ -61,6 +61,12 @@ pub fn processors() -> u32 {
     u32::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1).max(1)
 }
 
+/// The unit that the kernel counts processor time in.
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf only reads a number.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1)
+}
+
 /// A name of the present run of the kernel: another after each boot.
 pub fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_string())

@@ -5,6 +5,7 @@
 //! tested with a fake.
 
 pub mod capabilities;
+pub mod cgroups;
 pub mod container;
 pub mod exit;
 pub mod host;

@@ -47,6 +47,8 @@ pub struct Entry {
     pub options: String,
     pub filesystem: String,
     pub source: OsString,
+    /// Of the filesystem rather than of this mount.
+    pub super_options: String,
 }
 
 /// The mounts of a mount namespace, in the order of the kernel: a mount stands after what it was mounted on.
@@ -117,6 +119,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
     }
     let filesystem = text(fields.next()?);
     let source = unescape(fields.next()?);
+    let super_options = text(fields.next()?);
     Some(Entry {
         id,
         parent,
@@ -127,6 +130,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         options,
         filesystem,
         source,
+        super_options,
     })
 }
 
@@ -349,7 +353,10 @@ mod tests {
         assert_eq!(table.0.len(), 4);
         assert_eq!((table.0[0].shared, table.0[1].master), (Some(1), Some(2)));
         assert_eq!((table.0[3].shared, table.0[3].master), (Some(7), Some(8)));
-        assert_eq!(table.0[1].source, "dev tmpfs");
+        assert_eq!(
+            (table.0[1].source.to_str(), table.0[0].super_options.as_str()),
+            (Some("dev tmpfs"), "rw")
+        );
         assert_eq!(table.0[2].target, Path::new("/mnt/with blank\\"));
         assert_eq!((table.0[2].root.to_str(), table.0[2].options.as_str()), (Some("/a"), "ro,nosuid"));
         assert_eq!(table.containing(Path::new("/dev/x")).unwrap().id, 32, "the last one hides the others");
