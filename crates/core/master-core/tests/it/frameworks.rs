@@ -276,14 +276,14 @@ fn offers_keep_to_the_constraints_of_the_framework() {
             predicate: wire::Predicate { predicate: Some(wire::predicate::Predicate::TextMatches(matches)) },
         };
         let groups = vec![Group { attribute_constraints: vec![constraint] }];
-        let role = modern().roles[0].clone();
+        let role = "a".to_string();
         OfferConstraints { role_constraints: [(role, RoleConstraints { groups })].into() }
     };
     let mut world = World::new();
-    let (agent, scheduler) = (world.agent(1), world.subscribe(modern()));
-    let hostname = world.view().agents[0].info.hostname.clone();
+    let in_one_role = || FrameworkInfo { roles: vec!["a".into()], ..modern() };
+    let scheduler = world.subscribe(in_one_role());
     let update = |world: &mut World, constraints| {
-        let info = FrameworkInfo { id: Some((&scheduler.id).into()), ..modern() };
+        let info = FrameworkInfo { id: Some((&scheduler.id).into()), ..in_one_role() };
         world.try_call(
             Some(scheduler.stream),
             make_call(&scheduler.id, call::Type::UpdateFramework, |call| {
@@ -296,11 +296,13 @@ fn offers_keep_to_the_constraints_of_the_framework() {
         )
     };
     assert_eq!(update(&mut world, on_host("nowhere")), Outcome::Done);
+    let agent = world.agent(1);
+    let hostname = world.view().agents[0].info.hostname.clone();
     world.allocation();
     assert!(world.offers(scheduler.stream).is_empty());
     let record = world.view().frameworks[0].framework.clone();
     assert_eq!(*record.offer_constraints.source(), on_host("nowhere"));
-    let role = messor_types::Role::new(&modern().roles[0]);
+    let role = messor_types::Role::new("a");
     assert!(record.offer_constraints.exclude(&role, &world.view().agents[0].details()));
 
     assert!(matches!(update(&mut world, on_host("(")), Outcome::Invalid(text) if text.contains("not valid")));
