@@ -7,11 +7,25 @@
 //! An isolator must not know the life of a container, agents, masters, HTTP, or other isolators.
 
 mod cgroups;
+mod devices;
+mod environment_secret;
 mod filesystem;
 mod isolator;
 mod kernel;
+mod linux;
+mod namespaces;
 mod posix;
 mod registry;
+mod runtime;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod volume;
 
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
 pub use registry::{Host, MakeError, make, names};
+
+/// Whether this process is the superuser's.
+fn is_superuser() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}

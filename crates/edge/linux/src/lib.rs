@@ -7,6 +7,7 @@
 pub mod capabilities;
 pub mod cgroups;
 pub mod container;
+pub mod devices;
 pub mod exit;
 pub mod host;
 pub mod inherited;

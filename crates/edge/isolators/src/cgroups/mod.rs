@@ -105,7 +105,7 @@ impl Cgroups {
         isolators: &[&str],
         limitations: Arc<dyn Limitations>,
     ) -> Result<Cgroups, CgroupsError> {
-        if !is_superuser() {
+        if !crate::is_superuser() {
             return Err(CgroupsError::NotRoot);
         }
         let hierarchies = Hierarchies::find(Path::new(flags.containers.cgroups_hierarchy.as_str()))?;
@@ -578,10 +578,6 @@ fn owner(container: &Container) -> Result<Option<(u32, u32)>, IsolatorError> {
     let Some(user) = user else { return Ok(None) };
     let found = users::find(user).map_err(|error| IsolatorError::Invalid(error.to_string()))?;
     Ok(Some((found.uid, found.gid)))
-}
-
-fn is_superuser() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 /// Whether a process is in a group or one below it.

@@ -12,6 +12,7 @@ use messor_types::Resources;
 
 use super::*;
 use crate::isolator::tests::{container, nested, resources};
+use crate::tests::skip;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -103,7 +104,7 @@ impl Real {
         flags.containers.cgroups_root.clone_from(&root);
         set(&mut flags);
         let usable = Hierarchies::find(Path::new("/sys/fs/cgroup")).is_ok_and(|h| h.version() == Version::V1);
-        if !is_superuser() || !usable {
+        if !crate::is_superuser() || !usable {
             skip("control groups of version 1: needs the superuser, and a host that has them");
             return None;
         }
@@ -151,16 +152,6 @@ impl Drop for Real {
                 eprintln!("left behind: {error}");
             }
         }
-    }
-}
-
-pub fn skip(why: &str) {
-    eprintln!("skipped: {why}");
-    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
-        && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
-    {
-        use std::io::Write;
-        let _ = writeln!(file, "{why}");
     }
 }
 

@@ -136,22 +136,12 @@ fn remove(link: &Path) -> Result<(), IsolatorError> {
 mod tests {
     use super::*;
     use crate::isolator::tests::container;
-    use messor_proto::mesos;
-    use messor_proto::mesos::resource::{DiskInfo, disk_info::Persistence};
-    use messor_proto::mesos::{ContainerInfo, Volume};
-    use messor_types::{Reservation, ReservationKind, Resource, ResourceFormat};
+    use messor_proto::mesos::volume::Mode;
+    use messor_proto::mesos::{self, ContainerInfo, Volume};
     use std::os::unix::fs::{MetadataExt, lchown};
 
     fn volume(id: &str, name: &str) -> mesos::Resource {
-        let disk = DiskInfo {
-            persistence: Some(Persistence { id: id.to_string(), principal: None }),
-            volume: Some(Volume { container_path: name.to_string(), ..Default::default() }),
-            ..Default::default()
-        };
-        Resource::scalar("disk", 8.0)
-            .with_reservation(Reservation::new(ReservationKind::Dynamic, "r"))
-            .with_disk(disk)
-            .to_proto(ResourceFormat::PostRefinement)
+        crate::tests::volume(id, name, Mode::Rw)
     }
 
     struct Host {

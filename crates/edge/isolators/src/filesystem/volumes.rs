@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
+use messor_proto::mesos::volume::Mode;
 use messor_types::{Resource, Resources, volume_path};
 
 use crate::isolator::IsolatorError;
@@ -60,6 +61,12 @@ impl Persistent {
             )));
         }
         Ok(())
+    }
+
+    /// Whether a container may only read it (U020).
+    pub fn is_read_only(&self) -> bool {
+        let volume = self.resource.disk().and_then(|disk| disk.volume.as_ref());
+        volume.is_some_and(|volume| volume.mode() == Mode::Ro)
     }
 
     /// Whether it is shared and another container uses it, which then keeps it.

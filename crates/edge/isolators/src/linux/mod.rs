@@ -1,0 +1,12 @@
+//! Isolators of the Linux kernel's own means: what a container's processes may ask of the kernel.
+
+mod capabilities;
+mod devices;
+mod nnp;
+mod profile;
+mod seccomp;
+
+pub use capabilities::Capabilities;
+pub use devices::Devices;
+pub use nnp::Nnp;
+pub use seccomp::Seccomp;
