@@ -1,7 +1,8 @@
 //! `mesos-containerizer launch`: starts the first process of a container as a ContainerLaunchInfo says.
 //!
-//! The agent does without it; it is here for those that call it by name. Without `--runtime_directory` it becomes the
-//! command; with it, it stays, passes signals on, and notes the exit status in `status` there.
+//! The agent does without it: it has the warden, which is `mesos-containerizer warden`. It is here for those that call it by
+//! name. Without `--runtime_directory` it becomes the command; with it, it stays, passes signals on, and notes the exit
+//! status in `status` there.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -61,6 +62,10 @@ enum ProgramError {
 
 /// The program; `args` are the words after its name.
 pub fn main(args: &[String]) -> ExitCode {
+    // Not for people: an agent starts it.
+    if let Some(("warden", args)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return messor_warden::main(args);
+    }
     match run(args) {
         Ok(code) => code,
         Err(error) => {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 
+use rustix::thread::CapabilitySet as Kernel;
+
 /// A set of capabilities: bit N is capability N of <linux/capability.h>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CapabilitySet(u64);
@@ -65,10 +67,62 @@ impl Capabilities {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no capabilities in /proc/PID/status"))
     }
 
+    /// Those of the calling thread, without /proc.
     pub fn current() -> io::Result<Capabilities> {
-        parse(&fs::read_to_string("/proc/thread-self/status")?)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no capabilities in /proc/PID/status"))
+        let sets = rustix::thread::capabilities(None)?;
+        let set = |set: Kernel| CapabilitySet(set.bits());
+        // Those that the kernel does not know are in no set.
+        let is_bounding =
+            |number: &u8| ask(libc::PR_CAPBSET_READ, (*number).into(), 0).is_ok_and(|is| is == 1);
+        Ok(Capabilities {
+            effective: set(sets.effective),
+            permitted: set(sets.permitted),
+            inheritable: set(sets.inheritable),
+            bounding: (0..64).filter(is_bounding).collect(),
+            ambient: (0..64).filter(|number| is_ambient(*number)).collect(),
+        })
     }
+
+    /// Sets the effective, permitted and inheritable sets of the calling thread. The others have calls of their own.
+    pub fn set(&self) -> io::Result<()> {
+        let set = |set: CapabilitySet| Kernel::from_bits_retain(set.0);
+        let sets = rustix::thread::CapabilitySets {
+            effective: set(self.effective),
+            permitted: set(self.permitted),
+            inheritable: set(self.inheritable),
+        };
+        Ok(rustix::thread::set_capabilities(None, sets)?)
+    }
+}
+
+/// Takes a capability out of the bounding set of the calling thread, for good. One that the kernel does not know is not in it.
+pub fn drop_bounding(number: u8) -> io::Result<()> {
+    match ask(libc::PR_CAPBSET_READ, number.into(), 0) {
+        Ok(1) => ask(libc::PR_CAPBSET_DROP, number.into(), 0).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a capability, which has to be permitted and inheritable, survive exec. A kernel before 4.3 cannot, and that is no error.
+pub fn raise_ambient(number: u8) -> io::Result<()> {
+    let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
+    let is_old = || ask(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET as libc::c_ulong, 0).is_err();
+    match ask(libc::PR_CAP_AMBIENT, raise, number.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && is_old() => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+fn is_ambient(number: u8) -> bool {
+    let is_set = libc::PR_CAP_AMBIENT_IS_SET as libc::c_ulong;
+    ask(libc::PR_CAP_AMBIENT, is_set, number.into()).is_ok_and(|answer| answer == 1)
+}
+
+fn ask(what: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> io::Result<i32> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: numbers only.
+    let answer = unsafe { libc::prctl(what, first, second, none, none) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
 fn parse(status: &str) -> Option<Capabilities> {
@@ -107,6 +161,7 @@ mod tests {
         assert_eq!((found.inheritable.bits(), found.effective.bits(), found.ambient.bits()), (1, 3, 5));
         assert_eq!((found.permitted.bits(), found.bounding.bits()), (0x1ff_feff_ffff, 4));
         assert!(parse("Name: x").is_none());
-        Capabilities::current().unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(Capabilities::current().unwrap(), Capabilities::of(me).unwrap());
     }
 }

@@ -19,6 +19,7 @@ pub mod poll;
 pub mod procfs;
 pub mod signals;
 pub mod spawn;
+pub mod terminals;
 pub mod users;
 pub mod wait;
 

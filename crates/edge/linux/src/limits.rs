@@ -29,6 +29,15 @@ impl Limit {
         }
     }
 
+    /// The same from the kernel's number, which [`Limit::resource`] gave.
+    pub fn of_resource(resource: u32, soft: u64, hard: u64) -> Limit {
+        Limit { resource, soft, hard }
+    }
+
+    pub fn resource(&self) -> u32 {
+        self.resource
+    }
+
     /// Sets it for the calling process.
     pub fn set(&self) -> io::Result<()> {
         let value = libc::rlimit { rlim_cur: self.soft, rlim_max: self.hard };

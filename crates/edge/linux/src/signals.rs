@@ -59,6 +59,29 @@ impl AsFd for SignalFd {
     }
 }
 
+/// Gives every signal its default action, for a process that was forked and is to become another program.
+pub fn default_actions() {
+    // The bare system call: the C library's refuses the two signals it keeps for itself, and those too may have been
+    // inherited as ignored. All zero is the default action, no flags and an empty mask.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: a structure to be read, of the size that is said; the old action is not asked for.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8)
+        };
+    }
+}
+
+/// Blocks no signal any more: those that wait arrive now.
+pub fn unblock_all() {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset fills the set in; the old one is not asked for.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 /// Sends a signal to one process.
 pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)

@@ -31,6 +31,42 @@ pub fn reap_any() -> io::Result<Option<Reaped>> {
     }
 }
 
+/// Waits until this child has ended, and reaps it.
+pub fn wait(pid: Pid) -> io::Result<Exit> {
+    loop {
+        if let Some((_, status)) = retry(|| rustix::process::waitpid(Some(pid), WaitOptions::empty()))?
+            && let Some(exit) = decode(status)
+        {
+            return Ok(exit);
+        }
+    }
+}
+
+/// Any one child that has ended, which stays a zombie: until it is reaped, nobody else gets its number.
+pub fn peek_any() -> io::Result<Option<Reaped>> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a valid siginfo to be written.
+    while unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), how) } != 0 {
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::ECHILD) => return Ok(None),
+            _ => return Err(error),
+        }
+    }
+    // SAFETY: zeroed before and filled in by the kernel; of a child, which is what waitid tells of.
+    let (pid, status, code) = unsafe {
+        let info = info.assume_init();
+        (info.si_pid(), info.si_status(), info.si_code)
+    };
+    let exit = match code {
+        libc::CLD_EXITED => Exit::Exited(status),
+        code => Exit::Signalled { signal: status, core_dumped: code == libc::CLD_DUMPED },
+    };
+    Ok(Pid::from_raw(pid).map(|pid| Reaped { pid, exit }))
+}
+
 /// A descriptor that becomes readable when the process ends.
 pub fn pid_descriptor(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)

@@ -7,6 +7,15 @@
 //! not known here.
 
 mod client;
+mod encoding;
+mod listening;
+mod message;
+mod plan;
+mod server;
+mod socket;
+mod starting;
+mod watching;
 
 pub use client::{Config, Ended, Event, Held, Known, Start, Warden, WardenError};
 pub use messor_linux::container::StartError;
+pub use server::main;

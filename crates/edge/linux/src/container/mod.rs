@@ -4,10 +4,19 @@
 //! code: so whoever forks has one thread only (the warden, or `mesos-containerizer launch`). A step that fails is told with
 //! its name and the kernel's error. What a task, an isolator or a protobuf is, is not known here.
 
+mod child;
+mod descriptors;
 mod error;
+mod filter;
+mod fork;
+mod init;
+mod mounting;
 mod process;
+mod report;
 
 pub use error::{StartError, Step};
+pub use fork::{Forked, Status};
 pub use process::{
     Before, CapabilityRequest, Enter, FileOperation, Kept, Mount, Namespaces, Process, Seccomp, Stream,
 };
+pub use report::Progress;
