@@ -96,9 +96,11 @@ impl Log {
             }
             Event::Persisted { ticket, outcome: Ok(()) } => self.core.disk.persisted(ticket),
             Event::Persisted { outcome: Err(reason), .. } => return self.fail(reason, turn),
-            Event::Read { ticket, outcome } => {
-                if !self.core.replica.read(ticket, &outcome, &mut self.core.disk, turn) {
-                    self.reader.found(ticket, outcome, turn);
+            // Damaged, or the disk does not read any more: to go on would be to answer some and not others, for ever.
+            Event::Read { outcome: Err(reason), .. } => return self.fail(reason, turn),
+            Event::Read { ticket, outcome: Ok(actions) } => {
+                if !self.core.replica.read(ticket, &actions, &mut self.core.disk, turn) {
+                    self.reader.found(ticket, actions, turn);
                 }
             }
             Event::Command { ticket, command } => self.command(ticket, command, turn),

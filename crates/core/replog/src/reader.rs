@@ -66,10 +66,9 @@ impl Reader {
     }
 
     /// What the disk has for a read.
-    pub fn found(&mut self, read: u64, outcome: Result<Vec<Action>, String>, turn: &mut Turn<'_>) {
+    pub fn found(&mut self, read: u64, actions: Vec<Action>, turn: &mut Turn<'_>) {
         let Some(Range { ticket, from, to }) = self.reads.remove(&read) else { return };
-        let answer = outcome.map_err(Failure::Storage).and_then(|actions| entries(from, to, actions));
-        turn.done(ticket, answer);
+        turn.done(ticket, entries(from, to, actions));
     }
 
     pub fn ends(&self, ticket: u64, core: &Core, turn: &mut Turn<'_>) {

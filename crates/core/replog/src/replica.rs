@@ -160,32 +160,25 @@ impl Replica {
     }
 
     /// True when the ticket was of a read that this replica asked for.
-    pub fn read(
-        &mut self,
-        ticket: u64,
-        outcome: &Result<Vec<Action>, String>,
-        disk: &mut Disk,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    pub fn read(&mut self, ticket: u64, actions: &[Action], disk: &mut Disk, turn: &mut Turn<'_>) -> bool {
         let Some((_, origin, request)) = self.reading.take_if(|(waits, ..)| *waits == ticket) else {
             return false;
         };
-        match (outcome, request) {
-            (Err(error), _) => turn.error(format!("Cannot read the log for a message: {error}")),
-            (Ok(actions), Request::Promise(request)) => {
+        match request {
+            Request::Promise(request) => {
                 let position = request.position.unwrap_or_default();
                 match actions.iter().find(|action| action.position == position) {
                     Some(action) => self.promise_again(origin, request, action, disk, turn),
                     None => turn.error(format!("Position {position} of the log is not on disk")),
                 }
             }
-            (Ok(actions), Request::Write(request)) => {
+            Request::Write(request) => {
                 match actions.iter().find(|action| action.position == request.position) {
                     Some(action) => self.write_again(origin, *request, action, disk, turn),
                     None => turn.error(format!("Position {} of the log is not on disk", request.position)),
                 }
             }
-            (Ok(_), Request::Recover | Request::Learned(_)) => {}
+            Request::Recover | Request::Learned(_) => {}
         }
         true
     }

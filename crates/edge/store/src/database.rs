@@ -16,7 +16,8 @@ use crate::files::{Files, Lock, ReadFile};
 use crate::journal::Writer;
 use crate::loading::{io, live, load, value_in_journal};
 use crate::manifest::Manifest;
-use crate::names::{CURRENT, Kind, LOCK, journal_name, kind_of, manifest_name, temporary_name};
+use crate::mark::Mark;
+use crate::names::{CURRENT, Kind, LOCK, journal_name, kind_of, manifest_name, mark_name, temporary_name};
 
 /// So much of the .log file may be out of date, beside as much as counts, before it is written anew.
 const WASTE_BYTES: u64 = 4 << 20;
@@ -49,6 +50,7 @@ struct Current {
     name: String,
     writer: Writer,
     reader: Box<dyn ReadFile>,
+    mark: Mark,
 }
 
 /// What an entry takes beside key and value: headers of batch and fragment, lengths.
@@ -108,7 +110,7 @@ impl Database {
     /// The value, read from disk and checked.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(slot) = self.keys.get(key) else { return Ok(None) };
-        let Current { name, writer, reader } = &self.journal;
+        let Current { name, writer, reader, .. } = &self.journal;
         value_in_journal(self.files.as_ref(), name, reader.as_ref(), writer.end(), slot.offset, key).map(Some)
     }
 
@@ -145,7 +147,11 @@ impl Database {
         if let Some(failed) = &self.failed {
             return Err(StoreError::Failed(failed.clone()));
         }
-        self.journal.writer.sync().map_err(|error| self.fail("sync", error))
+        let Current { writer, mark, .. } = &mut self.journal;
+        let synced = writer.sync().map_err(|error| ("sync", error));
+        let marked =
+            synced.and_then(|()| mark.set(writer.end()).map_err(|error| ("mark what is safe of", error)));
+        marked.map_err(|(action, error)| self.fail(action, error))
     }
 
     fn fail(&mut self, action: &'static str, error: std::io::Error) -> StoreError {
@@ -214,6 +220,7 @@ impl Database {
                 // CURRENT names the newest; its number is that of the .log file and one.
                 Some((Kind::Manifest, _)) => name == self.manifest_of_journal(),
                 Some((Kind::Journal, _)) => name == self.journal.name,
+                Some((Kind::Mark, number)) => journal_name(number) == self.journal.name,
                 Some((Kind::Table | Kind::Temporary, _)) => false,
             };
             if !keep && let Err(error) = self.files.remove(&name) {
@@ -255,7 +262,13 @@ fn write_anew(
     *next_file += 2;
     let written = write_files(files, number, last_sequence, entries);
     if written.is_err() {
-        for name in [temporary_name(number), temporary_name(number + 1), manifest_name(number + 1)] {
+        let names = [
+            temporary_name(number),
+            mark_name(number),
+            temporary_name(number + 1),
+            manifest_name(number + 1),
+        ];
+        for name in names {
             if let Err(error) = files.remove(&name)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -286,6 +299,7 @@ fn write_files(
         keys.insert(key, slot);
     }
     writer.sync().map_err(io(files, &name, "sync"))?;
+    let mark = Mark::create(files, number, writer.end())?;
 
     let manifest =
         Manifest { journal: number, next_file: number + 2, last_sequence, ..Manifest::default() }.encode();
@@ -301,7 +315,7 @@ fn write_files(
     files.sync_directory().map_err(io(files, "", "sync"))?;
 
     let reader = files.open(&name).map_err(io(files, &name, "open"))?;
-    let current = Current { name: journal_name(number), writer, reader };
+    let current = Current { name: journal_name(number), writer, reader, mark };
     Ok(Written { number, current, keys, bytes, last_sequence: sequence })
 }
 

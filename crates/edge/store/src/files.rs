@@ -22,6 +22,8 @@ pub trait ReadFile: Send {
 pub trait AppendFile: Send {
     /// Writes all of it, or fails.
     fn append(&mut self, data: &[u8]) -> io::Result<()>;
+    /// Writes it over the beginning of the file, which is as long at least.
+    fn overwrite(&mut self, data: &[u8]) -> io::Result<()>;
     /// Returns once what was appended survives a loss of power.
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -91,6 +93,10 @@ struct RealAppend(File);
 impl AppendFile for RealAppend {
     fn append(&mut self, data: &[u8]) -> io::Result<()> {
         self.0.write_all(data)
+    }
+
+    fn overwrite(&mut self, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, 0)
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -12,6 +12,7 @@
 //!   tables of it when it opens the directory.
 //! * A checksum that is wrong anywhere is an error, which names the file; only a last record that is not whole, as a
 //!   crash leaves it, is cut.
+//! * How much of the .log file is safe is noted beside it (see `mark`): what is cut from that is damage, not a crash's doing.
 //! * After a write or sync that failed nothing is written any more, for it is not known then what is on disk.
 
 mod batch;
@@ -22,6 +23,7 @@ mod journal;
 mod keys;
 mod loading;
 mod manifest;
+mod mark;
 mod names;
 mod storage;
 mod table;

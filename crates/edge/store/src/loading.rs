@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::files::{Files, ReadFile};
 use crate::journal::{JournalError, Reader};
 use crate::manifest::Manifest;
+use crate::mark;
 use crate::names::{CURRENT, Kind, journal_name, kind_of};
 use crate::table::{self, Entry, Handle, TableError};
 
@@ -109,8 +110,9 @@ pub(crate) fn load(files: &dyn Files) -> Result<Loaded, StoreError> {
         return Err(StoreError::Missing { path, what: "the MANIFEST says that it is a part of this log" });
     }
     let mut torn = None;
-    for (_, name) in journals {
-        load_journal(files, name, &mut loaded, &mut torn)?;
+    for (number, name) in journals {
+        let safe = mark::read(files, &names, number)?;
+        load_journal(files, name, safe, &mut loaded, &mut torn)?;
     }
     Ok(loaded)
 }
@@ -193,10 +195,12 @@ pub(crate) fn load_table(
     Ok(())
 }
 
-/// `torn` is the end of a file that was cut; nothing may have been written behind it.
+/// `safe` is how much of it has to be there; `torn` is the end of a file that was cut: nothing may have been written behind
+/// it.
 pub(crate) fn load_journal(
     files: &dyn Files,
     name: &str,
+    safe: Option<u64>,
     loaded: &mut Loaded,
     torn: &mut Option<(String, u64)>,
 ) -> Result<(), StoreError> {
@@ -220,6 +224,12 @@ pub(crate) fn load_journal(
                 Change::Delete { key } => loaded.change(key, sequence, None),
             }
         }
+    }
+    let end = reader.torn().unwrap_or(size);
+    if let Some(safe) = safe.filter(|safe| *safe > end) {
+        let what =
+            format!("it ends here, and {safe} bytes of it were safe on disk: it was cut or overwritten");
+        return Err(damage(files, name, end, &what));
     }
     if let Some(offset) = reader.torn() {
         loaded.torn_bytes += size - offset;

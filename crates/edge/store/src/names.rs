@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Manifest,
     Table,
     Temporary,
+    /// Not one of LevelDB's: how much of a .log file is safe. LevelDB leaves it alone.
+    Mark,
 }
 
 pub(crate) fn kind_of(name: &str) -> Option<(Kind, u64)> {
@@ -21,6 +23,7 @@ pub(crate) fn kind_of(name: &str) -> Option<(Kind, u64)> {
         "log" => Kind::Journal,
         "ldb" | "sst" => Kind::Table,
         "dbtmp" => Kind::Temporary,
+        "log.safe" => Kind::Mark,
         _ => return None,
     };
     Some((kind, number.parse().ok()?))
@@ -28,6 +31,10 @@ pub(crate) fn kind_of(name: &str) -> Option<(Kind, u64)> {
 
 pub(crate) fn journal_name(number: u64) -> String {
     format!("{number:06}.log")
+}
+
+pub(crate) fn mark_name(number: u64) -> String {
+    format!("{number:06}.log.safe")
 }
 
 pub(crate) fn manifest_name(number: u64) -> String {

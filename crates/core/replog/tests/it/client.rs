@@ -54,7 +54,7 @@ impl Client {
         commands.push((self.tickets, command));
     }
 
-    fn elect(&mut self, truth: &Truth, commands: &mut Commands) {
+    pub fn elect(&mut self, truth: &Truth, commands: &mut Commands) {
         let acknowledged = truth.acknowledged.last_key_value().map_or(0, |(position, _)| *position);
         self.ask(Command::Elect, Wait::Elect { acknowledged }, commands);
     }

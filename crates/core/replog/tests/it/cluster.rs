@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::rng::Rng;
-use crate::world::{Options, World};
+use crate::world::{Options, Pace, World};
 
 fn options(seed: u64) -> Options {
     let mut rng = Rng::new(seed ^ 0xfeed);
@@ -15,12 +15,25 @@ fn options(seed: u64) -> Options {
         replicas: [3, 3, 3, 5, 1][rng.index(5)],
         faults_until: Duration::from_secs(5 + rng.below(if slow { 300 } else { 40 })),
         disks_are_lost: rng.one_in(2),
-        slow,
+        pace: if slow { Pace::Slow } else { Pace::Quick },
         trace: false,
     }
 }
 
-fn run(seeds: std::ops::Range<u64>) {
+/// Replicas that lose their disks, as `plots` has it.
+fn forgetful(seed: u64) -> Options {
+    let (pace, replicas) = if seed % 2 == 0 { (Pace::LateAnswers, 5) } else { (Pace::IdleWriters, 3) };
+    Options {
+        seed,
+        replicas,
+        faults_until: Duration::from_secs(100),
+        disks_are_lost: true,
+        pace,
+        trace: false,
+    }
+}
+
+fn run(seeds: std::ops::Range<u64>, options: fn(u64) -> Options) {
     let (mut events, mut acknowledged) = (0, 0);
     for seed in seeds {
         let mut world = World::new(options(seed));
@@ -38,12 +51,17 @@ fn run(seeds: std::ops::Range<u64>) {
 /// Two tests, so that two processors run them.
 #[test]
 fn invariants_hold_in_clusters_with_faults() {
-    run(0..1000);
+    run(0..1000, options);
 }
 
 #[test]
 fn invariants_hold_in_more_clusters_with_faults() {
-    run(1000..2000);
+    run(1000..2000, options);
+}
+
+#[test]
+fn nothing_is_lost_with_disks_while_a_quorum_remembers() {
+    run(0..300, forgetful);
 }
 
 #[test]

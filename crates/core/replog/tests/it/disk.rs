@@ -72,6 +72,14 @@ impl Disk {
         }
     }
 
+    /// Takes away a read that comes next, as a test answers it in another way.
+    pub fn take_read(&mut self) -> Option<u64> {
+        match self.given.pop_front()? {
+            Job::Read { ticket, .. } => Some(ticket),
+            Job::Persist { .. } => None,
+        }
+    }
+
     /// The machine stops: some first part of what it was given is there afterwards. Gives what was written so.
     pub fn crash(&mut self, rng: &mut Rng) -> Vec<Write> {
         let kept = rng.index(self.given.len() + 1);

@@ -5,6 +5,7 @@ mod cluster;
 mod disk;
 mod invariants;
 mod network;
+mod plots;
 mod positions;
 mod recovery_rules;
 mod replica_rules;

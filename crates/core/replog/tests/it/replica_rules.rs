@@ -251,3 +251,16 @@ fn a_store_that_fails_stops_the_replica() {
     solo.work();
     assert!(solo.take_sent().is_empty());
 }
+
+#[test]
+fn a_replica_that_cannot_read_stops_instead_of_being_silent_for_ever() {
+    let mut solo = Solo::voting(4, &[append(0, 1, b"a")]);
+    solo.disk_waits = true;
+    solo.tell(&promise(5, Some(0)));
+    let reason = "000005.log is damaged at byte 7".to_string();
+    let ticket = solo.disk.take_read().expect("it reads what is at the position");
+    solo.handle(Event::Read { ticket, outcome: Err(reason.clone()) });
+    assert_eq!(solo.failed.as_ref(), Some(&reason));
+    solo.tell(&promise(6, None));
+    assert!(solo.take_sent().is_empty());
+}

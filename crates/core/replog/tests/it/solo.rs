@@ -150,7 +150,7 @@ impl Solo {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    pub fn handle(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.log.handle(self.now, event, &mut effects);
         for effect in effects {

@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::disk::{Disk, Job};
 use crate::invariants::{Truth, nothing_is_said_before_it_is_durable};
 use crate::network::{Network, Packet};
+use crate::plots;
 use crate::rng::Rng;
 
 /// What is to happen, and when. Those of one time happen in the order in which they were made.
@@ -26,6 +27,7 @@ enum Happening {
     Members { node: usize, life: u64 },
     Fault,
     Restart { node: usize },
+    Then(Box<dyn FnOnce(&mut World)>),
 }
 
 struct Entry(Time, u64, Happening);
@@ -55,8 +57,22 @@ struct Node {
     disk: Disk,
     timers: BTreeMap<Timer, Time>,
     client: Client,
+    /// Its client does nothing for now.
+    hushed: bool,
     /// How fast its clock runs, in thousandths.
     pace: u64,
+}
+
+/// What a run is good at finding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    Quick,
+    /// Clients take their time, and faults too: writers stay idle, and find out late that they are none any more.
+    Slow,
+    /// Quick, and what happens is `plots::an_answer_outlives_its_disk`.
+    LateAnswers,
+    /// Quick, and what happens is `plots::a_promise_outlives_its_disk`.
+    IdleWriters,
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +82,7 @@ pub struct Options {
     /// Faults happen until then; afterwards the cluster gets time to finish.
     pub faults_until: Duration,
     pub disks_are_lost: bool,
-    /// Clients take their time, and faults too: writers stay idle, and find out late that they are none any more.
-    pub slow: bool,
+    pub pace: Pace,
     pub trace: bool,
 }
 
@@ -103,6 +118,7 @@ impl World {
                 disk: Disk::default(),
                 timers: BTreeMap::new(),
                 client: Client::new(number),
+                hushed: false,
                 pace: 950 + rng.below(100),
             })
             .collect();
@@ -202,6 +218,7 @@ impl World {
             }
             Happening::Fault => self.fault(),
             Happening::Restart { node } => self.restart(node),
+            Happening::Then(then) => then(self),
             Happening::Disk { .. }
             | Happening::Timer { .. }
             | Happening::Client { .. }
@@ -243,7 +260,7 @@ impl World {
                 let receiver = self.node_of(&to).unwrap();
                 assert_ne!(node, receiver, "nobody sends to itself");
                 let from = Pid::new(&from, self.nodes[node].pid.address);
-                for delay in self.network.delays(node, receiver, &mut self.rng) {
+                for delay in self.network.delays(node, receiver, name, &mut self.rng) {
                     let (name, body) = (name.to_string(), body.clone());
                     let packet = Packet { from: from.clone(), to: to.clone(), name, body };
                     self.after(delay, Happening::Deliver(packet));
@@ -301,19 +318,28 @@ impl World {
         }
         let over = self.faults_are_over();
         let mut commands = Vec::new();
-        self.nodes[node].client.step(over, &self.truth, &mut self.rng, &mut commands);
+        if !self.nodes[node].hushed || over {
+            self.nodes[node].client.step(over, &self.truth, &mut self.rng, &mut commands);
+        }
         for (ticket, command) in commands {
             self.handle(node, Event::Command { ticket, command });
         }
         let life = self.nodes[node].life;
-        let pause = if self.options.slow { self.rng.millis(200, 8000) } else { self.rng.millis(20, 600) };
+        let pause = match self.options.pace {
+            Pace::Slow => self.rng.millis(200, 8000),
+            Pace::Quick | Pace::LateAnswers | Pace::IdleWriters => self.rng.millis(20, 600),
+        };
         self.after(pause, Happening::Client { node, life });
+    }
+
+    fn is_planned(&self) -> bool {
+        matches!(self.options.pace, Pace::LateAnswers | Pace::IdleWriters)
     }
 
     fn members_changed(&mut self) {
         for node in 0..self.nodes.len() {
             let life = self.nodes[node].life;
-            let delay = self.rng.millis(1, 3000);
+            let delay = self.rng.millis(1, if self.is_planned() { 100 } else { 3000 });
             self.after(delay, Happening::Members { node, life });
         }
     }
@@ -329,19 +355,16 @@ impl World {
             }
             return;
         }
+        match self.options.pace {
+            Pace::Quick | Pace::Slow => {}
+            Pace::LateAnswers => return plots::an_answer_outlives_its_disk(self),
+            Pace::IdleWriters => return plots::a_promise_outlives_its_disk(self),
+        }
         let node = self.rng.index(self.nodes.len());
         let other = self.rng.index(self.nodes.len());
         match self.rng.below(10) {
             0..3 => self.crash(node, false),
-            3 if self.options.disks_are_lost => {
-                // The others have to be able to restore it.
-                let votes = |node: &Node| {
-                    node.disk.metadata.is_some_and(|metadata| metadata.status() == Status::Voting)
-                };
-                let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != node);
-                let able = others.filter(|(_, other)| votes(other)).count();
-                self.crash(node, able >= self.quorum);
-            }
+            3 if self.options.disks_are_lost => self.lose_disk(node),
             4 if node != other => {
                 self.network.cut.insert((node, other));
             }
@@ -356,8 +379,70 @@ impl World {
             7 => self.network.lossy = [0, 3, 10, 30][self.rng.index(4)],
             _ => self.network.cut.clear(),
         }
-        let next = self.rng.millis(200, if self.options.slow { 15_000 } else { 6000 });
+        let next = self.rng.millis(200, if self.options.pace == Pace::Slow { 15_000 } else { 6000 });
         self.after(next, Happening::Fault);
+    }
+
+    /// What a plot does next, unless the faults are over by then.
+    pub fn then(&mut self, least_millis: u64, most_millis: u64, then: impl FnOnce(&mut World) + 'static) {
+        let after = self.rng.millis(least_millis, most_millis);
+        let unless_over = move |world: &mut World| match world.faults_are_over() {
+            true => world.fault(),
+            false => then(world),
+        };
+        self.after(after, Happening::Then(Box::new(unless_over)));
+    }
+
+    /// Another fault, after everything is whole again.
+    pub fn next_fault(&mut self, least_millis: u64, most_millis: u64) {
+        self.network.heal();
+        self.nodes.iter_mut().for_each(|node| node.hushed = false);
+        let after = self.rng.millis(least_millis, most_millis);
+        self.after(after, Happening::Fault);
+    }
+
+    /// All nodes, in a chance order, but one that is an elected writer first; None if nobody is.
+    pub fn cast(&mut self) -> Option<Vec<usize>> {
+        let mut nodes: Vec<usize> = (0..self.nodes.len()).collect();
+        for at in (1..nodes.len()).rev() {
+            nodes.swap(at, self.rng.index(at + 1));
+        }
+        let elected = |node: &usize| self.nodes[*node].log.as_ref().is_some_and(Log::is_elected);
+        let writer = nodes.iter().position(elected)?;
+        nodes.swap(0, writer);
+        Some(nodes)
+    }
+
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    pub fn hush(&mut self, node: usize, hushed: bool) {
+        self.nodes[node].hushed = hushed;
+    }
+
+    /// The client of this node wants it to be the writer.
+    pub fn elect(&mut self, node: usize) {
+        let mut commands = Vec::new();
+        self.nodes[node].client.elect(&self.truth, &mut commands);
+        for (ticket, command) in commands {
+            self.handle(node, Event::Command { ticket, command });
+        }
+    }
+
+    pub fn crash_perhaps(&mut self, node: usize) {
+        if self.rng.one_in(2) {
+            self.crash(node, false);
+        }
+    }
+
+    /// The others have to be able to restore it.
+    pub fn lose_disk(&mut self, node: usize) {
+        let votes =
+            |node: &Node| node.disk.metadata.is_some_and(|metadata| metadata.status() == Status::Voting);
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != node);
+        let able = others.filter(|(_, other)| votes(other)).count();
+        self.crash(node, able >= self.quorum);
     }
 
     fn crash(&mut self, node: usize, loses_disk: bool) {
@@ -377,7 +462,7 @@ impl World {
             self.nodes[node].disk = Disk::default();
             self.truth.note_lost(node);
         }
-        let down = self.rng.millis(0, 8000);
+        let down = self.rng.millis(0, if self.is_planned() { 300 } else { 8000 });
         self.after(down, Happening::Restart { node });
         self.members_changed();
     }

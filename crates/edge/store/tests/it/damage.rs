@@ -22,6 +22,10 @@ fn log(sizes: &[usize]) -> (Disk, String) {
     (disk, name)
 }
 
+fn mark_of(name: &str) -> String {
+    format!("{name}.safe")
+}
+
 fn contents(disk: &Disk) -> Result<(Restored, Vec<messor_proto::mesos::internal::log::Action>), StoreError> {
     let storage = Storage::open_in(disk.boxed())?;
     Ok((storage.restore()?, storage.read(0, u64::MAX)?))
@@ -98,6 +102,19 @@ proptest! {
         let zeros = if at == disk.bytes(&name).len() { zeros } else { 0 };
         bytes.resize(at + zeros, 0);
         disk.put(&name, bytes);
+        // All of it was safe on disk: no crash takes from that.
+        match contents(&disk.copy()) {
+            Ok((_, found)) => {
+                prop_assert_eq!(at, disk.bytes(&name).len() - zeros);
+                prop_assert_eq!(found.len(), right.len());
+            }
+            Err(error) => prop_assert!(
+                matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(&name),
+                "{}", error
+            ),
+        }
+        // Where nothing says so (LevelDB has no mark), it looks as if a crash had done it.
+        disk.remove(&mark_of(&name));
         let (_, found) = contents(&disk).unwrap();
         prop_assert!(found.len() <= right.len());
         prop_assert_eq!(&found[..], &right[..found.len()]);
@@ -140,4 +157,31 @@ fn a_flip_in_a_running_log_is_told() {
     let error = storage.read(1, 1).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert_eq!(storage.read(0, 0).unwrap().len(), 1);
+}
+
+#[test]
+fn a_log_that_was_cut_is_damaged_wherever_it_was_cut() {
+    let (disk, name) = log(&[5, 0, 40]);
+    let whole = disk.bytes(&name);
+    for end in 0..whole.len() {
+        let copy = disk.copy();
+        copy.put(&name, whole[..end].to_vec());
+        let error = contents(&copy).expect_err("it is found").to_string();
+        assert!(error.contains(&name) && error.contains("bytes of it were safe on disk"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_mark_counts_for_nothing() {
+    let (disk, name) = log(&[5, 0, 40]);
+    let right = contents(&disk.copy()).unwrap();
+    let mark = mark_of(&name);
+    for at in 0..disk.bytes(&mark).len() {
+        for bit in 0..8 {
+            assert_eq!(contents(&flipped(&disk, &mark, at, 1 << bit)).unwrap(), right);
+        }
+        let copy = disk.copy();
+        copy.put(&mark, disk.bytes(&mark)[..at].to_vec());
+        assert_eq!(contents(&copy).unwrap(), right);
+    }
 }

@@ -13,6 +13,8 @@ use messor_store::{AppendFile, Files, Lock, ReadFile};
 struct Data {
     bytes: Vec<u8>,
     synced: usize,
+    /// Before it was overwritten last, without a sync since.
+    before: Option<Vec<u8>>,
 }
 
 type File = Arc<Mutex<Data>>;
@@ -58,6 +60,11 @@ impl Disk {
         }
         for file in state.names.values() {
             let mut data = file.lock().unwrap();
+            if let Some(before) = data.before.take()
+                && keeps(1) == 0
+            {
+                data.bytes = before;
+            }
             let unsynced = data.bytes.len() - data.synced;
             let kept = data.synced + keeps(unsynced).min(unsynced);
             data.bytes.truncate(kept);
@@ -76,7 +83,7 @@ impl Disk {
 
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let synced = bytes.len();
-        let file = Arc::new(Mutex::new(Data { bytes, synced }));
+        let file = Arc::new(Mutex::new(Data { bytes, synced, before: None }));
         let mut state = self.0.lock().unwrap();
         state.synced_names.insert(name.to_string(), Arc::clone(&file));
         state.names.insert(name.to_string(), file);
@@ -167,6 +174,15 @@ impl AppendFile for Appending {
         if written < data.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
+    fn overwrite(&mut self, data: &[u8]) -> io::Result<()> {
+        self.disk.call()?;
+        let mut file = self.file.lock().unwrap();
+        let before = file.bytes.clone();
+        file.bytes[..data.len()].copy_from_slice(data);
+        file.before.get_or_insert(before);
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.disk.call()?;
         if self.disk.0.lock().unwrap().faults.no_sync {
@@ -174,6 +190,7 @@ impl AppendFile for Appending {
         }
         let mut data = self.file.lock().unwrap();
         data.synced = data.bytes.len();
+        data.before = None;
         Ok(())
     }
 }

@@ -166,7 +166,7 @@ proptest! {
 #[test]
 fn the_making_of_a_log_can_be_interrupted_anywhere() {
     let mut made = false;
-    for calls_left in 0..40 {
+    for calls_left in 0..60 {
         for (tears, names_kept) in [(false, false), (true, false), (false, true), (true, true)] {
             let disk = Disk::default();
             disk.set(Faults { calls_left: Some(calls_left), tears, ..Faults::default() });

@@ -70,7 +70,7 @@ fn truncation_gives_room_back() {
     let storage = Storage::open_in(disk.boxed()).unwrap();
     assert_eq!(storage.restore().unwrap(), before);
     assert_eq!(storage.read(0, 1000).unwrap().len(), 6);
-    assert_eq!(disk.names().len(), 3, "{:?}", disk.names());
+    assert_eq!(disk.names().len(), 4, "{:?}", disk.names());
 }
 
 #[test]
