@@ -148,6 +148,8 @@ pub(crate) fn read_journal<M: Wire>(path: &Path, strict: bool) -> Result<Option<
             Ok(Next::Message(message)) => journal.messages.push(message),
             Ok(Next::End | Next::Cut) => break,
             Err(error @ FileError::Io { .. }) => return Err(error),
+            // The host went down when the file was already longer, and what makes it so was not yet on the disk.
+            Err(_) if is_zero_from(path, reader.whole)? => break,
             Err(error) => {
                 journal.error = Some(error);
                 break;
@@ -165,6 +167,13 @@ pub(crate) fn read_journal<M: Wire>(path: &Path, strict: bool) -> Result<Option<
         file.set_len(reader.whole).and_then(|()| file.sync_all()).map_err(&failed)?;
     }
     Ok(Some(journal))
+}
+
+/// No message that is written anywhere here has no bytes, so zeros are none.
+fn is_zero_from(path: &Path, from: u64) -> Result<bool, FileError> {
+    let bytes = fs::read(path).map_err(FileError::io(path))?;
+    let rest = usize::try_from(from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+    Ok(rest.iter().all(|byte| *byte == 0))
 }
 
 enum Next<M> {
@@ -264,6 +273,13 @@ mod tests {
             assert_eq!((journal.messages, journal.torn), (vec![id("a"), id("b")], cut as u64));
             assert!(journal.error.is_none());
             assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        // The file was made longer, and the host went down before the rest was there.
+        for zeros in 1..30 {
+            fs::write(&path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
+            let journal = read_journal::<TaskId>(&path, true).unwrap().unwrap();
+            assert_eq!((journal.messages.len(), journal.torn), (2, zeros as u64));
+            assert!(journal.error.is_none());
         }
         // A length of nonsense leads beyond the end as well.
         fs::write(&path, [&whole[..], &[255; 20]].concat()).unwrap();

@@ -130,6 +130,15 @@ impl Reader {
         })
     }
 
+    /// Whether a message is of that whose name its directory has. The format has no checksums; this much can be checked.
+    fn belongs(&mut self, path: &Path, own: Option<&str>, directory: &str) -> Result<bool, ReadError> {
+        match own.filter(|own| *own != directory) {
+            // Files of 0.22 have the framework's id in their path alone.
+            None => Ok(true),
+            Some(other) => Ok(self.allow::<()>(Err(FileError::text(path, other)))?.is_some()),
+        }
+    }
+
     fn journal<M: Wire>(&mut self, path: &Path) -> Result<Vec<M>, ReadError> {
         let Some(Some(Journal { messages, torn, error })) = self.allow(read_journal(path, self.strict))?
         else {
@@ -168,7 +177,21 @@ impl Reader {
                 state
             }))
         };
-        let mut state = read(self, path)?.unwrap_or_default();
+        let mut state = read(self, path)?;
+        if state.is_none() && is_newer && older_path.exists() {
+            // Both have the same resources but for a moment, and the target is what they become then.
+            tracing::warn!(
+                "'{}' is not there or empty: taking the resources of '{}'",
+                state_path.display(),
+                older_path.display()
+            );
+            let older = self.allow(read_messages::<Resource>(&older_path))?.flatten();
+            state = older.map(|mut resources| {
+                upgrade(&mut resources);
+                ResourceState { resources, ..ResourceState::default() }
+            });
+        }
+        let mut state = state.unwrap_or_default();
         if let Some(target) = read(self, next)? {
             tracing::info!("finishing the change of volumes that '{}' tells of", next.display());
             volumes::bring(work_dir, &state.resources, &target.resources)?;
@@ -191,6 +214,10 @@ impl Reader {
         else {
             return Ok(None);
         };
+        let own = info.id.as_ref().map(|id| id.value.as_str());
+        if !self.belongs(&directory.join("slave.info"), own, id.as_str())? {
+            return Ok(None);
+        }
         upgrade(&mut info.resources);
         let mut frameworks = Vec::new();
         for framework in directories(&directory.join("frameworks"))? {
@@ -220,6 +247,10 @@ impl Reader {
         let Some(info) = self.message::<FrameworkInfo>(&directory.join("framework.info"))? else {
             return Ok(None);
         };
+        let own = info.id.as_ref().map(|id| id.value.as_str());
+        if !self.belongs(&directory.join("framework.info"), own, id.as_str())? {
+            return Ok(None);
+        }
         let path = directory.join("framework.pid");
         let text = self.allow(read_text(&path))?.flatten().filter(|pid| !pid.is_empty() && pid != NO_PID);
         let pid = match text {
@@ -244,6 +275,9 @@ impl Reader {
         let Some(mut info) = self.message::<ExecutorInfo>(&directory.join("executor.info"))? else {
             return Ok(None);
         };
+        if !self.belongs(&directory.join("executor.info"), Some(&info.executor_id.value), id.as_str())? {
+            return Ok(None);
+        }
         upgrade(&mut info.resources);
         allocate(&mut info.resources, framework_info);
         let path = directory.join("executor_generated_for_command_task");
@@ -289,6 +323,10 @@ impl Reader {
             else {
                 continue;
             };
+            let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+            if !self.belongs(&directory.join("task.info"), Some(&task.task_id.value), &name)? {
+                continue;
+            }
             upgrade(&mut task.resources);
             allocate(&mut task.resources, framework);
             let updates = self.journal(&directory.join("task.updates"))?;

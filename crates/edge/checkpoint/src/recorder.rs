@@ -3,6 +3,9 @@
 //! What waits is made durable together, with one wait for the disk. The queue is bounded: when it is full, the machine
 //! waits for the disk, as it could not say anything of what it adds before that anyway.
 
+#[cfg(test)]
+pub(crate) mod power_loss;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -9,6 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::{FileError, PRIVATE, PUBLIC, beside};
+#[cfg(test)]
+use crate::recorder::power_loss::{Op, note};
 
 /// One change of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,8 @@ impl Batch {
     pub fn commit(self, failed: &mut dyn FnMut(Option<usize>, FileError)) {
         let mut bad = self.bad;
         for (index, path, file) in &self.files {
+            #[cfg(test)]
+            note(Op::SyncFile { inode: inode(file) });
             if let Err(source) = file.sync_all() {
                 bad.insert(*index);
                 failed(Some(*index), FileError::Io { path: path.clone(), source });
@@ -128,17 +132,27 @@ impl Batch {
             if bad.contains(&index) {
                 continue;
             }
+            #[cfg(test)]
+            let done = match &finish {
+                Finish::Rename { from, to } => Op::Rename { from: from.clone(), to: to.clone() },
+                Finish::Link { path, target, .. } => Op::Link { path: path.clone(), target: target.clone() },
+                Finish::Remove { path } => Op::Remove { path: path.clone() },
+            };
             let (path, result) = match finish {
                 Finish::Rename { from, to } => (to.clone(), fs::rename(&from, &to)),
                 Finish::Link { path, next, target } => (path.clone(), link(&path, &next, &target)),
                 Finish::Remove { path } => (path.clone(), remove(&path)),
             };
+            #[cfg(test)]
+            note(done);
             if let Err(source) = result {
                 bad.insert(index);
                 failed(Some(index), FileError::Io { path, source });
             }
         }
         for directory in self.directories {
+            #[cfg(test)]
+            note(Op::SyncDirectory { path: directory.clone() });
             match File::open(&directory).and_then(|directory| directory.sync_all()) {
                 // Removed by a later step, or by the collector of what is old.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -164,6 +178,8 @@ impl Batch {
             self.make(parent)?;
             self.directories.insert(parent.to_path_buf());
         }
+        #[cfg(test)]
+        note(Op::Directory { path: path.to_path_buf() });
         match fs::create_dir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
@@ -179,7 +195,15 @@ fn options(mode: u32) -> OpenOptions {
 
 fn create(options: &OpenOptions, path: &Path, bytes: &[u8]) -> Result<File, FileError> {
     let file = options.open(path);
-    file.and_then(|mut file| file.write_all(bytes).map(|()| file)).map_err(FileError::io(path))
+    let file = file.and_then(|mut file| file.write_all(bytes).map(|()| file)).map_err(FileError::io(path))?;
+    #[cfg(test)]
+    note(Op::Create { path: path.to_path_buf(), inode: inode(&file), bytes: bytes.to_vec() });
+    Ok(file)
+}
+
+#[cfg(test)]
+fn inode(file: &File) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap())
 }
 
 /// All of it or nothing: what comes next must not stand behind a part of a message.
@@ -191,6 +215,8 @@ fn append(path: &Path, bytes: &[u8]) -> Result<File, FileError> {
         file.set_len(before).map_err(&failed)?;
         return Err(failed(error));
     }
+    #[cfg(test)]
+    note(Op::Append { path: path.to_path_buf(), inode: inode(&file), bytes: bytes.to_vec() });
     Ok(file)
 }
 

@@ -11,6 +11,7 @@ pub fn an_answer_outlives_its_disk(world: &mut World) {
     let Some(cast) = world.cast() else { return world.next_fault(200, 1000) };
     let [writer, forgets, hears_late, ..] = cast[..] else { panic!("five replicas") };
     let ignorant = cast[3..].to_vec();
+    cast[1..].iter().for_each(|node| world.hush(*node, true));
     world.network().slow.extend([(forgets, writer), (writer, hears_late)]);
     world.network().split(&[writer], &ignorant);
     world.then(200, 800, move |world| {
@@ -22,6 +23,8 @@ pub fn an_answer_outlives_its_disk(world: &mut World) {
             world.network().heal();
             world.crash_perhaps(forgets);
             world.network().split(&[writer, hears_late], &[&ignorant[..], &[forgets]].concat());
+            ignorant.iter().for_each(|node| world.hush(*node, false));
+            world.elect(ignorant[0]);
             world.then(7_000, 9_000, |world| world.next_fault(15_000, 20_000));
         });
     });

@@ -1,5 +1,7 @@
 //! The recorder and the reader on real directories.
 
+mod attack;
+mod killed;
 mod real;
 mod recovery;
 
@@ -55,6 +57,11 @@ impl Bench {
 
 fn strict(work_dir: &Path) -> Result<Recovered, messor_checkpoint::ReadError> {
     read(work_dir, Expectation { strict: true, boot_id: BOOT_ID })
+}
+
+/// A directory in memory where there is one: these tests make very many files, and nobody pulls the plug.
+fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Every file, link and directory, with its content or target.

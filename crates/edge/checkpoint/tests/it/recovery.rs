@@ -17,27 +17,30 @@ fn agent_info() -> AgentInfo {
     AgentInfo { hostname: "h".into(), ..AgentInfo::default() }
 }
 
-fn agent() -> Record {
+pub fn agent() -> Record {
     Record::Agent { id: AgentId::new("S0"), info: Box::new(agent_info()) }
 }
 
-fn framework() -> Record {
+pub fn framework() -> Record {
     let info = FrameworkInfo { name: "f".into(), roles: vec!["r".into()], ..FrameworkInfo::default() };
     let pid = Some("scheduler(1)@10.0.0.1:80".parse().unwrap());
     Record::Framework { id: FrameworkId::new("F"), info: Box::new(info), pid }
 }
 
-fn executor(container: &str) -> Record {
+pub fn executor(container: &str) -> Record {
     Record::Executor {
         framework: FrameworkId::new("F"),
         executor: ExecutorId::new("e"),
-        info: Box::new(ExecutorInfo::default()),
+        info: Box::new(ExecutorInfo {
+            executor_id: (&ExecutorId::new("e")).into(),
+            ..ExecutorInfo::default()
+        }),
         container: ContainerId::new(container),
         command_executor: true,
     }
 }
 
-fn task(container: &str, task: &str) -> Record {
+pub fn task(container: &str, task: &str) -> Record {
     Record::Task {
         framework: FrameworkId::new("F"),
         executor: ExecutorId::new("e"),
@@ -50,7 +53,7 @@ fn task(container: &str, task: &str) -> Record {
     }
 }
 
-fn update(container: &str, task: &str, uuid: u8) -> Record {
+pub fn update(container: &str, task: &str, uuid: u8) -> Record {
     Record::Update {
         framework: FrameworkId::new("F"),
         executor: ExecutorId::new("e"),
@@ -70,7 +73,7 @@ fn connected(container: &str) -> Record {
 }
 
 /// An agent with one framework, one executor in its second run, and a task with two acknowledgements.
-fn write(work_dir: &Path) {
+pub fn write(work_dir: &Path) {
     let mut bench = Bench::new(work_dir);
     let both = ["c1", "c2"];
     for record in [Record::Boot, agent(), framework()] {
@@ -90,7 +93,7 @@ fn write(work_dir: &Path) {
 }
 
 const EXECUTOR: &str = "meta/slaves/S0/frameworks/F/executors/e";
-const RUN: &str = "meta/slaves/S0/frameworks/F/executors/e/runs/c2";
+pub const RUN: &str = "meta/slaves/S0/frameworks/F/executors/e/runs/c2";
 
 #[test]
 fn what_was_written_is_read_again() {
