@@ -22,7 +22,8 @@ fn options(seed: u64) -> Options {
 
 /// Replicas that lose their disks, as `plots` has it.
 fn forgetful(seed: u64) -> Options {
-    let (pace, replicas) = if seed % 2 == 0 { (Pace::LateAnswers, 5) } else { (Pace::IdleWriters, 3) };
+    let (pace, replicas) =
+        if seed.is_multiple_of(2) { (Pace::LateAnswers, 5) } else { (Pace::IdleWriters, 3) };
     Options {
         seed,
         replicas,

@@ -232,7 +232,7 @@ fn run(seed: u64) {
     NOTES.with_borrow_mut(Vec::clear);
     let mut steps = BTreeMap::new();
     // After so many notes this much was answered for.
-    let mut promised: Vec<(usize, BTreeMap<(u64, u64), u8>)> = vec![(0, BTreeMap::new())];
+    let mut promised = vec![(0, BTreeMap::new())];
     for batch in 0..6 {
         let mut records = Vec::new();
         if batch == 0 {
