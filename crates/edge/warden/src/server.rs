@@ -377,7 +377,8 @@ impl Warden {
                     return self.tell(Told::Done { number: request });
                 }
                 Ok(Progress::Closed) => one.state = State::Ending(Some((request, None))),
-                Ok(Progress::Failed(error)) => end(one, Some((request, Some(error)))),
+                // It ends by itself, with the status that is to be noted.
+                Ok(Progress::Failed(error)) => one.state = State::Ending(Some((request, Some(error)))),
                 Err(error) => {
                     let what = one.container.clone();
                     let error = StartError::Step { step: Step::Prepare, what, source: error };

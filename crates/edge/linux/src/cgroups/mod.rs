@@ -7,12 +7,14 @@
 mod fake;
 mod group;
 mod hierarchies;
+mod kill;
 mod listener;
 mod store;
 
 pub use fake::Fake;
 pub use group::Group;
 pub use hierarchies::{Hierarchies, HierarchyError, Version};
+pub use kill::KillError;
 pub use listener::{Listener, Pressure, Tell, Ticket};
 pub use store::{Kernel, Store};
 

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::process::Pid;
 use rustix::thread::LinkNameSpaceType;
@@ -87,9 +88,13 @@ impl Process {
             Some(enter) if enter.namespaces.contains(Namespaces::PID) => Some(enter.pid),
             _ => None,
         };
+        let fork = || match (entered, self.clone.contains(Namespaces::PID)) {
+            (Some(_), true) => through_another(|flags| self.fork_with(&ends, flags)),
+            _ => self.fork_with(&ends, 0),
+        };
         let pid = match entered {
-            Some(target) => with_pid_namespace(target, || self.fork_with(&ends))?,
-            None => self.fork_with(&ends),
+            Some(target) => with_pid_namespace(target, fork)?,
+            None => fork(),
         };
         let pid = pid.map_err(at(Step::Fork, self.program.display()))?;
         let reports = Reports::new(ends.reports).map_err(at(Step::Prepare, "the descriptors"))?;
@@ -126,10 +131,10 @@ impl Process {
         Err(failed.unwrap_or(StartError::Ended(exit)))
     }
 
-    fn fork_with(&self, ends: &Ends) -> io::Result<Pid> {
+    fn fork_with(&self, ends: &Ends, more_flags: libc::c_long) -> io::Result<Pid> {
         // The others are made by the process itself, later.
-        let flags = self.clone.without(Namespaces::CGROUP).flags();
-        match clone(flags)? {
+        let namespaces = self.clone.without(Namespaces::CGROUP).flags();
+        match clone(libc::c_long::from(namespaces) | more_flags)? {
             Some(pid) => Ok(pid),
             None => child::run(
                 self,
@@ -200,12 +205,46 @@ fn with_pid_namespace<T>(target: i32, fork: impl FnOnce() -> T) -> Result<T, Sta
     Ok(answer)
 }
 
-/// fork(2) into new namespaces. None: this is the new process.
-pub(super) fn clone(namespaces: u32) -> io::Result<Option<Pid>> {
-    let flags = libc::c_long::from(namespaces) | libc::c_long::from(libc::SIGCHLD);
+/// A process cannot make a new PID namespace inside another one that it is not in itself. So a process in between does it,
+/// which shares the descriptors of this one, and gives the new process to the parent of both, which is this one. The
+/// descriptor of the new process tells its number here.
+fn through_another(fork: impl FnOnce(libc::c_long) -> io::Result<Pid>) -> io::Result<Pid> {
+    let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let Some(between) = clone(libc::c_long::from(libc::CLONE_FILES))? else {
+        // Nothing is dropped here: the descriptors are those of the other process too.
+        let flags = libc::c_long::from(libc::CLONE_PARENT | libc::CLONE_PIDFD);
+        let found = match fork(flags) {
+            Ok(_) => PID_DESCRIPTOR.load(Ordering::Relaxed),
+            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        let _ = rustix::io::write(&writing, &found.to_ne_bytes());
+        exit(0);
+    };
+    crate::wait::wait(between)?;
+    drop(writing);
+    let mut found = [0; 4];
+    File::from(reading).read_exact(&mut found)?;
+    let found = i32::from_ne_bytes(found);
+    if found < 0 {
+        return Err(io::Error::from_raw_os_error(-found));
+    }
+    // SAFETY: opened by the kernel for the process in between, in the table of descriptors of this process, where nobody else
+    // knows of it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(found) };
+    let described = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd()))?;
+    let pid = described.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Where the kernel puts the descriptor of a process that was asked for with CLONE_PIDFD.
+static PID_DESCRIPTOR: AtomicI32 = AtomicI32::new(0);
+
+/// fork(2) with flags of clone(2). None: this is the new process.
+pub(super) fn clone(flags: libc::c_long) -> io::Result<Option<Pid>> {
+    let flags = flags | libc::c_long::from(libc::SIGCHLD);
     // SAFETY: without CLONE_VM the new process has a copy of everything, on the same stack, as after fork(2); the caller's
-    // process has one thread, so that no lock is held for ever in the copy.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    // process has one thread, so that no lock is held for ever in the copy. The number is written to with CLONE_PIDFD alone.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, PID_DESCRIPTOR.as_ptr(), 0, 0) };
     match i32::try_from(pid) {
         Ok(0) => Ok(None),
         Ok(pid) if pid > 0 => Ok(Pid::from_raw(pid)),

@@ -35,6 +35,7 @@ pub struct House {
     pub config: Config,
     pub warden: Option<Warden>,
     events: Mutex<Receiver<Event>>,
+    set_aside: Mutex<Vec<Ended>>,
     pub wardens: Vec<i32>,
 }
 
@@ -50,7 +51,15 @@ impl House {
         let (sender, events) = channel();
         let warden = connect(&config, sender).unwrap();
         let pid = warden.pid().unwrap();
-        House { folder, config, warden: Some(warden), events: Mutex::new(events), wardens: vec![pid] }
+        let events = Mutex::new(events);
+        House {
+            folder,
+            config,
+            warden: Some(warden),
+            events,
+            set_aside: Mutex::default(),
+            wardens: vec![pid],
+        }
     }
 
     pub fn warden(&self) -> &Warden {
@@ -95,9 +104,25 @@ impl House {
     }
 
     pub fn ended(&self) -> Ended {
+        if let Some(ended) = self.set_aside.lock().unwrap().pop() {
+            return ended;
+        }
         match self.event() {
             Event::Ended(ended) => ended,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The end of this one; others are set aside.
+    pub fn ended_of(&self, pid: i32) -> Ended {
+        let mut others = Vec::new();
+        loop {
+            let ended = self.ended();
+            if ended.pid == pid {
+                self.set_aside.lock().unwrap().append(&mut others);
+                return ended;
+            }
+            others.push(ended);
         }
     }
 
@@ -125,9 +150,7 @@ impl House {
         let pid = self.launch("run", process).unwrap();
         let mut output = String::new();
         reading.read_to_string(&mut output).unwrap();
-        let ended = self.ended();
-        assert_eq!(ended.pid, pid);
-        (ended.exit.unwrap(), output)
+        (self.ended_of(pid).exit.unwrap(), output)
     }
 
     pub fn noted(&self, name: &str) -> String {
