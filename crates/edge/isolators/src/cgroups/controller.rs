@@ -8,8 +8,12 @@ use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
 use messor_types::ContainerId;
 
 use super::CgroupsError;
+use super::blkio::Blkio;
 use super::cpu::{Cpu, Cpuacct};
+use super::devices::Devices;
 use super::memory::Memory;
+use super::net_cls::NetCls;
+use super::perf_event::PerfEvent;
 use super::plain::Plain;
 use crate::isolator::{Container, IsolatorError, Limitations};
 
@@ -73,7 +77,11 @@ pub fn make(
         "cpu" => Box::new(Cpu::make(flags, top)?),
         "cpuacct" => Box::new(Cpuacct::make(flags)),
         "memory" => Box::new(Memory::make(flags, top, limitations.clone())?),
+        "blkio" => Box::new(Blkio),
+        "devices" => Box::new(Devices::make(flags)?),
+        "net_cls" => Box::new(NetCls::make(flags)?),
+        "perf_event" => Box::new(PerfEvent::make(flags)?),
         "cpuset" | "hugetlb" | "net_prio" | "pids" => Box::new(Plain(name)),
-        other => return Err(CgroupsError::NotSupported(format!("the controller '{other}'"))),
+        other => return Err(CgroupsError::Unknown(other)),
     })
 }

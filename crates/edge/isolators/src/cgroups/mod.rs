@@ -5,10 +5,14 @@
 //! version 2, where a group with controllers for those below it has no processes itself, processes are in `leaf` below
 //! that.
 
+mod blkio;
 mod controller;
 mod cpu;
+mod devices;
 mod memory;
+mod net_cls;
 mod paths;
+mod perf_event;
 mod plain;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,8 +61,8 @@ pub enum CgroupsError {
     NoController,
     #[error("control groups of version 2 have nothing like {0}")]
     NotInVersion2(&'static str),
-    #[error("not supported yet: {0}")]
-    NotSupported(String),
+    #[error("the controller '{0}' is not known")]
+    Unknown(&'static str),
     #[error("--{0}: {1}")]
     Flag(&'static str, String),
     #[error("cannot listen for memory that runs out: {0}")]

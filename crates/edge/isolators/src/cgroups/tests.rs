@@ -96,6 +96,25 @@ struct Real {
 impl Real {
     /// None, with a word about it, where this host cannot.
     fn with(isolators: &[&str], set: impl FnOnce(&mut AgentFlags)) -> Option<Real> {
+        let usable = Hierarchies::find(Path::new("/sys/fs/cgroup")).is_ok_and(|h| h.version() == Version::V1);
+        if !usable {
+            skip("control groups of version 1: this host does not have them");
+            return None;
+        }
+        Real::make(isolators, set)
+    }
+
+    /// On the hierarchy that is mounted there.
+    fn on(mount: &str, isolators: &[&str], set: impl FnOnce(&mut AgentFlags)) -> Option<Real> {
+        let flags = |flags: &mut AgentFlags| {
+            set(flags);
+            flags.containers.cgroups_hierarchy =
+                <messor_flags::Location as messor_flags::FlagValue>::read(mount).unwrap();
+        };
+        Real::make(isolators, flags)
+    }
+
+    fn make(isolators: &[&str], set: impl FnOnce(&mut AgentFlags)) -> Option<Real> {
         let (limitations, told) = told();
         let mut flags = AgentFlags::default();
         let number = std::process::id();
@@ -103,9 +122,8 @@ impl Real {
         let root: String = root.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         flags.containers.cgroups_root.clone_from(&root);
         set(&mut flags);
-        let usable = Hierarchies::find(Path::new("/sys/fs/cgroup")).is_ok_and(|h| h.version() == Version::V1);
-        if !crate::is_superuser() || !usable {
-            skip("control groups of version 1: needs the superuser, and a host that has them");
+        if !crate::is_superuser() {
+            skip("control groups: need the superuser");
             return None;
         }
         let cgroups = Cgroups::make(&flags, isolators, limitations).unwrap();
@@ -430,4 +448,163 @@ fn version_2_has_no_net_cls() {
     let hierarchies = Hierarchies::over(Arc::new(Fake::new(&[])), Path::new("/"), Version::V2, &[]);
     let error = wanted(&hierarchies, &["cgroups/net_cls"]).unwrap_err().to_string();
     assert_eq!(error, "control groups of version 2 have nothing like cgroups/net_cls");
+}
+
+/// What a shell says to opening these devices, in the group of a container.
+fn opened(real: &mut Real, container: &Container, devices: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let answer = folder.path().join("answer");
+    let path = answer.display();
+    let script = format!(
+        "for d in {devices}; do if (: < $d); then echo yes; else echo no; fi; done > {path}.new 2>/dev/null; mv {path}.new {path}"
+    );
+    let pid = real.process(&script);
+    real.cgroups.isolate(container, pid).unwrap();
+    real.go();
+    real.children.pop().unwrap().wait().unwrap();
+    std::fs::read_to_string(answer).unwrap().replace('\n', " ").trim().to_string()
+}
+
+#[test]
+fn devices_are_the_usual_ones_and_those_that_are_allowed() {
+    let allow = |flags: &mut AgentFlags| {
+        let json = r#"{"allowed_devices":[{"device":{"path":"/dev/kmsg"},"access":{"read":true}}]}"#;
+        flags.containers.allowed_devices =
+            Some(<messor_flags::Json as messor_flags::FlagValue>::read(json).unwrap());
+    };
+    let Some(mut real) = Real::with(&["cgroups/devices"], allow) else { return };
+    real.cgroups.prepare(&usual("c")).unwrap();
+    let list = real.read("devices", "c/devices.list");
+    for line in ["c *:* m", "b *:* m", "c 1:3 rwm", "c 136:* rwm", "c 10:200 rwm", "c 1:11 r"] {
+        assert!(list.lines().any(|found| found == line), "{line} in {list}");
+    }
+    assert_eq!(list.lines().count(), 15);
+    let disk = std::fs::read_dir("/sys/class/block").unwrap().next().unwrap().unwrap().file_name();
+    let devices = format!("/dev/null /dev/urandom /dev/kmsg /dev/{}", disk.to_str().unwrap());
+    assert_eq!(opened(&mut real, &usual("c"), &devices), "yes yes yes no");
+}
+
+/// On the second version of this host, if it has one: the program is the kernel's to run.
+#[test]
+fn version_2_limits_devices_by_a_program() {
+    let Some(mount) = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|path| Hierarchies::find(Path::new(path)).is_ok_and(|found| found.version() == Version::V2))
+    else {
+        return skip("control groups of version 2: they are not mounted");
+    };
+    let Some(mut real) = Real::on(mount, &["cgroups/devices"], |_| {}) else { return };
+    let container = usual("c");
+    real.cgroups.prepare(&container).unwrap();
+    assert_eq!(opened(&mut real, &container, "/dev/null /dev/urandom /dev/kmsg"), "yes yes no");
+    real.cgroups.cleanup(&container.id).unwrap();
+}
+
+#[test]
+fn what_disks_do_is_counted() {
+    let Some(mut real) = Real::with(&["cgroups/blkio"], |_| {}) else { return };
+    real.cgroups.prepare(&usual("c")).unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let file = folder.path().join("file");
+    let pid = real.process(&format!("dd if=/dev/zero of={} bs=1M count=1 oflag=direct", file.display()));
+    real.cgroups.isolate(&usual("c"), pid).unwrap();
+    real.go();
+    let done = real.children.pop().unwrap().wait().unwrap();
+    let found = real.cgroups.usage(&usual("c")).unwrap().blkio_statistics.unwrap();
+    // The sums stand last, whether or not there is more.
+    let sums = found.throttling.last().unwrap();
+    assert!(sums.device.is_none());
+    if !done.success() || found.throttling.len() < 2 {
+        return skip(
+            "counting what disks do: the file system of the sources cannot write directly to a disk",
+        );
+    }
+    let written = |value: &&messor_proto::mesos::cgroup_info::blkio::Value| {
+        value.op() == messor_proto::mesos::cgroup_info::blkio::Operation::Write
+    };
+    let bytes = found.throttling[0].io_service_bytes.iter().find(written).unwrap().value;
+    assert!(bytes >= Some(1 << 20), "{found:?}");
+}
+
+/// U107: a controller that is mounted nowhere is mounted.
+#[test]
+fn net_cls_is_mounted_and_gives_out_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = std::fs::canonicalize(folder.path()).unwrap();
+    let set = |flags: &mut AgentFlags| {
+        flags.containers.cgroups_net_cls_primary_handle = Some("0x12".to_string());
+        flags.containers.cgroups_net_cls_secondary_handles = Some("0x1,0x2".to_string());
+        flags.containers.cgroups_hierarchy =
+            <messor_flags::Location as messor_flags::FlagValue>::read(base.to_str().unwrap()).unwrap();
+    };
+    let there = Hierarchies::find(Path::new("/sys/fs/cgroup")).unwrap().controllers().unwrap();
+    if !there.iter().any(|name| name == "net_cls") || Path::new("/sys/fs/cgroup/net_cls").exists() {
+        return skip("mounting the controller net_cls: it is not there, or mounted already");
+    }
+    let Some(real) = Real::with(&["cgroups/net_cls"], set) else { return };
+    let (a, b, c) = (usual("a"), usual("b"), usual("c"));
+    let number = |container: &Container| {
+        real.cgroups.status(container).unwrap().cgroup_info.unwrap().net_cls.unwrap().classid.unwrap()
+    };
+    real.cgroups.prepare(&a).unwrap();
+    real.cgroups.prepare(&b).unwrap();
+    assert_eq!((number(&a), number(&b)), (0x12_0001, 0x12_0002));
+    assert_eq!(number(&nested(&a, "n")), 0x12_0001);
+    assert!(real.cgroups.prepare(&c).unwrap_err().to_string().contains("are in use"));
+    real.cgroups.cleanup(&c.id).unwrap();
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    real.cgroups.isolate(&a, i32::try_from(sleeper.id()).unwrap()).unwrap();
+    let file = base.join("net_cls").join(&real.root).join("a/net_cls.classid");
+    assert_eq!(std::fs::read_to_string(file).unwrap().trim(), 0x12_0001.to_string());
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let mut flags = AgentFlags::default();
+    set(&mut flags);
+    flags.containers.cgroups_root.clone_from(&real.root);
+    let next = Cgroups::make(&flags, &["cgroups/net_cls"], told().0).unwrap();
+    next.recover(&[a.clone(), b.clone()].map(|container| Recovered { container, pid: None }), &[]).unwrap();
+    real.cgroups.cleanup(&b.id).unwrap();
+    next.cleanup(&b.id).unwrap();
+    next.prepare(&c).unwrap();
+    let status = next.status(&c).unwrap().cgroup_info.unwrap().net_cls.unwrap();
+    assert_eq!(status.classid, Some(0x12_0002), "that of a is still known to be in use");
+    next.cleanup(&c.id).unwrap();
+    next.cleanup(&a.id).unwrap();
+    drop(real);
+    messor_linux::mounts::unmount_below(&base).unwrap();
+}
+
+#[test]
+fn perf_samples_containers() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = std::fs::canonicalize(folder.path()).unwrap();
+    let set = |flags: &mut AgentFlags| {
+        flags.containers.perf_events = Some("task-clock,context-switches".to_string());
+        flags.containers.perf_interval = Duration::from_millis(200);
+        flags.containers.perf_duration = Duration::from_millis(200);
+        flags.containers.cgroups_hierarchy =
+            <messor_flags::Location as messor_flags::FlagValue>::read(base.to_str().unwrap()).unwrap();
+    };
+    let can = Command::new("perf").args(["stat", "-a", "true"]).stderr(Stdio::null()).status();
+    if !can.is_ok_and(|status| status.success()) || Path::new("/sys/fs/cgroup/perf_event").exists() {
+        return skip("perf: the program does not work here, or the controller is mounted already");
+    }
+    let Some(mut real) = Real::with(&["cgroups/perf_event"], set) else { return };
+    let container = usual("c");
+    real.cgroups.prepare(&container).unwrap();
+    let pid = real.process("while :; do :; done");
+    real.cgroups.isolate(&container, pid).unwrap();
+    real.go();
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let found = real.cgroups.usage(&container).unwrap().perf;
+        if let Some(clock) = found.and_then(|perf| perf.task_clock).filter(|clock| *clock > 0.0) {
+            assert!(clock < 60_000.0);
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "no sample");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(real);
+    messor_linux::mounts::unmount_below(&base).unwrap();
 }

@@ -19,12 +19,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub struct Group {
     store: Arc<dyn Store>,
     version: Version,
+    /// Where its hierarchy is mounted.
+    mount: PathBuf,
     path: PathBuf,
 }
 
 impl Group {
-    pub(super) fn new(store: Arc<dyn Store>, version: Version, path: PathBuf) -> Group {
-        Group { store, version, path }
+    pub(super) fn new(store: Arc<dyn Store>, version: Version, mount: &Path, name: &str) -> Group {
+        Group { store, version, mount: mount.to_path_buf(), path: mount.join(name) }
+    }
+
+    fn at(&self, path: PathBuf) -> Group {
+        Group { store: self.store.clone(), version: self.version, mount: self.mount.clone(), path }
     }
 
     pub fn version(&self) -> Version {
@@ -35,13 +41,18 @@ impl Group {
         &self.path
     }
 
+    /// From the root of the hierarchy.
+    pub fn name(&self) -> String {
+        self.path.strip_prefix(&self.mount).unwrap_or(&self.path).to_string_lossy().into_owned()
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// A group in this one; the name may lead through several.
     pub fn child(&self, name: &str) -> Group {
-        Group { store: self.store.clone(), version: self.version, path: self.path.join(name) }
+        self.at(self.path.join(name))
     }
 
     pub fn exists(&self) -> bool {
@@ -123,10 +134,7 @@ impl Group {
     pub fn children(&self) -> Result<Vec<Group>, GroupError> {
         let children = self.store.children(&self.path);
         let children = children.map_err(|source| GroupError::List { path: self.path.clone(), source })?;
-        Ok(children
-            .into_iter()
-            .map(|path| Group { store: self.store.clone(), version: self.version, path })
-            .collect())
+        Ok(children.into_iter().map(|path| self.at(path)).collect())
     }
 
     /// Makes this group; false: it is there already.
@@ -145,7 +153,7 @@ impl Group {
     /// A new group of the cpuset controller has no processors and no memory, and no process may enter it.
     fn take_processors(&self) -> Result<(), GroupError> {
         let Some(above) = self.path.parent() else { return Ok(()) };
-        let above = Group { store: self.store.clone(), version: self.version, path: above.to_path_buf() };
+        let above = self.at(above.to_path_buf());
         for name in ["cpuset.cpus", "cpuset.mems"] {
             if self.has(name) && self.read(name)?.trim().is_empty() {
                 self.write(name, above.read(name)?.trim())?;
@@ -195,7 +203,7 @@ mod tests {
     fn group(template: &[(&str, &str)]) -> (tempfile::TempDir, Arc<Fake>, Group) {
         let folder = tempfile::tempdir().unwrap();
         let fake = Arc::new(Fake::new(template));
-        let group = Group::new(fake.clone(), Version::V1, folder.path().join("g"));
+        let group = Group::new(fake.clone(), Version::V1, folder.path(), "g");
         (folder, fake, group)
     }
 

@@ -131,11 +131,11 @@ impl Hierarchies {
             Version::V2 => self.base.clone(),
             Version::V1 => self.mounts.get(controller).cloned().unwrap_or_else(|| self.base.join(controller)),
         };
-        Group::new(self.store.clone(), self.version, mount.join(name))
+        Group::new(self.store.clone(), self.version, &mount, name)
     }
 
     fn top(&self, name: &str) -> Group {
-        Group::new(self.store.clone(), self.version, self.base.join(name))
+        Group::new(self.store.clone(), self.version, &self.base, name)
     }
 }
 

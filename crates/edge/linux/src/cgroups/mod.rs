@@ -4,6 +4,7 @@
 //! It must not know containers, resources, or which file of a controller means what. Everything but the listening goes
 //! through [`Store`], so that what writes to groups is tested without a kernel that has them.
 
+mod devices;
 mod fake;
 mod group;
 mod hierarchies;
@@ -11,6 +12,7 @@ mod kill;
 mod listener;
 mod store;
 
+pub use devices::DeviceRule;
 pub use fake::Fake;
 pub use group::Group;
 pub use hierarchies::{Hierarchies, HierarchyError, Version};
@@ -34,6 +36,8 @@ pub enum GroupError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write '{text}' to {path}: {source}")]
     Write { path: PathBuf, text: String, source: io::Error },
+    #[error("cannot set the devices that may be used in {path}: {source}")]
+    Devices { path: PathBuf, source: io::Error },
     #[error("{path} has an unknown form: '{text}'")]
     Form { path: PathBuf, text: String },
 }
