@@ -8,6 +8,7 @@
 
 mod cgroups;
 mod devices;
+mod disk;
 mod environment_secret;
 mod filesystem;
 mod isolator;

@@ -10,7 +10,7 @@ use crate::environment_secret::EnvironmentSecret;
 use crate::filesystem::{self, LinuxError};
 use crate::isolator::{Isolator, Limitations};
 use crate::posix::{self, Processes};
-use crate::{devices, linux, namespaces, volume};
+use crate::{devices, disk, linux, namespaces, volume};
 
 /// What isolators are told of the agent beside its flags.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub enum MakeError {
     Linux(#[from] LinuxError),
     #[error("--isolation: volume/secret: {0}")]
     Secret(#[source] std::io::Error),
+    #[error("cannot start the thread that measures disks: {0}")]
+    Thread(#[source] std::io::Error),
     #[error("--{0}: {1}")]
     Flag(&'static str, String),
 }
@@ -105,6 +107,7 @@ const NAMES: &[&str] = &[
     "volume/sandbox_path",
     "volume/host_path",
     "volume/secret",
+    "disk/du",
     "linux/seccomp",
     "environment_secret",
 ];
@@ -165,6 +168,10 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
                 let volumes =
                     volume::Secret::make(host.runtime_dir, sandbox_directory).map_err(MakeError::Secret)?;
                 made.push(Arc::new(volumes));
+            }
+            "disk/du" => {
+                let du = disk::Du::start(flags, host.limitations.clone()).map_err(MakeError::Thread)?;
+                made.push(Arc::new(du));
             }
             "environment_secret" => made.push(Arc::new(EnvironmentSecret)),
             _ => {}

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 use messor_proto::mesos::resource::{DiskInfo, disk_info::Persistence};
+use messor_proto::mesos::slave::ContainerLimitation;
 use messor_proto::mesos::volume::Mode;
 use messor_proto::mesos::{self, Volume};
-use messor_types::{Reservation, ReservationKind, Resource, ResourceFormat};
+use messor_types::{ContainerId, Reservation, ReservationKind, Resource, ResourceFormat};
+
+use crate::isolator::Limitations;
 
 /// Says that a test could not run and why; `./test` prints all of these in its last line.
 pub fn skip(why: &str) {
@@ -55,4 +59,19 @@ impl Drop for Scratch {
             eprintln!("left behind: {error}");
         }
     }
+}
+
+struct Told(mpsc::Sender<(ContainerId, ContainerLimitation)>);
+
+impl Limitations for Told {
+    fn exceeded(&self, container: &ContainerId, limitation: ContainerLimitation) {
+        // Nobody listens where a test does not care.
+        let _ = self.0.send((container.clone(), limitation));
+    }
+}
+
+/// What is told of limits comes out here.
+pub fn told() -> (Arc<dyn Limitations>, mpsc::Receiver<(ContainerId, ContainerLimitation)>) {
+    let (sender, receiver) = mpsc::channel();
+    (Arc::new(Told(sender)), receiver)
 }

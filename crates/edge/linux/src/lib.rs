@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod cgroups;
 pub mod container;
 pub mod devices;
+pub mod disk_usage;
 pub mod exit;
 pub mod host;
 pub mod inherited;

@@ -12,7 +12,7 @@ use messor_types::Resources;
 
 use super::*;
 use crate::isolator::tests::{container, nested, resources};
-use crate::tests::skip;
+use crate::tests::{skip, told};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -40,20 +40,6 @@ const UNIFIED: [(&str, &str); 18] = [
     ("pids.max", "max\n"),
     ("cpuset.cpus", ""),
 ];
-
-struct Told(mpsc::Sender<(ContainerId, ContainerLimitation)>);
-
-impl Limitations for Told {
-    fn exceeded(&self, container: &ContainerId, limitation: ContainerLimitation) {
-        // Nobody listens where a test does not care.
-        let _ = self.0.send((container.clone(), limitation));
-    }
-}
-
-pub fn told() -> (Arc<dyn Limitations>, mpsc::Receiver<(ContainerId, ContainerLimitation)>) {
-    let (sender, receiver) = mpsc::channel();
-    (Arc::new(Told(sender)), receiver)
-}
 
 /// A container with 1 processor and 64 MB.
 fn usual(id: &str) -> Container {
