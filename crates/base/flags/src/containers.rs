@@ -22,25 +22,25 @@ flag_set! {
                 => "Where a container with its own image sees its sandbox.";
             volume_gid_range: Option<String>, not_yet "shared volumes are not built"
                 => "Group ids, such as [10000-20000], for volumes that several users share.";
-            host_path_volume_force_creation: Option<String>, not_yet "the isolator volume/host_path is not built"
+            host_path_volume_force_creation: Option<String>
                 => "Directories with : in between under which volume/host_path makes directories that do not exist.";
-            container_disk_watch_interval: Duration = "15secs", no_effect "disk isolators are not built"
+            container_disk_watch_interval: Duration = "15secs"
                 => "Time between two looks at the disk usage of containers (disk/du, disk/xfs).";
-            enforce_container_disk_quota: bool = "false", not_yet "disk isolators are not built"
+            enforce_container_disk_quota: bool = "false"
                 => "Whether a container that uses too much disk is killed (disk/du, disk/xfs).";
-            disallow_sharing_agent_ipc_namespace: bool = "false", not_yet "the isolator namespaces/ipc is not built"
+            disallow_sharing_agent_ipc_namespace: bool = "false"
                 => "Whether no container may share the agent's IPC namespace and /dev/shm (namespaces/ipc).";
-            default_container_shm_size: Option<Size>, not_yet "the isolator namespaces/ipc is not built"
+            default_container_shm_size: Option<Size>
                 => "Size of /dev/shm of containers with their own that do not say (namespaces/ipc).";
-            disallow_sharing_agent_pid_namespace: bool = "false", not_yet "the isolator namespaces/pid is not built"
+            disallow_sharing_agent_pid_namespace: bool = "false"
                 => "Whether no container may share the agent's process namespace (namespaces/pid).";
-            effective_capabilities: Option<Json>, alias "allowed_capabilities", not_yet "the isolator linux/capabilities is not built"
+            effective_capabilities: Option<Json>, alias "allowed_capabilities"
                 => "Capabilities that tasks get unless they say otherwise, as JSON: {\"capabilities\": [\"NET_RAW\"]} (linux/capabilities). Without it, all.";
-            bounding_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
+            bounding_capabilities: Option<Json>
                 => "Capabilities that tasks may get at most, as JSON (linux/capabilities). Without it, all.";
-            seccomp_config_dir: Option<Location>, not_yet "the isolator linux/seccomp is not built"
+            seccomp_config_dir: Option<Location>
                 => "Directory of seccomp profiles (linux/seccomp).";
-            seccomp_profile_name: Option<String>, not_yet "the isolator linux/seccomp is not built"
+            seccomp_profile_name: Option<String>
                 => "Seccomp profile of containers that do not say, a path under --seccomp_config_dir (linux/seccomp).";
             nvidia_gpu_devices: Option<String>, not_yet "the isolator gpu/nvidia is not built"
                 => "Numbers of the Nvidia GPUs that may be used, with commas in between (gpu/nvidia).";
@@ -53,33 +53,33 @@ flag_set! {
         }
 
         "Control groups" {
-            cgroups_hierarchy: Location = "/sys/fs/cgroup", no_effect "no isolator of control groups is built"
+            cgroups_hierarchy: Location = "/sys/fs/cgroup"
                 => "Where the hierarchies of control groups are mounted.";
-            cgroups_root: String = "mesos", no_effect "no isolator of control groups is built"
+            cgroups_root: String = "mesos"
                 => "Name of the control group that all containers' groups are in.";
-            cgroups_enable_cfs: bool = "false", no_effect "no isolator of control groups is built"
+            cgroups_enable_cfs: bool = "false"
                 => "Whether CPU is limited hard, by CFS bandwidth.";
-            cgroups_limit_swap: bool = "false", not_yet "limits on swap are not built"
+            cgroups_limit_swap: bool = "false"
                 => "Whether memory and swap are limited together, rather than memory alone.";
-            cgroups_cpu_enable_pids_and_tids_count: bool = "false", not_yet "counts of processes and threads are not built"
+            cgroups_cpu_enable_pids_and_tids_count: bool = "false"
                 => "Whether a container's processes and threads are counted.";
-            cgroups_destroy_timeout: Duration = "1mins", no_effect "no isolator of control groups is built"
+            cgroups_destroy_timeout: Duration = "1mins"
                 => "How long the removal of a control group may take.";
-            cgroups_net_cls_primary_handle: Option<String>, check checks::net_cls_handle, not_yet "the isolator cgroups/net_cls is not built"
+            cgroups_net_cls_primary_handle: Option<String>, check checks::net_cls_handle
                 => "Primary net_cls handle, 0xAAAA (cgroups/net_cls).";
-            cgroups_net_cls_secondary_handles: Option<String>, not_yet "the isolator cgroups/net_cls is not built"
+            cgroups_net_cls_secondary_handles: Option<String>
                 => "Range of secondary net_cls handles, 0xAAAA,0xBBBB (cgroups/net_cls).";
-            allowed_devices: Option<Json>, not_yet "the isolator cgroups/devices is not built"
+            allowed_devices: Option<Json>
                 => "Devices that containers may use beside the usual ones, as JSON (cgroups/devices).";
             agent_subsystems: Option<String>, alias "slave_subsystems", not_yet "the agent does not move itself to a control group"
                 => "Subsystems of control groups for the agent itself, such as memory,cpuacct.";
-            revocable_cpu_low_priority: bool = "true", no_effect "no isolator of control groups is built"
+            revocable_cpu_low_priority: bool = "true"
                 => "Whether containers with revocable CPU have a lower share of it (cgroups/cpu).";
-            perf_events: Option<String>, not_yet "the isolator cgroups/perf_event is not built"
+            perf_events: Option<String>
                 => "Events of perf to sample, with commas in between (cgroups/perf_event).";
-            perf_interval: Duration = "60secs", no_effect "the isolator cgroups/perf_event is not built"
+            perf_interval: Duration = "60secs"
                 => "Time between the beginnings of two samples (cgroups/perf_event).";
-            perf_duration: Duration = "10secs", no_effect "the isolator cgroups/perf_event is not built"
+            perf_duration: Duration = "10secs"
                 => "Length of a sample, less than --perf_interval (cgroups/perf_event).";
         }
 
