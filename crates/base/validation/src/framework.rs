@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use messor_proto::mesos::scheduler::OfferConstraints;
 use messor_proto::mesos::{FrameworkInfo, OfferFilters};
 use messor_types::{FrameworkCapabilities, RoleError, validate_role};
 
@@ -41,8 +40,6 @@ pub enum FrameworkError {
     CheckpointChanged { from: bool, to: bool },
     #[error("'suppressed_roles' has '{0}', which is none of the framework's roles")]
     SuppressedRole(String),
-    #[error("'offer_constraints' has the role '{0}', which is none of the framework's roles")]
-    ConstraintsRole(String),
 }
 
 /// The roles of a framework, one or several (U048). Without MULTI_ROLE it is the one in 'role', '*' when not set.
@@ -148,16 +145,6 @@ pub fn validate_suppressed_roles(
     }
 }
 
-pub fn validate_offer_constraints_roles(
-    roles: &BTreeSet<String>,
-    constraints: &OfferConstraints,
-) -> Result<(), FrameworkError> {
-    match constraints.role_constraints.keys().find(|role| !roles.contains(*role)) {
-        Some(role) => Err(FrameworkError::ConstraintsRole(role.clone())),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,16 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn suppressed_and_constrained_roles_are_the_frameworks() {
+    fn suppressed_roles_are_the_frameworks() {
         let roles = framework_roles(&multi(&["a", "b"]));
         assert_eq!(validate_suppressed_roles(&roles, &["a".into()]), Ok(()));
         let error = validate_suppressed_roles(&roles, &["a".into(), "x".into()]);
         assert_eq!(error, Err(FrameworkError::SuppressedRole("x".into())));
-        let constraints = |role: &str| OfferConstraints {
-            role_constraints: BTreeMap::from([(role.to_string(), Default::default())]),
-        };
-        assert_eq!(validate_offer_constraints_roles(&roles, &constraints("b")), Ok(()));
-        let error = validate_offer_constraints_roles(&roles, &constraints("x"));
-        assert_eq!(error, Err(FrameworkError::ConstraintsRole("x".into())));
     }
 }

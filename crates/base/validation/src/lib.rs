@@ -25,7 +25,7 @@ pub use container::{ContainerError, validate_container, validate_volume};
 pub use executor::{ExecutorError, validate_executor};
 pub use framework::{
     FrameworkError, failover_timeout, framework_roles, preserve_immutable_fields, validate_framework,
-    validate_framework_update, validate_offer_constraints_roles, validate_suppressed_roles,
+    validate_framework_update, validate_suppressed_roles,
 };
 pub use group::{TaskGroupError, validate_task_group};
 pub use ids::{IdError, validate_id};

@@ -26,7 +26,9 @@ impl Allocator {
                 .chain(quota.limits.iter().map(|(name, _)| name));
             for name in names.collect::<BTreeSet<_>>() {
                 let prefix = format!("allocator/mesos/quota/roles/{role}/resources/{name}");
-                result.push((format!("{prefix}/guarantee"), quota.guarantees.get(name).to_f64()));
+                if quota.guarantees.iter().any(|(guaranteed, _)| guaranteed == name) {
+                    result.push((format!("{prefix}/guarantee"), quota.guarantees.get(name).to_f64()));
+                }
                 if let Some(limit) = quota.limits.get(name) {
                     result.push((format!("{prefix}/limit"), limit.to_f64()));
                 }

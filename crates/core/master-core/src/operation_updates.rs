@@ -35,7 +35,7 @@ impl Master {
                 "ignoring the status of an operation from {from}: its agent is not registered"
             ));
         };
-        let Some(entry) = self.operations.get_mut(&uuid).filter(|entry| entry.agent == agent_id) else {
+        let Some(entry) = self.operations.get(&uuid).filter(|entry| entry.agent == agent_id) else {
             // It is over here: the agent repeats itself, or answers a framework.
             if let Some(framework) = asked_by {
                 self.counters.invalid_operation_status_updates.increment();
@@ -48,11 +48,11 @@ impl Master {
         // An agent that never saw the operation does not know its id.
         status.operation_id = entry.operation.info.id.clone().or(status.operation_id);
         let latest = latest_status.unwrap_or_else(|| status.clone());
-        entry.update(&latest);
+        let has_id = entry.operation.info.id.is_some();
         let framework = entry.framework.clone();
+        self.operations.update(&uuid, &latest);
         turn.info(format!("operation {uuid} on agent {agent_id} is {}", latest.state().as_str_name()));
 
-        let has_id = entry.operation.info.id.is_some();
         let listener = framework.filter(|id| has_id && !self.frameworks.completed.contains_key(id));
         if let Some(framework) = listener {
             self.tell_operation(turn, &framework, status);
@@ -232,17 +232,22 @@ impl Master {
         told: Option<(OperationState, &str)>,
     ) {
         for uuid in self.operations.on(id) {
-            let Some(entry) = self.operations.remove(&uuid) else { continue };
-            let (Some((state, text)), Some(framework)) = (told, &entry.framework) else { continue };
-            let Some(operation_id) = entry.operation.info.id.clone() else { continue };
-            let status = OperationStatus {
-                operation_id: Some(operation_id),
+            let Some((state, text)) = told else {
+                self.operations.remove(&uuid);
+                continue;
+            };
+            let mut status = OperationStatus {
                 state: state as i32,
                 message: Some(text.to_string()),
                 agent_id: Some(id.into()),
                 ..Default::default()
             };
-            self.tell(turn, framework, Notice::OperationStatus(status));
+            self.operations.update(&uuid, &status);
+            let Some(entry) = self.operations.remove(&uuid) else { continue };
+            if let (Some(framework), Some(operation_id)) = (&entry.framework, &entry.operation.info.id) {
+                status.operation_id = Some(operation_id.clone());
+                self.tell(turn, framework, Notice::OperationStatus(status));
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ impl Master {
 
     /// Whether the operation can have the feedback that its id asks for; if not, that is told.
     fn may_have_feedback(
-        &self,
+        &mut self,
         turn: &mut Turn<'_>,
         id: &FrameworkId,
         agent_id: &AgentId,

@@ -11,7 +11,7 @@ use messor_stdx::Time;
 use messor_types::{FrameworkId, Pid};
 use messor_validation::{
     framework_roles, preserve_immutable_fields, validate_framework, validate_framework_update,
-    validate_offer_constraints_roles, validate_scheduler_call, validate_suppressed_roles,
+    validate_scheduler_call, validate_suppressed_roles,
 };
 
 use crate::effect::{Effect, Outcome};
@@ -188,7 +188,6 @@ impl Master {
         }
         validate_suppressed_roles(&roles, suppressed).map_err(|error| error.to_string())?;
         let Some(constraints) = constraints else { return Ok(OfferConstraints::default()) };
-        validate_offer_constraints_roles(&roles, constraints).map_err(|error| error.to_string())?;
         OfferConstraints::parse(constraints, self.config.regex_limits).map_err(|error| error.to_string())
     }
 

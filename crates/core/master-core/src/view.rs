@@ -3,7 +3,7 @@
 //! A view is a list of `Arc`s to the objects as they stand: taking one costs a pointer an object. Objects that many
 //! readers print (tasks, agents) are `Memo`s: their JSON is made once a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use messor_allocator::{AgentDetails, OfferConstraints};
@@ -33,6 +33,8 @@ pub struct View {
     /// Frameworks that are subscribed, disconnected or recovered, in order of registration.
     pub frameworks: Vec<FrameworkView>,
     pub completed_frameworks: Vec<FrameworkView>,
+    /// The roles of --roles, where that is given.
+    pub allowed_roles: Option<BTreeSet<String>>,
     /// Weights that were set, by role.
     pub weights: Vec<(String, f64)>,
     /// Operations on agents whose end was not acknowledged yet, in the order in which they came.

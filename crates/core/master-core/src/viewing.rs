@@ -23,6 +23,7 @@ impl Master {
     pub fn view(&self, now: Time) -> View {
         let agents: Vec<_> = self.agents.registered.values().map(|agent| agent.view()).collect();
         let mut metrics = self.counters.list();
+        metrics.extend(self.operations.counts.list());
         self.measure(now, &mut metrics);
         measure_resources(agents.iter().map(|agent| &***agent), &mut metrics);
         View {
@@ -53,6 +54,7 @@ impl Master {
                 .map(|framework| self.view_of(framework))
                 .collect(),
             operations: self.operations.iter().map(|entry| Arc::clone(&entry.operation)).collect(),
+            allowed_roles: self.config.roles.clone(),
             weights: self.weights.iter().map(|(role, weight)| (role.clone(), *weight)).collect(),
             inverse_offer_statuses: self.inverse_offers.statuses(),
             registry: None,

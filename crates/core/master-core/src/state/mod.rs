@@ -7,6 +7,7 @@ mod inverse_offers;
 mod machines;
 mod offer;
 mod operation;
+mod operation_counts;
 
 pub(crate) use agent::{Agent, Agents, ExecutorEntry, Provider};
 pub(crate) use framework::{Framework, Frameworks};

@@ -9,6 +9,8 @@ use messor_proto::mesos::{OperationState, OperationStatus};
 use messor_stdx::Random;
 use messor_types::{AgentId, FrameworkId, OperationId, OperationUuid, is_terminal_operation};
 
+use super::operation_counts::OperationCounts;
+
 #[derive(Clone, Debug)]
 pub(crate) struct OperationEntry {
     pub agent: AgentId,
@@ -24,7 +26,7 @@ impl OperationEntry {
     }
 
     /// Takes a status in. Terminal ones stay.
-    pub fn update(&mut self, status: &OperationStatus) {
+    fn update(&mut self, status: &OperationStatus) {
         let operation = Arc::make_mut(&mut self.operation);
         if !is_terminal_operation(operation.latest_status.state()) {
             operation.latest_status = status.clone();
@@ -42,6 +44,7 @@ pub(crate) struct Operations {
     by_agent: BTreeMap<AgentId, IndexSet<OperationUuid>>,
     by_id: BTreeMap<(FrameworkId, OperationId), OperationUuid>,
     random: Random,
+    pub counts: OperationCounts,
 }
 
 impl Operations {
@@ -55,6 +58,7 @@ impl Operations {
             by_agent: BTreeMap::new(),
             by_id: BTreeMap::new(),
             random: Random::new(seed),
+            counts: OperationCounts::default(),
         }
     }
 
@@ -93,6 +97,7 @@ impl Operations {
             self.by_id.insert((framework.clone(), OperationId::from(id)), uuid);
         }
         self.by_agent.entry(agent.clone()).or_default().insert(uuid);
+        self.counts.count(operation.info.r#type(), operation.latest_status.state());
         let operation = Arc::new(operation);
         self.entries.insert(uuid, OperationEntry { agent: agent.clone(), framework, operation });
     }
@@ -101,8 +106,14 @@ impl Operations {
         self.entries.get(uuid)
     }
 
-    pub fn get_mut(&mut self, uuid: &OperationUuid) -> Option<&mut OperationEntry> {
-        self.entries.get_mut(uuid)
+    /// Takes a status in.
+    pub fn update(&mut self, uuid: &OperationUuid, status: &OperationStatus) {
+        let Some(entry) = self.entries.get_mut(uuid) else { return };
+        let from = entry.operation.latest_status.state();
+        if from != status.state() {
+            self.counts.transition(entry.operation.info.r#type(), from, status.state());
+        }
+        entry.update(status);
     }
 
     /// By what the framework calls it.
@@ -112,6 +123,7 @@ impl Operations {
 
     pub fn remove(&mut self, uuid: &OperationUuid) -> Option<OperationEntry> {
         let entry = self.entries.shift_remove(uuid)?;
+        self.counts.forget(entry.operation.info.r#type(), entry.operation.latest_status.state());
         if let (Some(framework), Some(id)) = (&entry.framework, &entry.operation.info.id) {
             let key = (framework.clone(), OperationId::from(id));
             // A framework may use an id again: the later operation has it then.
@@ -175,12 +187,12 @@ mod tests {
     fn the_end_of_an_operation_stays() {
         let mut operations = Operations::new("master");
         let uuid = operations.add_pending(&AgentId::new("S"), None, info(None));
-        let entry = operations.get_mut(&uuid).unwrap();
-        assert_eq!(entry.status_told().state(), OperationPending);
+        assert_eq!(operations.get(&uuid).unwrap().status_told().state(), OperationPending);
         let status = |state: OperationState| OperationStatus { state: state.into(), ..Default::default() };
         for state in [OperationFinished, OperationFinished, OperationDropped] {
-            entry.update(&status(state));
+            operations.update(&uuid, &status(state));
         }
+        let entry = operations.get(&uuid).unwrap();
         assert_eq!(entry.operation.latest_status.state(), OperationFinished);
         let states: Vec<OperationState> =
             entry.operation.statuses.iter().map(OperationStatus::state).collect();

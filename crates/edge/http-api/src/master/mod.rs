@@ -7,6 +7,7 @@ pub(crate) use model::time_info;
 mod operations;
 pub mod reads;
 mod registry;
+mod roles;
 mod scheduler;
 pub mod state;
 
@@ -138,7 +139,7 @@ impl MasterSite {
             "/slaves" => Ok(state::slaves(&view, &query)),
             "/frameworks" => Ok(state::frameworks_document(&view, &query)),
             "/tasks" => state::tasks(&view, &query),
-            "/roles" => Ok(state::roles(&view)),
+            "/roles" => Ok(roles::roles(&view)),
             other => Ok(registry::read(other, &view)),
         })
         .await;

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use messor_master_core::View;
+use messor_proto::mesos::Task;
 use messor_proto::mesos::master::{Response, response};
-use messor_proto::mesos::{Role, Task};
 use messor_proto::{Version, Wire};
 use messor_stdx::Memo;
-use messor_types::{Resource, ResourceFormat, ResourceQuantities};
 
 use super::maintenance;
 use super::model;
 use super::registry;
-use super::state::{V1_SLOT, allocated_to, known_roles};
+use super::roles::get_roles;
+use super::state::V1_SLOT;
 use crate::document::{self, Array, Object};
 
 /// The tasks of all frameworks: running, unreachable, completed.
@@ -78,39 +78,6 @@ pub fn get_state(view: &View) -> response::GetState {
         get_frameworks: Some(get_frameworks(view)),
         get_agents: Some(get_agents(view)),
     }
-}
-
-/// What GET_ROLES shows; other scalars it leaves out, as 1.11.0 does.
-const SHOWN: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
-
-pub fn get_roles(view: &View) -> response::GetRoles {
-    let roles = known_roles(view)
-        .into_iter()
-        .map(|(name, frameworks)| {
-            let mut sum = ResourceQuantities::new();
-            for framework in &view.frameworks {
-                for resources in [&framework.used, &framework.offered] {
-                    sum += &allocated_to(resources, &name);
-                }
-            }
-            Role {
-                weight: view
-                    .weights
-                    .iter()
-                    .find(|(role, _)| *role == name)
-                    .map_or(1.0, |(_, weight)| *weight),
-                frameworks: frameworks.iter().map(|f| (&f.framework.id).into()).collect(),
-                resources: sum
-                    .iter()
-                    .filter(|(name, _)| SHOWN.contains(&name.as_str()))
-                    .map(|(name, amount)| Resource::scalar(name.as_str(), amount.to_f64()))
-                    .map(|resource| resource.to_proto(ResourceFormat::PostRefinement))
-                    .collect(),
-                name,
-            }
-        })
-        .collect();
-    response::GetRoles { roles }
 }
 
 pub fn get_master(view: &View) -> response::GetMaster {

@@ -1,4 +1,4 @@
-//! The v0 reads of a master: /state, /state-summary, /slaves, /frameworks, /tasks, /roles.
+//! The v0 reads of a master: /state, /state-summary, /slaves, /frameworks, /tasks.
 //!
 //! Tasks and agents are printed once a change (their `Memo`); the rest of a document is mostly copying.
 
@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use messor_codec::target::Query;
 use messor_master_core::{AgentView, FrameworkRecord, FrameworkView, View};
-use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info, value};
+use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info};
 use messor_proto::{Version, WireEnum};
 use messor_stdx::Memo;
-use messor_types::{ResourceFormat, ResourceQuantities, Resources, Scalar};
+use messor_types::{ResourceFormat, Resources};
 
-use super::registry;
 use crate::document::{self, Array, Object};
 use crate::info::{BuildInfo, ProgramInfo};
 use crate::objects;
@@ -346,27 +345,6 @@ pub fn tasks(view: &View, query: &Query) -> Result<Vec<u8>, String> {
     }))
 }
 
-/// Roles that are known: of frameworks, with a weight, or with reservations.
-pub fn known_roles(view: &View) -> BTreeMap<String, Vec<&FrameworkView>> {
-    let mut roles: BTreeMap<String, Vec<&FrameworkView>> = BTreeMap::new();
-    roles.insert("*".into(), Vec::new());
-    for framework in &view.frameworks {
-        for role in framework_roles(&framework.framework.info) {
-            roles.entry(role.to_string()).or_default().push(framework);
-        }
-    }
-    let weights = view.weights.iter().map(|(role, _)| role.clone());
-    for role in weights.chain(registry::quotas(view).into_keys()) {
-        roles.entry(role).or_default();
-    }
-    for agent in &view.agents {
-        for (role, _) in agent.total.reservations() {
-            roles.entry(role.as_str().to_string()).or_default();
-        }
-    }
-    roles
-}
-
 pub fn framework_roles(info: &FrameworkInfo) -> Vec<&str> {
     if is_multi_role(info) {
         return info.roles.iter().map(String::as_str).collect();
@@ -374,95 +352,4 @@ pub fn framework_roles(info: &FrameworkInfo) -> Vec<&str> {
     #[allow(deprecated)] // frameworks without MULTI_ROLE have nothing else
     let role = info.role();
     vec![role]
-}
-
-pub fn quantities(o: &mut Object<'_>, name: &str, quantities: &ResourceQuantities) {
-    o.object(name, |o| quantities.iter().for_each(|(name, amount)| o.double(name.as_str(), amount.to_f64())));
-}
-
-fn amounts_of(o: &mut Object<'_>, name: &str, amounts: &BTreeMap<String, value::Scalar>) {
-    o.object(name, |o| amounts.iter().for_each(|(name, amount)| o.double(name, amount.value)));
-}
-
-pub fn roles(view: &View) -> Vec<u8> {
-    let quotas = registry::quotas(view);
-    document::object(|o| {
-        o.array("roles", |a| {
-            for (name, frameworks) in known_roles(view) {
-                let mut allocated = ResourceQuantities::new();
-                let mut offered = ResourceQuantities::new();
-                for framework in view.frameworks.iter() {
-                    allocated += &allocated_to(&framework.used, &name);
-                    offered += &allocated_to(&framework.offered, &name);
-                }
-                let mut reserved = ResourceQuantities::new();
-                for agent in &view.agents {
-                    for (_, resources) in
-                        agent.total.reservations().into_iter().filter(|(r, _)| r.as_str() == name)
-                    {
-                        reserved += &amounts(&resources);
-                    }
-                }
-                a.object(|o| {
-                    o.text("name", &name);
-                    let weight = view.weights.iter().find(|(role, _)| *role == name).map_or(1.0, |(_, w)| *w);
-                    o.double("weight", weight);
-                    o.object("quota", |o| {
-                        o.text("role", &name);
-                        let none = Default::default();
-                        let config = quotas.get(&name);
-                        amounts_of(o, "guarantee", config.map_or(&none, |config| &config.guarantees));
-                        amounts_of(o, "limit", config.map_or(&none, |config| &config.limits));
-                        // Unallocated reservations are charged too.
-                        let mut consumed = allocated.clone();
-                        for agent in &view.agents {
-                            consumed += &unallocated_reservations(agent, &name);
-                        }
-                        quantities(o, "consumed", &consumed);
-                    });
-                    let mut both = allocated.clone();
-                    both += &offered;
-                    quantities(o, "resources", &both);
-                    quantities(o, "allocated", &allocated);
-                    quantities(o, "offered", &offered);
-                    quantities(o, "reserved", &reserved);
-                    o.texts("frameworks", frameworks.iter().map(|f| f.framework.id.as_str()));
-                });
-            }
-        });
-    })
-}
-
-/// What of a framework's resources is allocated to a role.
-pub fn allocated_to(resources: &Resources, role: &str) -> ResourceQuantities {
-    amounts(&resources.filter(|r| r.allocation_role().is_some_and(|r| r.as_str() == role)))
-}
-
-/// Quantities in which ranges and sets are counted too, as /roles shows them: 1,001 ports.
-fn amounts(resources: &Resources) -> ResourceQuantities {
-    let mut sum = resources.quantities();
-    for resource in resources.iter() {
-        let count = match (resource.as_ranges(), resource.as_set()) {
-            (Some(ranges), _) => ranges.count(),
-            (_, Some(set)) => set.len() as u64,
-            _ => continue,
-        };
-        sum.add(resource.name(), Scalar::from_units(i64::try_from(count).unwrap_or(i64::MAX)));
-    }
-    sum
-}
-
-fn unallocated_reservations(agent: &AgentView, role: &str) -> ResourceQuantities {
-    let of_role = |resources: &Resources| {
-        let mut sum = ResourceQuantities::new();
-        for (_, reserved) in resources.reservations().into_iter().filter(|(r, _)| r.as_str() == role) {
-            sum += &amounts(&reserved);
-        }
-        sum
-    };
-    let mut unallocated = of_role(&agent.total);
-    for (name, amount) in of_role(&agent.used).iter() {
-        unallocated.subtract(name, amount);
-    }
-    unallocated
 }

@@ -1,11 +1,14 @@
 //! Reads and refusals.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use messor_master_core::{Effect, Event, OperatorCall, Outcome};
 use messor_proto::mesos::master::{Call, Response, call, response};
 use messor_proto::{Version, Wire};
+use messor_stdx::Memo;
 
-use crate::bench::{Bench, json, text, view};
+use crate::bench::{Bench, json, resources, text, view};
 
 #[tokio::test]
 async fn state_shows_agents_frameworks_and_tasks() {
@@ -234,4 +237,40 @@ async fn sandboxes_are_browsed_read_and_downloaded() {
     let v1 =
         bench.call("/api/v1", r#"{"type":"READ_FILE","read_file":{"path":"/run/stdout","offset":0}}"#).await;
     assert_eq!(json(&v1)["read_file"]["data"], "aGVsbG8K");
+}
+
+/// What stands below a role counts in it, and the roles above those that are known are known too.
+#[tokio::test]
+async fn roles_count_what_is_below_them() {
+    use messor_types::{Reservation, ReservationKind, Role};
+    let mut view = view(true);
+    let mut agent = (**view.agents[0]).clone();
+    let reserve = |text: &str, role: &str| {
+        let kind = ReservationKind::Dynamic;
+        let reservation = Reservation { kind, role: Role::new(role), principal: None, labels: None };
+        let free = resources(text);
+        let reserved = free.iter().map(|resource| resource.clone().with_reservation(reservation.clone()));
+        reserved.collect::<messor_types::Resources>()
+    };
+    agent.total += &reserve("cpus:2", "r/x");
+    agent.total += &reserve("cpus:1", "r");
+    view.agents = vec![Arc::new(Memo::new(agent))];
+    view.frameworks[0].offered = resources("mem:64").allocated_to(&Role::new("r/x/y"));
+    let bench = Bench::with(view.clone());
+    let all = json(&bench.get("/roles").await)["roles"].as_array().expect("a list").clone();
+    let names: Vec<_> = all.iter().map(|role| role["name"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["r", "r/x"]);
+    assert_eq!(all[0]["reserved"], serde_json::json!({"cpus": 3.0}));
+    assert_eq!(all[0]["offered"], serde_json::json!({"mem": 64.0}));
+    assert_eq!(all[0]["quota"]["consumed"], serde_json::json!({"cpus": 3.1, "ports": 2.0}));
+    assert_eq!(all[1]["reserved"], serde_json::json!({"cpus": 2.0}));
+    let call = bench.call("/master/api/v1", r#"{"type":"GET_ROLES"}"#).await;
+    let call = json(&call);
+    assert_eq!(call["get_roles"]["roles"][1]["resources"][0]["scalar"]["value"], 64.0);
+
+    // With --roles there are these and "*".
+    view.allowed_roles = Some(["r/x", "other"].map(String::from).into());
+    let all = json(&Bench::with(view).get("/roles").await)["roles"].clone();
+    let names: Vec<_> = all.as_array().expect("a list").iter().map(|role| role["name"].clone()).collect();
+    assert_eq!(names, ["*", "other", "r", "r/x"]);
 }
