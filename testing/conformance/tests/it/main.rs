@@ -11,6 +11,7 @@ mod probes;
 mod recovery;
 mod replicated_log;
 mod run;
+mod scenarios;
 mod take_over;
 mod tasks;
 mod zookeeper;
