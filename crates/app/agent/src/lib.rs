@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use messor_flags::AgentFlags;
-use messor_http_api::{BuildInfo, Request};
+use messor_http_api::BuildInfo;
 use messor_runtime::{Daemon, Failure, Listening};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,12 +67,7 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
             server,
             move |request, _peer| {
                 let site = Arc::clone(&site);
-                async move {
-                    match Request::read(request).await {
-                        Ok(request) => site.handle(request).await,
-                        Err(refusal) => refusal,
-                    }
-                }
+                async move { site.serve(request).await }
             },
             over,
         )

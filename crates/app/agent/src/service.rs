@@ -12,8 +12,8 @@ use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Program
 use messor_flags::AgentFlags;
 use messor_http_api::common::{Metrics, system_metrics};
 use messor_http_api::{
-    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, ProgramInfo, Usage,
-    UsageSource,
+    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, NoContainers, ProgramInfo,
+    Usage, UsageSource,
 };
 use messor_net::Net;
 use messor_proto::mesos::ContainerStatus;
@@ -85,7 +85,7 @@ impl UsageSource for ContainerizerUsage {
                     ..ContainerStatus::default()
                 };
                 let statistics = statistics.remove(&container);
-                (container, ContainerUsage { status: Some(status), statistics })
+                (container, ContainerUsage { status: Some(status), statistics, standalone: false })
             });
             found.collect()
         })
@@ -170,7 +170,8 @@ impl Agent {
         };
         let usage: Arc<dyn UsageSource> = Arc::new(ContainerizerUsage(containerizer.clone()));
         let oversubscription = Oversubscription::new(flags, machine.clone(), Arc::clone(&usage))?;
-        let site = Arc::new(AgentSite::new(common, machine.clone(), usage, process.clone()));
+        let site =
+            Arc::new(AgentSite::new(common, machine.clone(), usage, Arc::new(NoContainers), process.clone()));
         source.follow(flags.zk_session_timeout, clock, machine.clone());
         let failure = Arc::default();
         let driver = AgentDriver {

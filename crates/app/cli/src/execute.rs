@@ -18,7 +18,7 @@ use crate::master::{AddressError, Master};
 use crate::output;
 use crate::scheduler::{Action, End, Scheduler};
 use crate::session::{Api, Session, SessionError};
-use crate::task::{self, TaskError};
+use crate::task::{self, Group, TaskError};
 
 /// How long a master may be away before this program gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,7 +77,16 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
     let flags = parsed.flags;
     let master = Master::parse(&flags.master)?;
     let framework = task::framework(&flags, &messor_linux::users::current_name())?;
-    let (task, required) = task::task(&flags)?;
+    let scheduler = match &flags.task_group {
+        Some(json) => {
+            let Group { tasks, executor, required } = task::group(json.as_str())?;
+            Scheduler::of_group(framework, tasks, executor, required, flags.kill_after)
+        }
+        None => {
+            let (task, required) = task::task(&flags)?;
+            Scheduler::new(framework, task, required, flags.kill_after)
+        }
+    };
     let authorization = match (&flags.principal, &flags.secret) {
         (Some(principal), Some(secret)) => {
             Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{principal}:{}", secret.value))))
@@ -86,7 +95,6 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
     };
     let api = Api { json: flags.content_type.ends_with("json"), authorization };
     let signals = SignalFd::new(&[Signal::INT, Signal::TERM]).map_err(ExecuteError::Wait)?;
-    let scheduler = Scheduler::new(framework, task, required, flags.kill_after);
     let mut program = Running { api, signals, scheduler, out, patience };
     let end = program.run(&master)?;
     if flags.show_output.unwrap_or_else(|| std::io::stdout().is_terminal()) {
@@ -213,7 +221,7 @@ impl Running<'_> {
     }
 
     fn show_output(&mut self) {
-        let (Some(framework), task, Some(launched)) = self.scheduler.outcome() else { return };
+        let Some((framework, task, launched)) = self.scheduler.outcome() else { return };
         let agent = output::agent(&launched.offer);
         let authorization = self.api.authorization.as_deref();
         if let Err(error) = output::copy(&agent, authorization, framework, task, "stdout", self.out) {

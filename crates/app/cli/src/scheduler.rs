@@ -1,10 +1,12 @@
 //! What `mesos-execute` does with offers and updates: a small machine without sockets.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use messor_proto::mesos::scheduler::{Call, Event, call, event};
 use messor_proto::mesos::{
-    AgentId, FrameworkInfo, Offer, TaskInfo, TaskState, TaskStatus, offer, task_status,
+    AgentId, ExecutorId, ExecutorInfo, FrameworkInfo, Offer, TaskGroupInfo, TaskInfo, TaskState, TaskStatus,
+    executor_info, offer, task_status,
 };
 use messor_proto::{Version, Wire, WireEnum};
 use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources, is_terminal_task};
@@ -31,7 +33,13 @@ pub enum End {
 
 pub struct Scheduler {
     framework: FrameworkInfo,
-    task: TaskInfo,
+    /// One, or those of a group.
+    tasks: Vec<TaskInfo>,
+    /// The resources of the executor, where the tasks are a group.
+    executor: Option<Resources>,
+    /// How the tasks ended that did.
+    ended: BTreeMap<String, TaskState>,
+    /// All that an offer must have.
     required: Resources,
     kill_after: Option<Duration>,
     kill_at: Option<Instant>,
@@ -56,7 +64,9 @@ impl Scheduler {
     ) -> Scheduler {
         Scheduler {
             framework,
-            task,
+            tasks: vec![task],
+            executor: None,
+            ended: BTreeMap::new(),
             required,
             kill_after,
             kill_at: None,
@@ -66,16 +76,31 @@ impl Scheduler {
         }
     }
 
+    /// Of a group of tasks, with what its executor needs and what each of its tasks needs.
+    pub fn of_group(
+        framework: FrameworkInfo,
+        tasks: Vec<TaskInfo>,
+        executor: Resources,
+        required: Resources,
+        kill_after: Option<Duration>,
+    ) -> Scheduler {
+        let scheduler = Scheduler::new(framework, TaskInfo::default(), required, kill_after);
+        Scheduler { tasks, executor: Some(executor), ..scheduler }
+    }
+
     pub fn subscribe(&self) -> Call {
         let subscribe =
             call::Subscribe { framework_info: self.framework.clone(), ..call::Subscribe::default() };
         Call { subscribe: Some(subscribe), ..self.call(call::Type::Subscribe) }
     }
 
-    /// The framework, the task, and where it went, once it was launched.
-    pub fn outcome(&self) -> (Option<&str>, &str, Option<&Launched>) {
-        let framework = self.framework.id.as_ref().map(|id| id.value.as_str());
-        (framework, &self.task.task_id.value, self.launched.as_ref())
+    /// The framework, the task, and where it went, once it was launched. Of a group there is no one task.
+    pub fn outcome(&self) -> Option<(&str, &str, &Launched)> {
+        let framework = self.framework.id.as_ref()?;
+        match (&self.executor, self.tasks.as_slice()) {
+            (None, [task]) => Some((&framework.value, &task.task_id.value, self.launched.as_ref()?)),
+            _ => None,
+        }
     }
 
     /// When `tick` has something to do.
@@ -144,18 +169,9 @@ impl Scheduler {
     fn offer(&mut self, offer: Offer) -> Vec<Action> {
         let offer_ids = vec![offer.id.clone()];
         if self.launched.is_none()
-            && let Some(resources) = self.taken_from(&offer)
+            && let Some((tasks, executor)) = self.taken_from(&offer)
         {
-            let mut task = self.task.clone();
-            task.agent_id = offer.agent_id.clone();
-            task.resources = resources.to_proto(ResourceFormat::PostRefinement);
-            let line = format!("Submitted task '{}' to agent '{}'", task.name, offer.agent_id.value);
-            let launch = offer::operation::Launch { task_infos: vec![task] };
-            let operation = offer::Operation {
-                r#type: Some(offer::operation::Type::Launch.into()),
-                launch: Some(launch),
-                ..offer::Operation::default()
-            };
+            let (operation, line) = self.launch(tasks, executor, &offer);
             let accept = call::Accept { offer_ids, operations: vec![operation], filters: None };
             let call = self.send(call::Type::Accept, |call| call.accept = Some(accept));
             self.launched = Some(Launched { agent: offer.agent_id.clone(), offer });
@@ -178,17 +194,72 @@ impl Scheduler {
         actions
     }
 
-    /// What of an offer the task gets: first what is reserved for the framework's role. None if it is too little.
-    fn taken_from(&self, offer: &Offer) -> Option<Resources> {
-        let offered = Resources::from_proto(&offer.resources).ok()?.unallocated();
-        if !offered.to_unreserved().contains(&self.required) {
+    fn launch(
+        &self,
+        mut tasks: Vec<TaskInfo>,
+        executor: Option<Resources>,
+        offer: &Offer,
+    ) -> (offer::Operation, String) {
+        let agent = &offer.agent_id.value;
+        tasks.iter_mut().for_each(|task| task.agent_id = offer.agent_id.clone());
+        let Some(executor) = executor else {
+            let name = tasks.first().map(|task| task.name.clone()).unwrap_or_default();
+            let operation = offer::Operation {
+                r#type: Some(offer::operation::Type::Launch.into()),
+                launch: Some(offer::operation::Launch { task_infos: tasks }),
+                ..offer::Operation::default()
+            };
+            return (operation, format!("Submitted task '{name}' to agent '{agent}'"));
+        };
+        let names: Vec<&str> = tasks.iter().map(|task| task.task_id.value.as_str()).collect();
+        let line = format!("Submitted task group with tasks [ {} ] to agent '{agent}'", names.join(", "));
+        let executor = ExecutorInfo {
+            r#type: Some(executor_info::Type::Default.into()),
+            executor_id: ExecutorId { value: "default-executor".to_string() },
+            framework_id: self.framework.id.clone(),
+            resources: executor.to_proto(ResourceFormat::PostRefinement),
+            ..ExecutorInfo::default()
+        };
+        let group = offer::operation::LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
+        let operation = offer::Operation {
+            r#type: Some(offer::operation::Type::LaunchGroup.into()),
+            launch_group: Some(group),
+            ..offer::Operation::default()
+        };
+        (operation, line)
+    }
+
+    /// What of an offer the tasks and their executor get: first what is reserved for the framework's role. None if it is
+    /// too little.
+    fn taken_from(&self, offer: &Offer) -> Option<(Vec<TaskInfo>, Option<Resources>)> {
+        let mut left = Resources::from_proto(&offer.resources).ok()?.unallocated();
+        if !left.to_unreserved().contains(&self.required) {
             return None;
         }
-        match self.framework.role.as_deref() {
-            None | Some("*") => offered.find(&self.required),
-            Some(role) => offered
-                .find(&self.required.push_reservation(&Reservation::new(ReservationKind::Static, role))),
+        let mut take = |required: &Resources| -> Option<Resources> {
+            let found = match self.framework.role.as_deref() {
+                None | Some("*") => left.find(required),
+                Some(role) => {
+                    left.find(&required.push_reservation(&Reservation::new(ReservationKind::Static, role)))
+                }
+            }?;
+            found.iter().for_each(|resource| left.subtract(resource));
+            Some(found)
+        };
+        let executor = match &self.executor {
+            Some(required) => Some(take(required)?),
+            None => None,
+        };
+        let mut tasks = self.tasks.clone();
+        for task in &mut tasks {
+            let required = match self.executor {
+                // Of one task it is known beforehand.
+                None => self.required.clone(),
+                Some(_) => Resources::from_proto(&task.resources).ok()?,
+            };
+            task.resources = take(&required)?.to_proto(ResourceFormat::PostRefinement);
         }
+        Some((tasks, executor))
     }
 
     fn update(&mut self, now: Instant, status: TaskStatus) -> Vec<Action> {
@@ -211,17 +282,28 @@ impl Scheduler {
             self.kill_at = Some(now + after);
         }
         if is_terminal_task(state) {
-            actions.push(Action::End(End::Task(state)));
+            self.ended.insert(status.task_id.value.clone(), state);
+            if self.ended.len() >= self.tasks.len() {
+                let mut bad = self.ended.values().filter(|state| **state != TaskState::TaskFinished);
+                let end = bad.next().copied().unwrap_or(TaskState::TaskFinished);
+                actions.push(Action::End(End::Task(end)));
+            }
         }
         actions
     }
 
     fn kill(&self) -> Vec<Action> {
         let Some(launched) = &self.launched else { return Vec::new() };
-        let (task, agent) = (&self.task.task_id, &launched.agent);
-        let line = format!("Asked to kill task '{}' on agent '{}'", task.value, agent.value);
-        let kill = call::Kill { task_id: task.clone(), agent_id: Some(agent.clone()), kill_policy: None };
-        vec![Action::Print(line), self.send(call::Type::Kill, |call| call.kill = Some(kill))]
+        let agent = &launched.agent;
+        let mut actions = Vec::new();
+        for task in self.tasks.iter().filter(|task| !self.ended.contains_key(&task.task_id.value)) {
+            let id = &task.task_id;
+            let line = format!("Asked to kill task '{}' on agent '{}'", id.value, agent.value);
+            let kill = call::Kill { task_id: id.clone(), agent_id: Some(agent.clone()), kill_policy: None };
+            actions.push(Action::Print(line));
+            actions.push(self.send(call::Type::Kill, |call| call.kill = Some(kill)));
+        }
+        actions
     }
 }
 
@@ -288,6 +370,53 @@ mod tests {
         let mut scheduler =
             Scheduler::new(FrameworkInfo::default(), TaskInfo::default(), Resources::new(), None);
         assert_eq!(scheduler.interrupt(Instant::now()), [Action::End(End::Interrupted)]);
+    }
+
+    #[test]
+    fn a_group_goes_together_and_ends_with_its_last_task() {
+        let named = |id: &str, resources: &str| TaskInfo {
+            task_id: messor_proto::mesos::TaskId { value: id.to_string() },
+            resources: parse_resources(resources, &Role::star())
+                .unwrap()
+                .to_proto(ResourceFormat::PostRefinement),
+            ..TaskInfo::default()
+        };
+        let all = |text: &str| parse_resources(text, &Role::star()).unwrap();
+        let tasks = vec![named("a", "cpus:1;mem:32"), named("b", "cpus:2;mem:32")];
+        let (executor, required) = (all("cpus:0.1;mem:32;disk:32"), all("cpus:3.1;mem:96;disk:32"));
+        let mut scheduler = Scheduler::of_group(FrameworkInfo::default(), tasks, executor, required, None);
+        let offer = |text: &str| Offer {
+            resources: all(text).to_proto(ResourceFormat::PostRefinement),
+            agent_id: AgentId { value: "S".to_string() },
+            ..Offer::default()
+        };
+        assert!(matches!(&scheduler.offer(offer("cpus:3;mem:96;disk:32"))[0],
+            Action::Call(call) if call.decline.is_some()));
+        let actions = scheduler.offer(offer("cpus:4;mem:96;disk:32"));
+        let [Action::Call(call), Action::Print(line)] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(line, "Submitted task group with tasks [ a, b ] to agent 'S'");
+        let operation = &call.accept.as_ref().unwrap().operations[0];
+        let group = operation.launch_group.clone().unwrap();
+        assert_eq!(group.executor.r#type(), executor_info::Type::Default);
+        assert_eq!(
+            (group.executor.executor_id.value.as_str(), group.executor.resources.len()),
+            ("default-executor", 3)
+        );
+        assert!(group.task_group.tasks.iter().all(|task| task.agent_id.value == "S"));
+        let kills = scheduler.kill();
+        assert_eq!(kills.len(), 4);
+        let status = |id: &str, state: TaskState| TaskStatus {
+            task_id: messor_proto::mesos::TaskId { value: id.to_string() },
+            state: state.into(),
+            ..TaskStatus::default()
+        };
+        let ends = |actions: Vec<Action>| actions.into_iter().find(|action| matches!(action, Action::End(_)));
+        let now = Instant::now();
+        assert_eq!(ends(scheduler.update(now, status("a", TaskState::TaskFailed))), None);
+        assert_eq!(scheduler.kill().len(), 2, "only what still runs");
+        let end = ends(scheduler.update(now, status("b", TaskState::TaskFinished)));
+        assert_eq!(end, Some(Action::End(End::Task(TaskState::TaskFailed))));
+        assert!(scheduler.outcome().is_none());
     }
 
     #[test]

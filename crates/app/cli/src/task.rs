@@ -26,6 +26,10 @@ pub enum TaskError {
     TaskResources(#[from] ResourceError),
     #[error("--task is not a TaskInfo: {0}")]
     Task(JsonError),
+    #[error("--task_group: {0}")]
+    GroupResources(#[source] ResourceError),
+    #[error("--task_group is not a TaskGroupInfo: {0}")]
+    Group(String),
     #[error("--rlimits is not an RLimitInfo: {0}")]
     Limits(JsonError),
     #[error("not supported yet: --no-shell without --task; give the whole task with --task=JSON")]
@@ -99,6 +103,33 @@ pub fn task(flags: &ExecuteFlags) -> Result<(TaskInfo, Resources), TaskError> {
     Ok((task, resources))
 }
 
+/// A group of tasks, what its executor needs, and what all of them need together.
+pub struct Group {
+    pub tasks: Vec<TaskInfo>,
+    pub executor: Resources,
+    pub required: Resources,
+}
+
+/// What the default executor needs, as `mesos-execute` of Apache Mesos has it.
+const EXECUTOR: &str = "cpus:0.1;mem:32;disk:32";
+
+pub fn group(json: &str) -> Result<Group, TaskError> {
+    let wrong = |error: &dyn std::fmt::Display| TaskError::Group(error.to_string());
+    let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| wrong(&error))?;
+    let list = parsed.get("tasks").and_then(|tasks| tasks.as_array()).filter(|tasks| !tasks.is_empty());
+    let list = list.ok_or_else(|| TaskError::Group("it has no 'tasks'".to_string()))?;
+    let mut tasks = Vec::new();
+    for task in list {
+        tasks.push(from_json(&task.to_string()).map_err(|error| wrong(&error))?);
+    }
+    let executor = parse_resources(EXECUTOR, &Role::star())?;
+    let mut required = executor.clone();
+    for task in &tasks {
+        required += &Resources::from_proto(&task.resources).map_err(TaskError::GroupResources)?;
+    }
+    Ok(Group { tasks, executor, required })
+}
+
 /// A TaskInfo need not name an agent: which one it gets is seen from the offers.
 fn from_json(text: &str) -> Result<TaskInfo, TaskError> {
     let first = TaskInfo::from_json(text.as_bytes(), Version::V1);
@@ -156,6 +187,23 @@ mod tests {
         assert_eq!(found.task_id.value, "t");
         let error = task(&flags(&[r#"--task={"name": "n"}"#])).unwrap_err().to_string();
         assert!(error.starts_with("--task is not a TaskInfo") && error.contains("task_id"), "{error}");
+    }
+
+    #[test]
+    fn a_group_of_json() {
+        let task = |id: &str| {
+            format!(
+                r#"{{"name": "n", "task_id": {{"value": "{id}"}}, "resources": [
+                {{"name": "cpus", "type": "SCALAR", "scalar": {{"value": 0.5}}}}], "command": {{"value": "true"}}}}"#
+            )
+        };
+        let found = group(&format!(r#"{{"tasks": [{}, {}]}}"#, task("a"), task("b"))).unwrap();
+        assert_eq!(found.tasks.len(), 2);
+        assert_eq!(found.required.cpus().map(|cpus| cpus.to_string()).as_deref(), Some("1.1"));
+        for wrong in ["[]", "{", r#"{"tasks": []}"#, r#"{"tasks": [{"name": "n"}]}"#] {
+            let Err(error) = group(wrong) else { panic!("{wrong}") };
+            assert!(error.to_string().starts_with("--task_group is not a TaskGroupInfo"), "{error}");
+        }
     }
 
     #[test]

@@ -90,6 +90,13 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
             move |request, _peer| {
                 let sites = Arc::clone(&sites);
                 async move {
+                    let input = sites
+                        .1
+                        .iter()
+                        .find(|agent| agent.owns(request.uri().path()) && agent.takes_stream(&request));
+                    if let Some(agent) = input {
+                        return agent.stream_in(request).await;
+                    }
                     match Request::read(request).await {
                         Ok(request) => answer(&sites.0, &sites.1, request).await,
                         Err(refusal) => refusal,

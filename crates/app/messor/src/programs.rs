@@ -36,6 +36,10 @@ fn agent(words: &[String]) -> ExitCode {
     messor_agent::main(words, crate::build::INFO)
 }
 
+fn default_executor(words: &[String]) -> ExitCode {
+    messor_executors::default_executor(words.iter().map(Into::into).collect())
+}
+
 fn command_executor(words: &[String]) -> ExitCode {
     messor_executors::command_executor(words.iter().map(Into::into).collect())
 }
@@ -87,7 +91,7 @@ pub static PROGRAMS: [Entry; 21] = [
     entry(
         "mesos-default-executor",
         "The executor of task groups. Started by the agent.",
-        NotBuilt("task groups need nested containers"),
+        Built(default_executor),
     ),
     entry(
         "mesos-docker-executor",
@@ -103,7 +107,7 @@ pub static PROGRAMS: [Entry; 21] = [
     entry(
         "mesos-io-switchboard",
         "Lets clients attach to containers. Started by the agent.",
-        NotBuilt("containers cannot be attached to"),
+        Built(messor_switchboard::main),
     ),
     entry(
         "mesos-tcp-connect",

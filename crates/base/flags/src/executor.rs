@@ -57,7 +57,7 @@ flag_set! {
         include common: CommonFlags;
 
         "Executor" {
-            launcher_dir: String = "/usr/libexec/mesos"
+            launcher_dir: String = "/usr/libexec/mesos", not_needed "checks are made without other programs"
                 => "Directory of the programs of Mesos.";
         }
     }

@@ -74,7 +74,7 @@ flag_set! {
                 => "Resources of the task.";
             task: Option<Json>
                 => "The whole TaskInfo as JSON. Its agent_id is filled in.";
-            task_group: Option<Json>, not_yet "the default executor is not built"
+            task_group: Option<Json>
                 => "A whole TaskGroupInfo as JSON, in the place of a task.";
             kill_after: Option<Duration>
                 => "Kill the task when it has run for so long.";

@@ -8,6 +8,7 @@ mod call;
 mod checks;
 mod command;
 mod container;
+mod container_call;
 mod executor;
 mod framework;
 mod group;
@@ -22,6 +23,9 @@ pub use call::{CallError, validate_scheduler_call};
 pub use checks::{CheckError, validate_check, validate_health_check};
 pub use command::{CommandError, validate_command, validate_secret};
 pub use container::{ContainerError, validate_container, validate_volume};
+pub use container_call::{
+    ContainerCallError, ContainerIdError, validate_container_call, validate_container_id,
+};
 pub use executor::{ExecutorError, validate_executor};
 pub use framework::{
     FrameworkError, failover_timeout, framework_roles, preserve_immutable_fields, validate_framework,

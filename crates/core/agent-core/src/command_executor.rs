@@ -1,4 +1,5 @@
-//! The executor that the agent makes for a task that brings none of its own.
+//! The executors that come with the agent: the one it makes for a task that brings none of its own, and the default one of
+//! task groups.
 
 use messor_proto::mesos::{
     CommandInfo, ContainerInfo, DurationInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo,
@@ -15,6 +16,7 @@ const MEM_MB: f64 = 32.0;
 const GRACE_NANOS: i64 = 2_000_000_000;
 
 const PROGRAM: &str = "mesos-executor";
+const DEFAULT_PROGRAM: &str = "mesos-default-executor";
 
 impl Agent {
     /// The executor of a task: its own, or a command executor.
@@ -43,6 +45,18 @@ impl Agent {
                 .and_then(|policy| policy.grace_period)
                 .map(|period| DurationInfo { nanoseconds: period.nanoseconds.saturating_add(GRACE_NANOS) }),
             ..ExecutorInfo::default()
+        }
+    }
+
+    /// How the program of the default executor is run.
+    pub(crate) fn default_executor_command(&self, user: Option<String>) -> CommandInfo {
+        let launcher_dir = &self.config.launcher_dir;
+        CommandInfo {
+            shell: Some(false),
+            value: Some(format!("{launcher_dir}/{DEFAULT_PROGRAM}")),
+            arguments: vec![DEFAULT_PROGRAM.to_string(), format!("--launcher_dir={launcher_dir}")],
+            user,
+            ..CommandInfo::default()
         }
     }
 

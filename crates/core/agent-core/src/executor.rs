@@ -42,6 +42,7 @@ pub(crate) struct Executor {
     /// Why it is going to end, where that is known before.
     pub end: Option<End>,
     pub queued: IndexMap<TaskId, QueuedTask>,
+    next_group: u64,
     /// Launched tasks that are to be killed as soon as the executor is back.
     pub kills: IndexMap<TaskId, Option<KillPolicy>>,
     pub launched: IndexMap<TaskId, Arc<Memo<Task>>>,
@@ -64,6 +65,15 @@ pub(crate) struct QueuedTask {
     pub info: Arc<TaskInfo>,
     /// Its record is on disk, or needs not to be.
     pub durable: bool,
+    /// Which group it is of: tasks of one group go to the executor together.
+    group: Option<u64>,
+}
+
+/// What goes to an executor in one message.
+#[derive(Clone, Debug)]
+pub(crate) enum Assignment {
+    Task(Arc<TaskInfo>),
+    Group(Vec<Arc<TaskInfo>>),
 }
 
 /// What the tasks of an ended executor are told.
@@ -119,6 +129,7 @@ impl Executor {
             waiting_launch: None,
             end: None,
             queued: IndexMap::new(),
+            next_group: 0,
             kills: IndexMap::new(),
             launched: IndexMap::new(),
             terminated: IndexMap::new(),
@@ -168,13 +179,39 @@ impl Executor {
         executor_limits(&self.info.resources, &parts, cfs)
     }
 
-    /// The next queued task that may go to the executor now: records become durable in order.
-    pub fn next_durable(&mut self) -> Option<Arc<TaskInfo>> {
-        let (_, first) = self.queued.first()?;
-        if !first.durable {
+    /// Tasks that the executor is to be told of, in one message if they are a group.
+    pub fn queue(&mut self, tasks: &[Arc<TaskInfo>], is_group: bool, durable: bool) {
+        let group = is_group.then_some(self.next_group);
+        self.next_group += u64::from(is_group);
+        for info in tasks {
+            let task = QueuedTask { info: info.clone(), durable, group };
+            self.queued.insert(TaskId::from(&info.task_id), task);
+        }
+    }
+
+    /// The queued tasks that the executor may be told of only together with this one, itself included.
+    pub fn queued_with(&self, task: &TaskId) -> Vec<TaskId> {
+        match self.queued.get(task) {
+            Some(QueuedTask { group: Some(group), .. }) => {
+                let others = self.queued.iter().filter(|(_, other)| other.group == Some(*group));
+                others.map(|(id, _)| id.clone()).collect()
+            }
+            Some(_) => vec![task.clone()],
+            None => Vec::new(),
+        }
+    }
+
+    /// What is queued and may go to the executor next: records become durable in order.
+    pub fn next_durable(&mut self) -> Option<Assignment> {
+        let (first, task) = self.queued.first()?;
+        let is_group = task.group.is_some();
+        let ids = self.queued_with(&first.clone());
+        if !ids.iter().all(|id| self.queued.get(id).is_some_and(|task| task.durable)) {
             return None;
         }
-        self.queued.shift_remove_index(0).map(|(_, task)| task.info)
+        let mut tasks: Vec<Arc<TaskInfo>> =
+            ids.iter().filter_map(|id| self.queued.shift_remove(id)).map(|task| task.info).collect();
+        if is_group { Some(Assignment::Group(tasks)) } else { tasks.pop().map(Assignment::Task) }
     }
 
     pub fn launch(&mut self, framework: &FrameworkId, info: &TaskInfo) {

@@ -6,16 +6,18 @@ use messor_proto::mesos::internal::{
     FrameworkToExecutorMessage, KillTaskMessage, RegisterExecutorMessage, ReregisterExecutorMessage,
     RunTaskMessage, ShutdownExecutorMessage, StatusUpdateMessage,
 };
-use messor_proto::mesos::{KillPolicy, TaskInfo};
+use messor_proto::mesos::task_status::Reason;
+use messor_proto::mesos::{KillPolicy, TaskGroupInfo, TaskInfo, TaskState};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, TaskId};
 
 use crate::agent::{Agent, State, Ticket};
 use crate::effect::{ContainerCommand, Effect};
 use crate::event::Timer;
-use crate::executor::Channel;
+use crate::executor::{Assignment, Channel};
 use crate::framework::{NO_PID, parse_pid};
 use crate::record::{Connection, Record};
 use crate::status::Sender;
+use crate::tasks::{AgentUpdate, unless_lost};
 use crate::turn::Turn;
 use crate::view::ExecutorState;
 
@@ -34,22 +36,27 @@ impl Agent {
             if executor.state != ExecutorState::Running || executor.channel == Channel::None {
                 return;
             }
-            let Some(task) = executor.next_durable() else {
+            let Some(assignment) = executor.next_durable() else {
                 return;
             };
-            executor.launch(framework, &task);
-            turn.info(format!(
-                "Sending queued task '{}' to executor '{id}' of framework {framework}",
-                task.task_id.value
-            ));
-            let task = TaskInfo::clone(&task);
-            match executor.channel.clone() {
-                Channel::Driver(to) => {
+            let tasks = match &assignment {
+                Assignment::Task(task) => std::slice::from_ref(task),
+                Assignment::Group(tasks) => tasks.as_slice(),
+            };
+            for task in tasks {
+                executor.launch(framework, task);
+            }
+            let channel = executor.channel.clone();
+            let ids: Vec<&str> = tasks.iter().map(|task| task.task_id.value.as_str()).collect();
+            let names = ids.join("', '");
+            turn.info(format!("Sending queued task '{names}' to executor '{id}' of framework {framework}"));
+            match (channel, assignment) {
+                (Channel::Driver(to), Assignment::Task(task)) => {
                     #[allow(deprecated)] // Field 1 is for agents of before 0.21.
                     let message = RunTaskMessage {
                         framework_id: None,
                         framework: info.as_ref().clone(),
-                        task,
+                        task: TaskInfo::clone(&task),
                         resource_version_uuids: Vec::new(),
                         // Drivers of 0.23 cannot read the message without it.
                         pid: Some(pid.map_or_else(|| NO_PID.to_string(), |pid| pid.to_string())),
@@ -57,15 +64,55 @@ impl Agent {
                     };
                     turn.send(&to, &message);
                 }
-                Channel::Http { .. } | Channel::None => {
+                (Channel::Driver(_), Assignment::Group(tasks)) => {
+                    let ids: Vec<TaskId> = tasks.iter().map(|task| TaskId::from(&task.task_id)).collect();
+                    self.drop_group_of_driver(turn, framework, id, &ids);
+                }
+                (Channel::Http { .. } | Channel::None, Assignment::Task(task)) => {
                     let event = executor::Event {
                         r#type: Some(event::Type::Launch.into()),
-                        launch: Some(event::Launch { task }),
+                        launch: Some(event::Launch { task: TaskInfo::clone(&task) }),
+                        ..executor::Event::default()
+                    };
+                    self.stream_event(turn, framework, id, event);
+                }
+                (Channel::Http { .. } | Channel::None, Assignment::Group(tasks)) => {
+                    let tasks = tasks.iter().map(|task| TaskInfo::clone(task)).collect();
+                    let event = executor::Event {
+                        r#type: Some(event::Type::LaunchGroup.into()),
+                        launch_group: Some(event::LaunchGroup { task_group: TaskGroupInfo { tasks } }),
                         ..executor::Event::default()
                     };
                     self.stream_event(turn, framework, id, event);
                 }
             }
+        }
+    }
+
+    /// The messages of drivers know no task groups.
+    fn drop_group_of_driver(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        id: &ExecutorId,
+        tasks: &[TaskId],
+    ) {
+        let Some(found) = self.frameworks.get(framework) else {
+            return;
+        };
+        let state = unless_lost(&found.info, TaskState::TaskDropped);
+        for task in tasks {
+            self.agent_update(
+                turn,
+                AgentUpdate {
+                    framework,
+                    executor: Some(id),
+                    task,
+                    state,
+                    reason: Reason::TaskGroupInvalid,
+                    message: "Only an executor of the HTTP API can run a task group".to_string(),
+                },
+            );
         }
     }
 

@@ -70,20 +70,30 @@ impl Agent {
         }
     }
 
+    /// A task that the executor knows nothing of; with it go those that it would have got together with it.
     fn kill_queued(&mut self, turn: &mut Turn<'_>, framework: &FrameworkId, id: &ExecutorId, task: &TaskId) {
-        self.agent_update(
-            turn,
-            AgentUpdate {
-                framework,
-                executor: Some(id),
-                task,
-                state: TaskState::TaskKilled,
-                reason: Reason::TaskKilledDuringLaunch,
-                message: "Killed before delivery to the executor".to_string(),
-            },
-        );
-        let running =
-            self.executor(framework, id).is_some_and(|executor| executor.state == ExecutorState::Running);
+        let Some(executor) = self.executor(framework, id) else {
+            return;
+        };
+        let running = executor.state == ExecutorState::Running;
+        let all = executor.queued_with(task);
+        let message = match all.len() {
+            2.. if !running => "A task within the task group was killed before delivery to the executor",
+            _ => "Killed before delivery to the executor",
+        };
+        for task in &all {
+            self.agent_update(
+                turn,
+                AgentUpdate {
+                    framework,
+                    executor: Some(id),
+                    task,
+                    state: TaskState::TaskKilled,
+                    reason: Reason::TaskKilledDuringLaunch,
+                    message: message.to_string(),
+                },
+            );
+        }
         if running {
             self.shut_down_if_nothing_to_do(turn, framework, id);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use messor_proto::mesos::task_status::Reason;
-use messor_proto::mesos::{CommandInfo, ExecutorInfo, TaskInfo, TaskState, fetcher};
+use messor_proto::mesos::{CommandInfo, ExecutorInfo, TaskInfo, TaskState, executor_info, fetcher};
 use messor_types::{ContainerId, ExecutorId, FrameworkId, TaskId};
 
 use crate::agent::{Agent, Ticket};
@@ -24,7 +24,7 @@ impl Agent {
         turn: &mut Turn<'_>,
         framework: &FrameworkId,
         info: ExecutorInfo,
-        task: &TaskInfo,
+        tasks: &[TaskInfo],
         command_executor: bool,
     ) {
         let agent = self.own_id();
@@ -38,7 +38,7 @@ impl Agent {
         let command_user = info.command.as_ref().and_then(|command| command.user.clone());
         let user = self.config.switch_user.then(|| command_user.unwrap_or_else(|| found.info.user.clone()));
         let launch =
-            self.launch(framework, &info, task, command_executor, &container, &directory, user, checkpoint);
+            self.launch(framework, &info, tasks, command_executor, &container, &directory, user, checkpoint);
 
         turn.info(format!(
             "Launching executor '{id}' of framework {framework} in work directory '{directory}'"
@@ -80,7 +80,7 @@ impl Agent {
         &self,
         framework: &FrameworkId,
         info: &ExecutorInfo,
-        task: &TaskInfo,
+        tasks: &[TaskInfo],
         command_executor: bool,
         container: &ContainerId,
         directory: &str,
@@ -91,26 +91,28 @@ impl Agent {
         let absolute = format!("{}/{directory}", self.config.work_dir);
         let environment = executor_environment(&self.config, &agent, info, &absolute, checkpoint)?;
         let mut executor = info.clone();
-        // The first task's resources count from the start: those of the executor alone may be next to nothing.
-        executor.resources.extend(task.resources.iter().cloned());
+        // The checkpoint is without it: another agent may have its programs elsewhere.
+        if executor.r#type() == executor_info::Type::Default {
+            executor.command = Some(self.default_executor_command(user.clone()));
+        }
+        // The first tasks' resources count from the start: those of the executor alone may be next to nothing.
+        executor.resources.extend(tasks.iter().flat_map(|task| task.resources.iter().cloned()));
         if executor.container.is_none() {
             executor.container = self.config.default_container_info.clone().map(Box::new);
         }
         let command = executor.command.clone().unwrap_or_default();
+        let parts: Vec<Part<'_>> =
+            tasks.iter().map(|task| Part { resources: &task.resources, limits: &task.limits }).collect();
         Ok(Launch {
             container: container.clone(),
             framework: framework.clone(),
             executor_id: ExecutorId::from(&info.executor_id),
-            task: command_executor.then(|| task.clone()),
+            task: tasks.first().filter(|_| command_executor).cloned(),
             uris: self.uris(&command, &absolute, user.as_ref()),
             command,
             container_info: executor.container.as_deref().cloned(),
             resources: executor.resources.clone(),
-            limits: executor_limits(
-                &info.resources,
-                &[Part { resources: &task.resources, limits: &task.limits }],
-                self.config.cgroups_enable_cfs,
-            ),
+            limits: executor_limits(&info.resources, &parts, self.config.cgroups_enable_cfs),
             executor,
             directory: directory.to_string(),
             user,

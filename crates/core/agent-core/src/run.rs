@@ -1,8 +1,10 @@
-//! RunTaskMessage: from what the master sent to a task that waits for its executor, or to a refusal.
+//! RunTaskMessage and RunTaskGroupMessage: from what the master sent to a task that waits for its executor, or to a refusal.
 
 use std::sync::Arc;
 
-use messor_proto::mesos::internal::{RunTaskGroupMessage, RunTaskMessage, UpdateFrameworkMessage};
+use messor_proto::mesos::internal::{
+    ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage, UpdateFrameworkMessage,
+};
 use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{
     ContainerInfo, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState, container_info, executor_info,
@@ -15,7 +17,6 @@ use messor_validation::validate_id;
 
 use crate::agent::{Agent, State, Ticket};
 use crate::effect::Effect;
-use crate::executor::QueuedTask;
 use crate::framework::{Framework, parse_pid};
 use crate::paths;
 use crate::record::Record;
@@ -35,58 +36,97 @@ impl Refusal {
     }
 }
 
+/// What the master wants run: one task, or the tasks of a group, all of them or none.
+struct Order {
+    framework: FrameworkInfo,
+    pid: Option<Pid>,
+    tasks: Vec<TaskInfo>,
+    is_group: bool,
+    versions: Vec<ResourceVersionUuid>,
+    launch_executor: Option<bool>,
+}
+
 impl Agent {
     pub(crate) fn run_task(&mut self, turn: &mut Turn<'_>, from: &Pid, message: RunTaskMessage) {
-        let pid = parse_pid(message.pid.as_deref());
-        let Some(framework) = self.assigned(turn, from, message.framework, pid, &message.task) else {
+        let order = Order {
+            pid: parse_pid(message.pid.as_deref()),
+            framework: message.framework,
+            tasks: vec![message.task],
+            is_group: false,
+            versions: message.resource_version_uuids,
+            launch_executor: message.launch_executor,
+        };
+        self.run(turn, from, order);
+    }
+
+    pub(crate) fn run_task_group(&mut self, turn: &mut Turn<'_>, from: &Pid, message: RunTaskGroupMessage) {
+        let mut tasks = message.task_group.tasks;
+        if tasks.is_empty() {
+            turn.error("Ignoring a task group without tasks".to_string());
+            return;
+        }
+        // Masters put the executor of the group into each task; what is here relies on it.
+        for task in &mut tasks {
+            task.executor = Some(message.executor.clone());
+        }
+        let order = Order {
+            framework: message.framework,
+            pid: None,
+            tasks,
+            is_group: true,
+            versions: message.resource_version_uuids,
+            launch_executor: message.launch_executor,
+        };
+        self.run(turn, from, order);
+    }
+
+    fn run(&mut self, turn: &mut Turn<'_>, from: &Pid, order: Order) {
+        let Order { framework, pid, mut tasks, is_group, versions, launch_executor } = order;
+        let Some(framework) = self.assigned(turn, from, framework, pid, &tasks) else {
             return;
         };
-        let task = TaskId::from(&message.task.task_id);
-        turn.info(format!("Got assigned task '{task}' for framework {framework}"));
+        let what = describe(&tasks, is_group);
+        turn.info(format!("Got assigned {what} for framework {framework}"));
         let Some(info) = self.frameworks.get(&framework).map(|framework| framework.info.clone()) else {
             return;
         };
+        let of_executor = executor_of(&tasks[0]);
 
         // An update would be taken for one of the task that lives: its refusal would end it.
-        if self.frameworks.get(&framework).is_some_and(|found| found.has_live_task(&task)) {
-            turn.error(format!("Ignoring task '{task}' of framework {framework}: one of this ID runs here"));
+        let found = self.frameworks.get(&framework);
+        let lives =
+            |task: &TaskInfo| found.is_some_and(|found| found.has_live_task(&TaskId::from(&task.task_id)));
+        let (live, others): (Vec<&TaskInfo>, Vec<&TaskInfo>) = tasks.iter().partition(|task| lives(task));
+        if !live.is_empty() {
+            let others: Vec<TaskId> = others.iter().map(|task| TaskId::from(&task.task_id)).collect();
+            turn.error(format!("Ignoring {what} of framework {framework}: one of this ID runs here"));
+            let refusal =
+                Refusal::new(Reason::TaskInvalid, "A task of the group has the ID of one that runs");
+            self.refuse_tasks(turn, &framework, &of_executor, &others, refusal, None);
             return;
         }
-        let command_task = message.task.executor.is_none();
-        let mut assignment = message.task;
-        let executor_info = match prepare(&mut assignment, &info) {
-            Ok(()) => self.executor_info(&info, &assignment),
-            Err(refusal) => {
-                let executor = executor_of(&assignment);
-                self.refuse_task(turn, &framework, &executor, &task, refusal, message.launch_executor);
-                return;
-            }
-        };
+        let ids: Vec<TaskId> = tasks.iter().map(|task| TaskId::from(&task.task_id)).collect();
+        let command_task = !is_group && tasks[0].executor.is_none();
+        if let Err(refusal) = tasks.iter_mut().try_for_each(|task| prepare(task, &info, is_group)) {
+            self.refuse_tasks(turn, &framework, &of_executor, &ids, refusal, launch_executor);
+            return;
+        }
+        let executor_info = self.executor_info(&info, &tasks[0]);
         let executor = ExecutorId::from(&executor_info.executor_id);
-        let versions =
-            message.resource_version_uuids.iter().filter(|version| version.resource_provider_id.is_none());
-        let mut versions = versions.map(|version| &version.uuid.value);
-        let outdated = versions.any(|version| *version != self.resource_version);
-        let checked = self.check_task(&framework, &executor_info, &assignment, outdated);
-        if let Err(refusal) = checked {
-            self.refuse_task(turn, &framework, &executor, &task, refusal, message.launch_executor);
+        let mut versions = versions.iter().filter(|version| version.resource_provider_id.is_none());
+        let outdated = versions.any(|version| version.uuid.value != self.resource_version);
+        if let Err(refusal) = self.check(&framework, &executor_info, &tasks, is_group, outdated) {
+            self.refuse_tasks(turn, &framework, &executor, &ids, refusal, launch_executor);
             return;
         }
-        if !self.executor_is_as_expected(
-            turn,
-            &framework,
-            &executor,
-            &task,
-            command_task,
-            message.launch_executor,
-        ) {
+        if !self.executor_is_as_expected(turn, &framework, &executor, &ids, command_task, launch_executor) {
             return;
         }
-        turn.info(format!("Launching task '{task}' for framework {framework}"));
+        turn.info(format!("Launching {what} for framework {framework}"));
         if self.executor(&framework, &executor).is_none() {
-            self.add_executor(turn, &framework, executor_info, &assignment, command_task);
+            self.add_executor(turn, &framework, executor_info, &tasks, command_task);
         }
-        self.give(turn, &framework, &executor, assignment);
+        self.give(turn, &framework, &executor, tasks, is_group);
         self.launch_unless_waiting(turn, &framework, &executor);
     }
 
@@ -97,29 +137,37 @@ impl Agent {
         from: &Pid,
         info: FrameworkInfo,
         pid: Option<Pid>,
-        task: &TaskInfo,
+        tasks: &[TaskInfo],
     ) -> Option<FrameworkId> {
         if !self.is_from_master(turn, from, "a task to run") {
             return None;
         }
-        let task_id = &task.task_id.value;
+        let first = tasks.first()?;
         let Some(id) = info.id.as_ref().map(FrameworkId::from) else {
-            turn.error(format!("Ignoring task '{}' of a framework without an ID", task_id.escape_debug()));
+            let task_id = first.task_id.value.escape_debug();
+            turn.error(format!("Ignoring task '{task_id}' of a framework without an ID"));
             return None;
         };
-        for (what, id) in [("framework", id.as_str()), ("task", task_id)] {
-            if let Err(error) = validate_id(id) {
-                turn.error(format!(
-                    "Ignoring task '{}': its {what} ID is wrong: {error}",
-                    task_id.escape_debug()
+        for task in tasks {
+            let task_id = &task.task_id.value;
+            for (what, id) in [("framework", id.as_str()), ("task", task_id)] {
+                if let Err(error) = validate_id(id) {
+                    turn.error(format!(
+                        "Ignoring task '{}': its {what} ID is wrong: {error}",
+                        task_id.escape_debug()
+                    ));
+                    return None;
+                }
+            }
+            if self.id.as_ref().is_none_or(|own| own.as_str() != task.agent_id.value) {
+                turn.warning(format!(
+                    "Ignoring task '{task_id}': it is for the agent {}",
+                    task.agent_id.value
                 ));
                 return None;
             }
         }
-        if self.id.as_ref().is_none_or(|own| own.as_str() != task.agent_id.value) {
-            turn.warning(format!("Ignoring task '{task_id}': it is for the agent {}", task.agent_id.value));
-            return None;
-        }
+        let task_id = &first.task_id.value;
         if self.state == State::Terminating {
             turn.warning(format!("Ignoring task '{task_id}': the agent is terminating"));
             return None;
@@ -127,7 +175,7 @@ impl Agent {
         self.add_framework(turn, &id, info, pid);
         if self.frameworks.get(&id).is_some_and(|framework| framework.terminating) {
             turn.warning(format!("Ignoring task '{task_id}': framework {id} is terminating"));
-            self.send_exited_executor(turn, &id, &executor_of(task), None);
+            self.send_exited_executor(turn, &id, &executor_of(first), None);
             return None;
         }
         Some(id)
@@ -168,40 +216,50 @@ impl Agent {
         }
     }
 
-    /// What speaks against a task, apart from the state of its executor.
-    fn check_task(
+    /// What speaks against tasks, apart from the state of their executor.
+    fn check(
         &self,
         framework: &FrameworkId,
         executor: &ExecutorInfo,
-        task: &TaskInfo,
+        tasks: &[TaskInfo],
+        is_group: bool,
         outdated: bool,
     ) -> Result<(), Refusal> {
         if let Err(error) = validate_id(&executor.executor_id.value) {
             return Err(Refusal::new(Reason::TaskInvalid, format!("The executor's ID is wrong: {error}")));
         }
         self.check_drain()?;
-        self.check_limits(task)?;
+        tasks.iter().try_for_each(|task| self.check_limits(task))?;
         if outdated {
             return Err(Refusal::new(Reason::InvalidOffers, "Task assumes outdated resource state"));
         }
-        for (whose, resources) in [("task", &task.resources), ("executor", &executor.resources)] {
+        let whose_task = if is_group { "task group" } else { "task" };
+        let of_tasks = tasks.iter().map(|task| (whose_task, &task.resources));
+        for (whose, resources) in of_tasks.chain([("executor", &executor.resources)]) {
             if !self.has_checkpointed(resources) {
                 let message =
                     format!("The checkpointed resources being used by the {whose} are unknown to the agent");
                 return Err(Refusal::new(Reason::ResourcesUnknown, message));
             }
-            if let Err(error) = messor_types::Resources::from_proto(resources) {
+            if let Err(error) = Resources::from_proto(resources) {
                 return Err(Refusal::new(
                     Reason::TaskInvalid,
                     format!("The {whose}'s resources are wrong: {error}"),
                 ));
             }
         }
-        if self.frameworks.get(framework).is_some_and(|found| found.has_task(&TaskId::from(&task.task_id))) {
-            return Err(Refusal::new(Reason::TaskInvalid, "The agent has a task of this ID already"));
+        for (number, task) in tasks.iter().enumerate() {
+            let id = TaskId::from(&task.task_id);
+            if self.frameworks.get(framework).is_some_and(|found| found.has_task(&id)) {
+                return Err(Refusal::new(Reason::TaskInvalid, "The agent has a task of this ID already"));
+            }
+            if tasks[..number].iter().any(|other| other.task_id == task.task_id) {
+                return Err(Refusal::new(Reason::TaskGroupInvalid, format!("Task '{id}' is there twice")));
+            }
         }
-        if executor.r#type() == executor_info::Type::Default {
-            return Err(Refusal::new(Reason::TaskInvalid, "not supported yet: the default executor"));
+        if !is_group && executor.r#type() == executor_info::Type::Default {
+            let message = "An executor of type DEFAULT takes task groups alone: use LAUNCH_GROUP";
+            return Err(Refusal::new(Reason::TaskInvalid, message));
         }
         Ok(())
     }
@@ -250,7 +308,7 @@ impl Agent {
         turn: &mut Turn<'_>,
         framework: &FrameworkId,
         executor: &ExecutorId,
-        task: &TaskId,
+        tasks: &[TaskId],
         command_task: bool,
         launch: Option<bool>,
     ) -> bool {
@@ -284,36 +342,38 @@ impl Agent {
             }
             _ => return true,
         };
-        self.refuse_task(turn, framework, executor, task, refusal, None);
+        self.refuse_tasks(turn, framework, executor, tasks, refusal, None);
         false
     }
 
-    /// The task was never launched: TASK_DROPPED, or TASK_LOST for frameworks that do not know that.
-    fn refuse_task(
+    /// The tasks were never launched: TASK_DROPPED, or TASK_LOST for frameworks that do not know that.
+    fn refuse_tasks(
         &mut self,
         turn: &mut Turn<'_>,
         framework: &FrameworkId,
         executor: &ExecutorId,
-        task: &TaskId,
+        tasks: &[TaskId],
         refusal: Refusal,
         launch_executor: Option<bool>,
     ) {
-        turn.warning(format!("Not running task '{task}' of framework {framework}: {}", refusal.message));
         let Some(info) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else {
             return;
         };
-        let update = AgentUpdate {
-            framework,
-            executor: Some(executor),
-            task,
-            state: unless_lost(&info, TaskState::TaskDropped),
-            reason: refusal.reason,
-            message: refusal.message,
-        };
-        let update = update.build(&self.own_id(), turn.now, self.random.uuid());
-        // Straight into a stream: a task of this ID that is here already has nothing to do with it.
-        self.counters.valid_status_updates.increment();
-        self.stream_update(turn, update, false, None);
+        for task in tasks {
+            turn.warning(format!("Not running task '{task}' of framework {framework}: {}", refusal.message));
+            let update = AgentUpdate {
+                framework,
+                executor: Some(executor),
+                task,
+                state: unless_lost(&info, TaskState::TaskDropped),
+                reason: refusal.reason,
+                message: refusal.message.clone(),
+            };
+            let update = update.build(&self.own_id(), turn.now, self.random.uuid());
+            // Straight into a stream: a task of this ID that is here already has nothing to do with it.
+            self.counters.valid_status_updates.increment();
+            self.stream_update(turn, update, false, None);
+        }
         if launch_executor == Some(true) {
             // The master counts on an executor that is not going to be.
             self.send_exited_executor(turn, framework, executor, None);
@@ -321,45 +381,39 @@ impl Agent {
         self.remove_framework_if_idle(turn, framework);
     }
 
-    /// Queues a task for its executor.
-    fn give(&mut self, turn: &mut Turn<'_>, framework: &FrameworkId, executor: &ExecutorId, info: TaskInfo) {
-        let id = TaskId::from(&info.task_id);
+    /// Queues tasks for their executor.
+    fn give(
+        &mut self,
+        turn: &mut Turn<'_>,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        tasks: Vec<TaskInfo>,
+        is_group: bool,
+    ) {
+        let what = describe(&tasks, is_group);
         let Some(found) = self.executor_mut(framework, executor) else {
             return;
         };
         let (checkpoint, container) = (found.checkpoint, found.container.clone());
         let running = found.state == ExecutorState::Running;
-        let info = Arc::new(info);
-        found.queued.insert(id.clone(), QueuedTask { info: info.clone(), durable: !checkpoint });
-        turn.info(format!("Queued task '{id}' for executor '{executor}' of framework {framework}"));
-        if checkpoint {
-            let task = task_from_info(&info, TaskState::TaskStaging, framework);
+        let tasks: Vec<Arc<TaskInfo>> = tasks.into_iter().map(Arc::new).collect();
+        found.queue(&tasks, is_group, !checkpoint);
+        turn.info(format!("Queued {what} for executor '{executor}' of framework {framework}"));
+        for info in tasks.iter().filter(|_| checkpoint) {
+            let task = task_from_info(info, TaskState::TaskStaging, framework);
             let record = Record::Task {
                 framework: framework.clone(),
                 executor: executor.clone(),
                 container: container.clone(),
                 task: Box::new(task),
             };
+            let id = TaskId::from(&info.task_id);
             let then = Ticket::Task(framework.clone(), executor.clone(), container.clone(), id);
             self.persist(turn, record, then);
         }
         if running {
             self.update_container(turn, framework, executor);
             self.send_queued(turn, framework, executor);
-        }
-    }
-
-    pub(crate) fn run_task_group(&mut self, turn: &mut Turn<'_>, from: &Pid, message: RunTaskGroupMessage) {
-        let executor = ExecutorId::from(&message.executor.executor_id);
-        let mut launch_executor = message.launch_executor;
-        for task in &message.task_group.tasks {
-            let Some(framework) = self.assigned(turn, from, message.framework.clone(), None, task) else {
-                return;
-            };
-            let unsupported = Refusal::new(Reason::TaskGroupInvalid, "not supported yet: task groups");
-            let refusal = self.check_drain().err().unwrap_or(unsupported);
-            let task = TaskId::from(&task.task_id);
-            self.refuse_task(turn, &framework, &executor, &task, refusal, launch_executor.take());
         }
     }
 
@@ -401,6 +455,16 @@ impl Agent {
     }
 }
 
+/// Tasks as the log names them.
+fn describe(tasks: &[TaskInfo], is_group: bool) -> String {
+    let names: Vec<&str> = tasks.iter().map(|task| task.task_id.value.as_str()).collect();
+    if is_group {
+        format!("task group of tasks [{}]", names.join(", "))
+    } else {
+        format!("task '{}'", names.join(", "))
+    }
+}
+
 /// Who would run the task.
 fn executor_of(task: &TaskInfo) -> ExecutorId {
     match &task.executor {
@@ -410,8 +474,8 @@ fn executor_of(task: &TaskInfo) -> ExecutorId {
 }
 
 /// Brings resources into their present form, all allocated to a role; and refuses what no agent can run.
-fn prepare(task: &mut TaskInfo, framework: &FrameworkInfo) -> Result<(), Refusal> {
-    if task.executor.is_some() == task.command.is_some() {
+fn prepare(task: &mut TaskInfo, framework: &FrameworkInfo, is_group: bool) -> Result<(), Refusal> {
+    if !is_group && task.executor.is_some() == task.command.is_some() {
         let message = "Task should have either 'command' or 'executor' set but not both";
         return Err(Refusal::new(Reason::TaskInvalid, message));
     }

@@ -23,7 +23,10 @@ pub mod objects;
 pub mod request;
 pub mod respond;
 
-pub use agent::{AgentSite, ContainerUsage, Usage, UsageSource};
+pub use agent::{
+    AgentSite, Answering, ContainerClass, ContainerError, ContainerLaunch, ContainerSource, ContainerUsage,
+    Launched, NoContainers, Usage, UsageSource,
+};
 pub use common::{Common, Logging, MetricsSource};
 pub use files::Files;
 pub use info::{BuildInfo, ProgramInfo};

@@ -132,6 +132,17 @@ impl StreamSender {
         outcome
     }
 
+    /// Queues a piece as soon as there is room for it; fails when the reader is gone.
+    pub async fn send(&self, piece: Bytes) -> Result<(), StreamClosed> {
+        let length = piece.len();
+        self.shared.queued_bytes.fetch_add(length, Ordering::Relaxed);
+        let sent = self.sender.send(piece).await;
+        sent.map_err(|_| {
+            self.shared.queued_bytes.fetch_sub(length, Ordering::Relaxed);
+            StreamClosed::Gone
+        })
+    }
+
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
@@ -253,6 +264,20 @@ pub async fn read_body(request: Request, limit: usize) -> Result<(http::request:
     let body = collect(body, limit, None).await?;
     let body = decompress(&parts, body, limit)?;
     Ok((parts, body))
+}
+
+/// The next piece of a body that is read as it comes, however long it pauses; None at its end.
+pub async fn next_piece(body: &mut Incoming) -> Option<Result<Bytes, BodyError>> {
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
+        match frame.map_err(BodyError::Broken).map(Frame::into_data) {
+            Ok(Ok(data)) if data.is_empty() => {}
+            Ok(Ok(data)) => return Some(Ok(data)),
+            // Trailers mean nothing here.
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
 }
 
 fn decompress(parts: &http::request::Parts, body: Bytes, limit: usize) -> Result<Bytes, BodyError> {

@@ -26,7 +26,7 @@ mod peer;
 mod server;
 mod service;
 
-pub use body::{Body, BodyError, StreamClosed, StreamSender, read_body, text};
+pub use body::{Body, BodyError, StreamClosed, StreamSender, next_piece, read_body, text};
 pub use mailbox::{Mailbox, NetEvent, Packet};
 pub use net::{Counters, Net, ProcessExists};
-pub use server::{BindError, Limits, Request, Response, Server, ServerOptions};
+pub use server::{BindError, Limits, Request, RequestBody, Response, Server, ServerOptions};

@@ -21,6 +21,7 @@ use crate::service::Service;
 
 /// An HTTP request as the handler gets it; [`crate::read_body`] reads its body.
 pub type Request = http::Request<hyper::body::Incoming>;
+pub type RequestBody = hyper::body::Incoming;
 pub type Response = http::Response<Body>;
 
 /// Connections waiting to be accepted.

@@ -2,30 +2,15 @@
 
 use messor_linux::Exit;
 use messor_proto::mesos::TaskInfo;
-use messor_proto::mesos::executor::{Call, Event as AgentEvent};
-use messor_stdx::Time;
+use messor_proto::mesos::executor::Call;
 
-use super::check::{Outcome, Probe, Which};
-
-/// A point in time on two clocks: timers go by the steady one, what is told by the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    pub steady: Time,
-    pub wall: Time,
-}
+use crate::shared::agent::Heard;
+use crate::shared::check::{Outcome, Probe, Which};
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Both connections with the agent stand.
-    Opened,
-    /// A connection broke or could not be made.
-    Lost(String),
-    /// The agent answered SUBSCRIBE with this HTTP status.
-    Refused(u16),
-    /// The agent answered another call with this HTTP status: it is not going to take it.
-    CallRefused(u16),
-    /// The agent said this.
-    Agent(Box<AgentEvent>),
+    /// Something came of the connections with the agent.
+    Heard(Heard),
     /// The command runs, as this process.
     Started(i32),
     /// The command could not be executed.

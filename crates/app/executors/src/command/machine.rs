@@ -4,20 +4,22 @@
 //! What the agent must learn stays in `updates` until it acknowledges it; what it may not have got is sent again with
 //! the next subscription.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use messor_linux::Exit;
-use messor_proto::mesos::executor::{Call, Event as AgentEvent, call, event};
+use messor_proto::mesos::executor::{Event as AgentEvent, event};
 use messor_proto::mesos::framework_info::capability::Type as FrameworkCapability;
 use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{ExecutorId, FrameworkId, KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::{Time, format_duration};
 
-use super::check::{Check, Due, Outcome, Verdict, Which};
-use super::contract::{Effect, Event, Now};
-use super::link::{Link, Recovery, Step};
-use super::status::{Stamps, is_terminal};
+use super::contract::{Effect, Event};
+use crate::shared::Now;
+use crate::shared::agent::Heard;
+use crate::shared::check::{Check, Due, Outcome, Which, name_of};
+use crate::shared::link::{Link, Recovery, Step};
+use crate::shared::status::{Stamps, is_terminal};
+use crate::shared::updates::Updates;
 
 /// The grace a task gets when neither it nor the kill says.
 const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(3);
@@ -27,9 +29,6 @@ const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
 
 /// An agent that is there and does not acknowledge the last update in this time will not.
 const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(60);
-
-/// Results of checks are dropped while so many updates wait for the agent; changes of the task's state never are.
-pub const WAITING_UPDATES_LIMIT: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,15 +70,7 @@ struct Task {
 }
 
 #[derive(Debug)]
-struct Update {
-    status: TaskStatus,
-    /// Over the present subscription.
-    sent: bool,
-}
-
-#[derive(Debug)]
 pub struct Machine {
-    framework: FrameworkId,
     executor: ExecutorId,
     shutdown_grace: Duration,
     stamps: Stamps,
@@ -88,7 +79,7 @@ pub struct Machine {
     refused_with: Option<u16>,
     sends_killing: bool,
     task: Option<Task>,
-    updates: VecDeque<Update>,
+    updates: Updates,
     /// When shutting down: the time to end at whatever the task does.
     last_moment: Option<Time>,
     acknowledged_by: Option<Time>,
@@ -99,14 +90,13 @@ impl Machine {
     pub fn new(settings: Settings) -> Machine {
         Machine {
             stamps: Stamps::new(settings.seed),
-            framework: settings.framework,
+            updates: Updates::new(settings.framework, settings.executor.clone()),
             executor: settings.executor,
             shutdown_grace: settings.shutdown_grace,
             link: Link::new(settings.recovery),
             refused_with: None,
             sends_killing: false,
             task: None,
-            updates: VecDeque::new(),
             last_moment: None,
             acknowledged_by: None,
             exited: false,
@@ -132,34 +122,7 @@ impl Machine {
             return;
         }
         match event {
-            Event::Opened => {
-                let step = self.link.opened();
-                self.step(now, step, effects);
-            }
-            Event::Lost(reason) => {
-                // Of all attempts to find it again the first tells enough.
-                if !self.link.is_given_up() && !self.link.is_searching() {
-                    say(effects, format!("lost the agent: {reason}"));
-                }
-                self.updates.iter_mut().for_each(|update| update.sent = false);
-                self.acknowledged_by = None;
-                let dice = self.stamps.dice();
-                let step = self.link.lost(now.steady, &reason, dice);
-                self.step(now, step, effects);
-            }
-            Event::Refused(status) => {
-                if self.refused_with.replace(status) != Some(status) {
-                    say(
-                        effects,
-                        format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again"),
-                    );
-                }
-                self.link.refused(now.steady);
-            }
-            Event::CallRefused(status) => {
-                say(effects, format!("the agent did not take a call: it answered with HTTP status {status}"));
-            }
-            Event::Agent(event) => self.agent(now, *event, effects),
+            Event::Heard(heard) => self.heard(now, heard, effects),
             Event::Started(pid) => self.started(now, pid, effects),
             Event::NotStarted(problem) => {
                 say(effects, problem.clone());
@@ -174,6 +137,39 @@ impl Machine {
                 self.shutdown(now, effects);
             }
             Event::Tick => self.tick(now, effects),
+        }
+    }
+
+    fn heard(&mut self, now: Now, heard: Heard, effects: &mut Vec<Effect>) {
+        match heard {
+            Heard::Opened => {
+                let step = self.link.opened();
+                self.step(now, step, effects);
+            }
+            Heard::Lost(reason) => {
+                // Of all attempts to find it again the first tells enough.
+                if !self.link.is_given_up() && !self.link.is_searching() {
+                    say(effects, format!("lost the agent: {reason}"));
+                }
+                self.updates.lost();
+                self.acknowledged_by = None;
+                let dice = self.stamps.dice();
+                let step = self.link.lost(now.steady, &reason, dice);
+                self.step(now, step, effects);
+            }
+            Heard::Refused(status) => {
+                if self.refused_with.replace(status) != Some(status) {
+                    say(
+                        effects,
+                        format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again"),
+                    );
+                }
+                self.link.refused(now.steady);
+            }
+            Heard::CallRefused(status) => {
+                say(effects, format!("the agent did not take a call: it answered with HTTP status {status}"));
+            }
+            Heard::Agent(event) => self.agent(now, *event, effects),
         }
     }
 
@@ -358,27 +354,15 @@ impl Machine {
         let Some((_, check)) = task.checks.iter_mut().find(|(one, _)| *one == which) else { return };
         let Some(verdict) = check.judge(now.steady, &outcome) else { return };
         let Some(told) = &task.told else { return };
-        let mut status = self.stamps.again(now.wall, told);
-        let kill = match verdict {
-            Verdict::Status(check_status) => {
-                status.reason = Some(Reason::TaskCheckStatusUpdated as i32);
-                status.check_status = Some(*check_status);
-                false
-            }
-            Verdict::Health { healthy, kill } => {
-                if !healthy {
-                    let why = match &outcome {
-                        Ok(measure) => format!("{measure:?}"),
-                        Err(problem) => problem.clone(),
-                    };
-                    say(effects, format!("the task is not healthy: {why}"));
-                }
-                status.reason = Some(Reason::TaskHealthCheckStatusUpdated as i32);
-                status.healthy = Some(healthy);
-                kill
-            }
-        };
-        if self.updates.len() >= WAITING_UPDATES_LIMIT {
+        if verdict.is_unhealthy() {
+            let why = match &outcome {
+                Ok(measure) => format!("{measure:?}"),
+                Err(problem) => problem.clone(),
+            };
+            say(effects, format!("the task is not healthy: {why}"));
+        }
+        let (status, kill) = self.stamps.after_check(now.wall, told, verdict);
+        if self.updates.is_full() {
             say(
                 effects,
                 "too many updates wait for the agent: this result of a check is not told".to_string(),
@@ -447,18 +431,11 @@ impl Machine {
             None => {}
             Some(Step::Open) => effects.push(Effect::Open),
             Some(Step::Subscribe) => {
-                self.updates.iter_mut().for_each(|update| update.sent = true);
                 let tasks = self.task.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
-                let updates =
-                    self.updates.iter().map(|update| call::Update { status: update.status.clone() });
-                let mut call = self.call(call::Type::Subscribe);
-                call.subscribe = Some(call::Subscribe {
-                    unacknowledged_tasks: tasks.collect(),
-                    unacknowledged_updates: updates.collect(),
-                });
+                let call = self.updates.subscribe(tasks.collect());
                 effects.push(Effect::Send(Box::new(call)));
             }
-            Some(Step::Heartbeat) => effects.push(Effect::Send(Box::new(self.call(call::Type::Heartbeat)))),
+            Some(Step::Heartbeat) => effects.push(Effect::Send(Box::new(self.updates.heartbeat()))),
             Some(Step::GiveUp(reason)) => {
                 say(effects, format!("the agent is gone: {reason}; shutting down"));
                 self.shutdown(now, effects);
@@ -467,17 +444,15 @@ impl Machine {
     }
 
     fn acknowledged(&mut self, uuid: &[u8], effects: &mut Vec<Effect>) {
-        let Some(index) = self.updates.iter().position(|update| update.status.uuid.as_deref() == Some(uuid))
-        else {
+        let Some(status) = self.updates.acknowledged(uuid) else {
             say(effects, "the agent acknowledged an update that does not wait for it".to_string());
             return;
         };
-        let Some(update) = self.updates.remove(index) else { return };
-        let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == update.status.task_id) else {
+        let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == status.task_id) else {
             return;
         };
         task.acknowledged = true;
-        if is_terminal(&update.status) {
+        if is_terminal(&status) {
             self.exit(true, effects);
         }
     }
@@ -503,7 +478,7 @@ impl Machine {
     }
 
     fn forward(&mut self, status: TaskStatus, effects: &mut Vec<Effect>) {
-        self.updates.push_back(Update { status, sent: false });
+        self.updates.add(status);
         self.send_updates(effects);
     }
 
@@ -511,14 +486,7 @@ impl Machine {
         if !self.link.is_subscribed() {
             return;
         }
-        let mut unsent = Vec::new();
-        for update in self.updates.iter_mut().filter(|update| !update.sent) {
-            update.sent = true;
-            unsent.push(update.status.clone());
-        }
-        for status in unsent {
-            let mut call = self.call(call::Type::Update);
-            call.update = Some(call::Update { status });
+        for call in self.updates.unsent() {
             effects.push(Effect::Send(Box::new(call)));
         }
     }
@@ -529,15 +497,6 @@ impl Machine {
         let ended = self.task.as_ref().is_some_and(|task| task.life == Life::Ended);
         if ended && self.link.is_subscribed() {
             self.acknowledged_by = Some(now.steady + ACKNOWLEDGEMENT_LIMIT);
-        }
-    }
-
-    fn call(&self, kind: call::Type) -> Call {
-        Call {
-            framework_id: self.framework.clone(),
-            executor_id: self.executor.clone(),
-            r#type: Some(kind as i32),
-            ..Call::default()
         }
     }
 
@@ -552,13 +511,6 @@ fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
         if check.stop() {
             effects.push(Effect::StopProbe(*which));
         }
-    }
-}
-
-fn name_of(which: Which) -> &'static str {
-    match which {
-        Which::Health => "health check",
-        Which::General => "check",
     }
 }
 

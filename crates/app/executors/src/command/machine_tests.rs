@@ -1,12 +1,14 @@
 //! Every transition of the task's life, without a process or a socket.
 
-use super::super::check::Measure;
 use super::*;
-use messor_proto::mesos::executor::event as wire;
+use crate::shared::check::Measure;
+use crate::shared::updates::WAITING_LIMIT;
+use messor_proto::mesos::executor::{call, event as wire};
 use messor_proto::mesos::{
     AgentInfo, CheckInfo, CommandInfo, DurationInfo, ExecutorInfo, FrameworkInfo, HealthCheck, check_info,
     framework_info, health_check, task_status,
 };
+use std::collections::VecDeque;
 
 const KILLED: Exit = Exit::Signalled { signal: 15, core_dumped: false };
 
@@ -58,7 +60,7 @@ impl Harness {
     fn subscribed(recovery: Option<Recovery>, killing_state: bool) -> Harness {
         let mut harness = Harness::new(recovery);
         assert_eq!(harness.after(0.0), [Effect::Open]);
-        harness.handle(Event::Opened);
+        harness.handle(Event::Heard(Heard::Opened));
         harness.welcome(killing_state);
         harness
     }
@@ -97,7 +99,7 @@ impl Harness {
     fn agent(&mut self, kind: wire::Type, fill: impl FnOnce(&mut AgentEvent)) -> Vec<Effect> {
         let mut event = AgentEvent { r#type: Some(kind as i32), ..AgentEvent::default() };
         fill(&mut event);
-        self.handle(Event::Agent(Box::new(event)))
+        self.handle(Event::Heard(Heard::Agent(Box::new(event))))
     }
 
     fn welcome(&mut self, killing_state: bool) -> Vec<Effect> {
@@ -448,12 +450,15 @@ fn asked_to_terminate() {
 #[test]
 fn without_checkpoints_a_lost_agent_ends_the_task() {
     let mut harness = Harness::running(task("t"));
-    let effects = harness.handle(Event::Lost("reset".to_string()));
+    let effects = harness.handle(Event::Heard(Heard::Lost("reset".to_string())));
     assert_eq!(effects, [Effect::Terminate], "nobody to tell TASK_KILLING");
     let effects = harness.handle(Event::Ended(KILLED));
     assert_eq!(effects, [Effect::Kill, Effect::Exit { success: false }]);
     let mut harness = Harness::subscribed(None, true);
-    assert_eq!(harness.handle(Event::Lost("reset".to_string())), [Effect::Exit { success: true }]);
+    assert_eq!(
+        harness.handle(Event::Heard(Heard::Lost("reset".to_string()))),
+        [Effect::Exit { success: true }]
+    );
 }
 
 #[test]
@@ -461,12 +466,12 @@ fn with_checkpoints_what_was_not_acknowledged_is_said_again() {
     let mut harness = Harness::subscribed(Some(RECOVERY), true);
     let starting = one(&harness.launch(task("t")));
     let running = one(&harness.handle(Event::Started(77)));
-    assert_eq!(harness.handle(Event::Lost("reset".to_string())), []);
+    assert_eq!(harness.handle(Event::Heard(Heard::Lost("reset".to_string()))), []);
     assert_eq!(harness.after(0.0), [Effect::Open]);
     // The command ends while nobody listens.
     let effects = harness.handle(Event::Ended(Exit::Exited(0)));
     assert_eq!(effects, [Effect::Kill]);
-    let again = subscription(&harness.handle(Event::Opened));
+    let again = subscription(&harness.handle(Event::Heard(Heard::Opened)));
     assert_eq!(again.unacknowledged_tasks, [task("t")]);
     let states: Vec<TaskState> =
         again.unacknowledged_updates.iter().map(|update| state(&update.status)).collect();
@@ -474,9 +479,9 @@ fn with_checkpoints_what_was_not_acknowledged_is_said_again() {
     assert_eq!(again.unacknowledged_updates[0].status, starting);
     assert_eq!(harness.welcome(true), [], "all is said in the subscription");
     harness.acknowledge(&starting);
-    harness.handle(Event::Lost("reset".to_string()));
+    harness.handle(Event::Heard(Heard::Lost("reset".to_string())));
     harness.after(1.0);
-    let again = subscription(&harness.handle(Event::Opened));
+    let again = subscription(&harness.handle(Event::Heard(Heard::Opened)));
     assert_eq!(again.unacknowledged_tasks, [], "the agent knows it");
     assert_eq!(again.unacknowledged_updates[0].status, running);
     harness.welcome(true);
@@ -489,9 +494,9 @@ fn what_happens_between_subscribe_and_subscribed_is_told_after() {
     let mut harness = Harness::subscribed(Some(RECOVERY), true);
     harness.launch(task("t"));
     harness.handle(Event::Started(77));
-    harness.handle(Event::Lost("reset".to_string()));
+    harness.handle(Event::Heard(Heard::Lost("reset".to_string())));
     harness.after(0.0);
-    assert_eq!(subscription(&harness.handle(Event::Opened)).unacknowledged_updates.len(), 2);
+    assert_eq!(subscription(&harness.handle(Event::Heard(Heard::Opened))).unacknowledged_updates.len(), 2);
     assert_eq!(told(&harness.handle(Event::Ended(Exit::Exited(0)))), []);
     assert_eq!(state(&one(&harness.welcome(true))), TaskState::TaskFinished);
 }
@@ -500,8 +505,8 @@ fn what_happens_between_subscribe_and_subscribed_is_told_after() {
 fn a_refused_subscription_is_repeated() {
     let mut harness = Harness::new(None);
     harness.after(0.0);
-    subscription(&harness.handle(Event::Opened));
-    assert_eq!(harness.handle(Event::Refused(503)), []);
+    subscription(&harness.handle(Event::Heard(Heard::Opened)));
+    assert_eq!(harness.handle(Event::Heard(Heard::Refused(503))), []);
     assert!(harness.said("503"));
     subscription(&harness.after(1.0));
 }
@@ -511,7 +516,7 @@ fn after_the_recovery_timeout_the_task_is_killed() {
     let mut harness = Harness::subscribed(Some(RECOVERY), true);
     harness.launch(task("t"));
     harness.handle(Event::Started(77));
-    harness.handle(Event::Lost("reset".to_string()));
+    harness.handle(Event::Heard(Heard::Lost("reset".to_string())));
     assert_eq!(harness.after(0.0), [Effect::Open]);
     assert_eq!(harness.after(60.0), [Effect::Terminate]);
     assert_eq!(harness.after(3.0), [Effect::Kill]);
@@ -525,10 +530,10 @@ fn the_end_is_kept_for_an_agent_that_restarts() {
     harness.handle(Event::Started(77));
     harness.handle(Event::Ended(Exit::Exited(0)));
     harness.after(50.0);
-    harness.handle(Event::Lost("restart".to_string()));
+    harness.handle(Event::Heard(Heard::Lost("restart".to_string())));
     assert_eq!(harness.after(0.0), [Effect::Open]);
     assert_eq!(harness.after(40.0), [], "the time for the acknowledgement counts from the return");
-    subscription(&harness.handle(Event::Opened));
+    subscription(&harness.handle(Event::Heard(Heard::Opened)));
     harness.welcome(true);
     assert_eq!(harness.after(59.0), []);
     assert_eq!(harness.after(1.0), [Effect::Exit { success: false }]);
@@ -539,8 +544,8 @@ fn results_of_checks_do_not_pile_up() {
     let mut harness = Harness::subscribed(Some(RECOVERY), true);
     harness.launch(with_health_check(u32::MAX));
     harness.handle(Event::Started(77));
-    harness.handle(Event::Lost("reset".to_string()));
-    for _ in 0..WAITING_UPDATES_LIMIT + 10 {
+    harness.handle(Event::Heard(Heard::Lost("reset".to_string())));
+    for _ in 0..WAITING_LIMIT + 10 {
         // Time stands still for the link, which would give up.
         harness.after(0.0);
         let check = &mut harness.machine.task.as_mut().unwrap().checks[0].1;
@@ -549,9 +554,9 @@ fn results_of_checks_do_not_pile_up() {
         harness.handle(Event::Measured(Which::Health, Err("down".to_string())));
     }
     assert!(harness.said("too many updates"));
-    assert_eq!(harness.machine.updates.len(), WAITING_UPDATES_LIMIT);
+    assert_eq!(harness.machine.updates.len(), WAITING_LIMIT);
     harness.handle(Event::Ended(Exit::Exited(0)));
-    assert_eq!(harness.machine.updates.len(), WAITING_UPDATES_LIMIT + 1, "the end is always kept");
+    assert_eq!(harness.machine.updates.len(), WAITING_LIMIT + 1, "the end is always kept");
 }
 
 #[test]
@@ -563,7 +568,7 @@ fn unknown_acknowledgements_and_events_are_left_out() {
     assert_eq!(harness.agent(wire::Type::Launch, |_| {}), []);
     assert!(harness.said("LAUNCH"));
     assert_eq!(harness.agent(wire::Type::Heartbeat, |_| {}), []);
-    assert_eq!(harness.handle(Event::CallRefused(400)), []);
+    assert_eq!(harness.handle(Event::Heard(Heard::CallRefused(400))), []);
     assert!(harness.said("400"));
 }
 
@@ -685,9 +690,9 @@ mod laws {
 
     fn happen(harness: &mut Harness, ledger: &mut Ledger, happening: Happening) -> Vec<Effect> {
         match happening {
-            Happening::Opened => harness.handle(Event::Opened),
-            Happening::Lost => harness.handle(Event::Lost("lost".to_string())),
-            Happening::Refused => harness.handle(Event::Refused(503)),
+            Happening::Opened => harness.handle(Event::Heard(Heard::Opened)),
+            Happening::Lost => harness.handle(Event::Heard(Heard::Lost("lost".to_string()))),
+            Happening::Refused => harness.handle(Event::Heard(Heard::Refused(503))),
             Happening::Welcome => harness.welcome(true),
             Happening::Launch(id) => harness.launch(TaskInfo {
                 max_completion_time: duration(60),

@@ -1,23 +1,16 @@
-//! The command executor. `settings` reads what it is told, `machine` (with `contract`, `link`, `check` and `status`) decides, and
-//! `program` carries out, with `agent`, `probe`, `socket` and `start` for one outside thing each.
+//! The command executor: `machine` (with `contract`) decides, and `program` carries out.
 
-mod agent;
-mod check;
 mod contract;
-mod link;
 mod machine;
-mod probe;
 mod program;
-mod settings;
-mod socket;
-mod start;
-mod status;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use messor_flags::{ExecutorFlags, Request, Source};
+use messor_flags::{ExecutorFlags, Request};
+
+use crate::shared::{Surroundings, settings, with_causes};
 
 /// Runs `mesos-executor` with these arguments (without the program's name) to its end.
 ///
@@ -49,30 +42,11 @@ pub fn command_executor(args: Vec<OsString>) -> ExitCode {
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    say(&text);
+    say(&with_causes(error));
     ExitCode::FAILURE
 }
 
 /// A line for the sandbox's stderr. Nobody is left to tell when even that cannot be written.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(format!("mesos-executor: {text}\n").as_bytes());
-}
-
-struct Surroundings;
-
-impl Source for Surroundings {
-    fn variables(&self) -> Vec<(String, String)> {
-        let text = |word: OsString| word.into_string().ok();
-        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
-    }
-
-    fn read_file(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| error.to_string())
-    }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use messor_linux::killtree::{self, Kernel, Tree};
 use messor_linux::poll::{PollFd, PollFlags, poll};
@@ -11,14 +10,15 @@ use messor_linux::signals::SignalFd;
 use messor_linux::{Pid, Signal, procfs, wait};
 use messor_stdx::Time;
 
-use super::agent::Agent;
-use super::check::Which;
-use super::contract::{Effect, Event, Now};
+use super::contract::{Effect, Event};
 use super::machine::{self, Machine};
-use super::probe::Running;
 use super::say;
-use super::settings::Settings;
-use super::start;
+use crate::shared::agent::{Agent, Heard};
+use crate::shared::check::Which;
+use crate::shared::clock::Clock;
+use crate::shared::probe::Running;
+use crate::shared::settings::Settings;
+use crate::shared::start;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -35,7 +35,7 @@ struct Program {
     probes: Vec<(Which, Running)>,
     /// Processes of checks that were stopped and are not reaped yet.
     stopped: Vec<Pid>,
-    started: (Instant, Duration),
+    clock: Clock,
     events: VecDeque<Event>,
     /// Set once: whether the executor ends well.
     ends: Option<bool>,
@@ -63,14 +63,14 @@ pub fn run(settings: Settings) -> Result<bool, ProgramError> {
         task: None,
         probes: Vec::new(),
         stopped: Vec::new(),
-        started: (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        clock: Clock::start(),
         events: VecDeque::from([Event::Tick]),
         ends: None,
     };
     let mut effects = Vec::new();
     loop {
         while let Some(event) = program.events.pop_front() {
-            machine.handle(program.now(), event, &mut effects);
+            machine.handle(program.clock.now(), event, &mut effects);
             for effect in effects.drain(..) {
                 program.carry_out(effect);
             }
@@ -85,22 +85,16 @@ pub fn run(settings: Settings) -> Result<bool, ProgramError> {
 }
 
 impl Program {
-    fn now(&self) -> Now {
-        let (instant, since_epoch) = self.started;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { steady: Time::ZERO + (since_epoch + instant.elapsed()), wall: Time::ZERO + wall }
-    }
-
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Open => {
                 if let Err(problem) = self.agent.open() {
-                    self.events.push_back(Event::Lost(problem));
+                    self.events.push_back(Event::Heard(Heard::Lost(problem)));
                 }
             }
             Effect::Send(call) => {
                 if let Err(problem) = self.agent.send(&call) {
-                    self.events.push_back(Event::Lost(problem));
+                    self.events.push_back(Event::Heard(Heard::Lost(problem)));
                 }
             }
             Effect::Start(info) => {
@@ -187,7 +181,7 @@ impl Program {
     fn wait(&mut self, signals: &SignalFd, deadline: Time) -> io::Result<()> {
         let timeout = match deadline {
             Time::NEVER => None,
-            at => Some(at.since(self.now().steady)),
+            at => Some(at.since(self.clock.now().steady)),
         };
         let mut descriptors = vec![PollFd::new(signals, PollFlags::IN)];
         let agent = self.agent.interest();
@@ -207,9 +201,9 @@ impl Program {
         if !ready[0].is_empty() {
             self.signalled(signals)?;
         }
-        let mut events = Vec::new();
-        self.agent.ready(&ready[agents], &mut events);
-        self.events.extend(events);
+        let mut heard = Vec::new();
+        self.agent.ready(&ready[agents], &mut heard);
+        self.events.extend(heard.into_iter().map(Event::Heard));
         for (which, index) in probes {
             if ready[index].is_empty() {
                 continue;

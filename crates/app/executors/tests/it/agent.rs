@@ -12,8 +12,11 @@ use messor_proto::Wire;
 use messor_proto::mesos::executor::{Call, Event, call, event};
 use messor_proto::mesos::framework_info::{Capability, capability};
 use messor_proto::mesos::{
-    AgentInfo, ExecutorInfo, FrameworkInfo, KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentInfo, ContainerId, ExecutorInfo, FrameworkInfo, KillPolicy, TaskGroupInfo, TaskId, TaskInfo,
+    TaskState, TaskStatus,
 };
+
+use crate::containers::Containers;
 
 /// Long enough for a loaded machine; only a broken test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +29,7 @@ struct Shared {
     closed: AtomicBool,
     /// How SUBSCRIBE is answered; 0 is 200.
     refusal: AtomicU16,
+    containers: Arc<Containers>,
 }
 
 /// A call: what it says, the head of its request, and whether it was taken.
@@ -117,6 +121,15 @@ impl Agent {
         self.say(Event { launch: Some(event::Launch { task }), ..kind(event::Type::Launch) });
     }
 
+    pub fn launch_group(&self, tasks: Vec<TaskInfo>) {
+        let launch_group = Some(event::LaunchGroup { task_group: TaskGroupInfo { tasks } });
+        self.say(Event { launch_group, ..kind(event::Type::LaunchGroup) });
+    }
+
+    pub fn containers(&self) -> Arc<Containers> {
+        Arc::clone(&self.shared.containers)
+    }
+
     /// Launches and takes in the first two updates.
     pub fn launch_and_run(&self, task: TaskInfo) {
         self.launch(task);
@@ -154,6 +167,10 @@ fn serve(connection: &TcpStream, shared: &Shared, calls: &Sender<Said>) {
     let mut reader = BufReader::new(connection);
     let mut writer = connection.try_clone().unwrap();
     while let Some((head, body)) = request(&mut reader) {
+        if head.starts_with("POST /slave(1)/api/v1 ") {
+            shared.containers.answer(&body, &mut writer);
+            continue;
+        }
         let call = Call::decode_checked(&body).expect("a whole call");
         let subscribes = call.r#type == Some(call::Type::Subscribe as i32);
         if !subscribes {
@@ -176,7 +193,7 @@ fn serve(connection: &TcpStream, shared: &Shared, calls: &Sender<Said>) {
             framework_info: FrameworkInfo { capabilities: vec![capability], ..FrameworkInfo::default() },
             executor_info: ExecutorInfo::default(),
             agent_info: AgentInfo { hostname: "fake".to_string(), ..AgentInfo::default() },
-            container_id: None,
+            container_id: Some(ContainerId { value: "root".to_string(), parent: None }),
         };
         let mut stream = writer.try_clone().unwrap();
         write_event(&mut stream, &Event { subscribed: Some(subscribed), ..kind(event::Type::Subscribed) });

@@ -1,7 +1,9 @@
-//! The command executor as a process, with a fake agent that speaks the executor API, and real commands.
+//! The executors as processes, with a fake agent that speaks the executor API, and real commands.
 
 mod agent;
 mod checks;
+mod containers;
+mod groups;
 mod life;
 mod recovery;
 mod run;

@@ -33,10 +33,14 @@ impl Run {
     }
 
     pub fn start_with(agent: &Agent, flags: &[&str], more: &[(&str, &str)]) -> Run {
+        Run::start_program("command_executor", agent, flags, more)
+    }
+
+    pub fn start_program(name: &str, agent: &Agent, flags: &[&str], more: &[(&str, &str)]) -> Run {
         let sandbox = tempfile::tempdir().unwrap();
         // Beside the folder of this very test.
         let here = std::env::current_exe().unwrap();
-        let program = here.parent().unwrap().parent().unwrap().join("examples/command_executor");
+        let program = here.parent().unwrap().parent().unwrap().join("examples").join(name);
         let mut command = Command::new(program);
         command
             .args(flags)

@@ -2,11 +2,11 @@
 
 use messor_agent_core::Config;
 use messor_proto::mesos::executor::{self, call};
-use messor_proto::mesos::internal::{KillTaskMessage, RunTaskMessage};
+use messor_proto::mesos::internal::{KillTaskMessage, RunTaskGroupMessage, RunTaskMessage};
 use messor_proto::mesos::task_status::Source;
 use messor_proto::mesos::{
-    self, AgentInfo, CommandInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Resource, TaskInfo, TaskState,
-    TaskStatus, framework_info, resource, value,
+    self, AgentInfo, CommandInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Resource, TaskGroupInfo, TaskInfo,
+    TaskState, TaskStatus, executor_info, framework_info, resource, value,
 };
 use messor_types::Pid;
 
@@ -128,6 +128,26 @@ pub fn run(framework: FrameworkInfo, task: TaskInfo) -> RunTaskMessage {
         task,
         resource_version_uuids: Vec::new(),
         pid: Some("@0.0.0.0:0".into()),
+        launch_executor: None,
+    }
+}
+
+/// The default executor, which the agent knows how to start.
+pub fn default_executor(id: &str) -> ExecutorInfo {
+    ExecutorInfo {
+        r#type: Some(executor_info::Type::Default.into()),
+        command: None,
+        resources: vec![allocated("cpus", 0.1), allocated("mem", 32.0), allocated("disk", 10.0)],
+        ..executor(id)
+    }
+}
+
+pub fn run_group(framework: FrameworkInfo, executor: ExecutorInfo, tasks: &[&str]) -> RunTaskGroupMessage {
+    RunTaskGroupMessage {
+        framework,
+        executor,
+        task_group: TaskGroupInfo { tasks: tasks.iter().map(|id| command_task(id)).collect() },
+        resource_version_uuids: Vec::new(),
         launch_executor: None,
     }
 }

@@ -11,6 +11,7 @@ mod drains;
 mod drivers;
 mod edge;
 mod exits;
+mod groups;
 mod kills;
 mod launches;
 mod laws;

@@ -2,13 +2,9 @@
 
 use messor_agent_core::ContainerCommand;
 use messor_proto::mesos::TaskState::{TaskDropped, TaskFailed, TaskFinished, TaskLost};
-use messor_proto::mesos::internal::{
-    ExitedExecutorMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage,
-};
+use messor_proto::mesos::internal::{ExitedExecutorMessage, ResourceVersionUuid, RunTaskMessage};
 use messor_proto::mesos::task_status::{Reason, Source};
-use messor_proto::mesos::{
-    Environment, Resource, TaskGroupInfo, TaskInfo, Uuid, environment, resource, value,
-};
+use messor_proto::mesos::{Environment, Resource, TaskInfo, Uuid, environment, resource, value};
 
 use crate::build::{self, pid};
 use crate::edge::Edge;
@@ -149,29 +145,6 @@ fn secrets_are_not_supported_yet() {
 }
 
 #[test]
-fn task_groups_are_not_supported_yet() {
-    let mut edge = Edge::registered();
-    let message = RunTaskGroupMessage {
-        framework: build::framework(),
-        executor: build::executor("e"),
-        task_group: TaskGroupInfo { tasks: vec![build::command_task("a"), build::command_task("b")] },
-        resource_version_uuids: Vec::new(),
-        launch_executor: Some(true),
-    };
-    edge.message(&pid("master@10.0.0.2:5050"), message.clone());
-    assert!(edge.sent.is_empty());
-    edge.master_says(message);
-    let updates = edge.updates();
-    let tasks: Vec<&str> = updates.iter().map(|update| update.status.task_id.value.as_str()).collect();
-    assert_eq!(tasks, ["a", "b"]);
-    for update in &updates {
-        assert_eq!((update.status.state(), update.status.reason()), (TaskDropped, Reason::TaskGroupInvalid));
-        assert_eq!(update.status.message.as_deref(), Some("not supported yet: task groups"));
-    }
-    assert_eq!(edge.one::<ExitedExecutorMessage>().executor_id.value, "e", "once");
-}
-
-#[test]
 fn the_master_s_idea_of_an_executor_is_checked() {
     let custom = |task: &str, launch: bool| {
         let mut message = build::run(build::framework(), build::executor_task(task, build::executor("e")));
@@ -235,16 +208,6 @@ fn an_id_of_a_task_is_used_once_at_a_time() {
     assert_eq!((refusal.status.state(), refusal.status.reason()), (TaskDropped, Reason::TaskInvalid));
     edge.acknowledge(&refusal);
     assert_eq!(edge.view().frameworks[0].executors[0].completed_tasks.len(), 1);
-}
-
-#[test]
-fn the_default_executor_is_not_supported_yet() {
-    let (_, reason, text, _) = refused(of(|task| {
-        let r#type = Some(messor_proto::mesos::executor_info::Type::Default.into());
-        task.command = None;
-        task.executor = Some(messor_proto::mesos::ExecutorInfo { r#type, ..build::executor("e") });
-    }));
-    assert_eq!((reason, text.as_str()), (Reason::TaskInvalid, "not supported yet: the default executor"));
 }
 
 #[test]

@@ -11,27 +11,64 @@ use messor_proto::mesos::{AgentInfo, Task, TaskInfo, TaskState};
 use messor_proto::{Version, Wire, WireEnum};
 use messor_stdx::Memo;
 
+use super::attaching::OutputMedia;
 use super::{AgentSite, ending};
 use crate::answer::{Answer, answer, bad_request, not_supported, text};
 use crate::call::{accepted, decode, respond};
 use crate::common::files_error;
 use crate::document::{self, Object};
 use crate::master::state::V1_SLOT;
-use crate::request::{JSON, MediaType, Request};
+use crate::request::{JSON, MediaType, RECORDIO, Request};
+use crate::respond as responses;
 
-fn missing(field: &str) -> Answer {
+pub(super) fn missing(field: &str) -> Answer {
     bad_request(format!("failed to validate agent::Call: expecting '{field}' to be present"))
 }
 
 impl AgentSite {
-    pub(super) async fn operator_call(&self, request: &Request) -> Result<Answer, Answer> {
+    /// Answers with a stream where that is what the call is for.
+    pub(super) async fn operator_call(&self, request: &Request) -> Result<messor_net::Response, Answer> {
         use call::Type;
         let call: Call = decode(request)?;
+        if request.header("message-content-type").is_some() {
+            let words = "expecting 'Message-Content-Type' to be not set for non-streaming requests";
+            return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+        }
         if call.r#type.is_none() {
             return Err(missing("type"));
         }
         let kind = call.r#type();
+        Self::check_container_call(&call)?;
+        match (kind, &call.attach_container_output) {
+            (Type::AttachContainerOutput, Some(attach)) => {
+                return self.attach_output(attach, &OutputMedia::of(request)?).await;
+            }
+            (Type::LaunchNestedContainerSession, _) => {
+                return self.session(call, &OutputMedia::of(request)?).await;
+            }
+            (Type::AttachContainerInput, _) => {
+                let words =
+                    format!("expecting 'Content-Type' to be {RECORDIO} for ATTACH_CONTAINER_INPUT call");
+                return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+            }
+            _ => {}
+        }
         let media = accepted(request)?;
+        if request.header("message-accept").is_some() {
+            let words = "expecting 'Message-Accept' to be not set for non-streaming responses";
+            return Err(text(StatusCode::NOT_ACCEPTABLE, words));
+        }
+        self.whole_answer(kind, call, media).await.map(responses::whole)
+    }
+
+    async fn whole_answer(&self, kind: call::Type, call: Call, media: MediaType) -> Result<Answer, Answer> {
+        use call::Type;
+        if is_about_containers(kind) {
+            return match self.container_call(call, media).await {
+                Some(answer) => answer,
+                None => Err(not_supported(kind.wire_name(Version::V1))),
+            };
+        }
         let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
         let common = &self.common;
         Ok(match kind {
@@ -92,7 +129,9 @@ impl AgentSite {
             }
             Type::GetContainers => {
                 let view = self.machine.view().await.ok_or_else(ending)?;
-                let containers = self.container_messages(&view).await;
+                let wanted = call.get_containers.unwrap_or_default();
+                let containers =
+                    self.container_messages(&view, wanted.show_nested(), wanted.show_standalone()).await;
                 // Apache Mesos leaves the field out when there are none.
                 let get_containers =
                     (!containers.is_empty()).then_some(response::GetContainers { containers });
@@ -102,25 +141,23 @@ impl AgentSite {
                 let view = self.machine.view().await.ok_or_else(ending)?;
                 read(kind, &view, media)
             }
-            // Container calls come with the Mesos containerizer. What names a container that cannot be there yet is
-            // told so; what could start one is told that this is not built.
-            Type::WaitNestedContainer if call.wait_nested_container.is_some() => no_container(),
-            Type::WaitContainer if call.wait_container.is_some() => no_container(),
-            Type::KillNestedContainer if call.kill_nested_container.is_some() => no_container(),
-            Type::KillContainer if call.kill_container.is_some() => no_container(),
-            Type::AttachContainerOutput if call.attach_container_output.is_some() => no_container(),
-            Type::LaunchNestedContainer if call.launch_nested_container.is_none() => {
-                return Err(missing("launch_nested_container"));
-            }
             _ => return Err(not_supported(kind.wire_name(Version::V1))),
         })
     }
 }
 
-fn no_container() -> Answer {
-    text(
-        StatusCode::NOT_FOUND,
-        "there is no such container: nested and standalone containers are not supported yet",
+fn is_about_containers(kind: call::Type) -> bool {
+    use call::Type;
+    matches!(
+        kind,
+        Type::LaunchNestedContainer
+            | Type::WaitNestedContainer
+            | Type::KillNestedContainer
+            | Type::RemoveNestedContainer
+            | Type::LaunchContainer
+            | Type::WaitContainer
+            | Type::KillContainer
+            | Type::RemoveContainer
     )
 }
 

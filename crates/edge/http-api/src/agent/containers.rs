@@ -2,11 +2,13 @@
 //!
 //! Rows: U073 and U110 (what statistics carry).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use messor_agent_core::{ExecutorState, ExecutorView, FrameworkView, View};
 use messor_proto::Version;
 use messor_proto::mesos::agent::response::get_containers::Container;
+use messor_types::ContainerId;
 
 use super::{AgentSite, ContainerUsage};
 use crate::answer::{Answer, json};
@@ -21,15 +23,13 @@ struct Found<'v> {
 }
 
 impl AgentSite {
-    /// The containers of executors; those of tasks inside them come with task groups.
+    /// The containers of executors: what /containers shows, as in 1.11.0.
     async fn found<'v>(&self, view: &'v Arc<View>) -> Vec<Found<'v>> {
         let mut all = self.usage.usage().await;
         let mut found = Vec::new();
-        for framework in &view.frameworks {
-            for executor in framework.executors.iter().filter(|e| e.state != ExecutorState::Terminated) {
-                let usage = all.remove(&executor.container).unwrap_or_default();
-                found.push(Found { framework, executor, usage });
-            }
+        for (framework, executor) in running(view) {
+            let usage = all.remove(&executor.container).unwrap_or_default();
+            found.push(Found { framework, executor, usage });
         }
         found
     }
@@ -72,18 +72,54 @@ impl AgentSite {
         )
     }
 
-    pub(super) async fn container_messages(&self, view: &Arc<View>) -> Vec<Container> {
-        let found = self.found(view).await;
-        let container = |item: Found<'_>| Container {
-            framework_id: Some((&item.framework.id).into()),
-            executor_id: Some((&item.executor.id).into()),
-            executor_name: Some(item.executor.info.name().to_string()),
-            container_id: (&item.executor.container).into(),
-            container_status: item.usage.status,
-            resource_statistics: item.usage.statistics,
-        };
-        found.into_iter().map(container).collect()
+    /// Containers as GET_CONTAINERS tells them (U037): those of executors, and on demand those nested in them, standalone
+    /// ones, and what is nested in these.
+    pub(super) async fn container_messages(
+        &self,
+        view: &Arc<View>,
+        show_nested: bool,
+        show_standalone: bool,
+    ) -> Vec<Container> {
+        let mut all = self.usage.usage().await;
+        let executors = running(view);
+        let roots: BTreeSet<&ContainerId> = executors.iter().map(|(_, e)| &e.container).collect();
+        let mut found: Vec<Container> = executors
+            .iter()
+            .map(|(framework, executor)| {
+                let usage = all.remove(&executor.container).unwrap_or_default();
+                Container {
+                    framework_id: Some((&framework.id).into()),
+                    executor_id: Some((&executor.id).into()),
+                    executor_name: Some(executor.info.name().to_string()),
+                    container_id: (&executor.container).into(),
+                    container_status: usage.status,
+                    resource_statistics: usage.statistics,
+                }
+            })
+            .collect();
+        for (id, usage) in all {
+            let nested = id.parent().is_some();
+            // What is neither an executor's nor standalone belongs to an executor that has just ended.
+            let known = roots.contains(id.root()) || usage.standalone;
+            let shown = if nested { show_nested } else { show_standalone && usage.standalone };
+            if known && shown {
+                found.push(Container {
+                    container_id: (&id).into(),
+                    container_status: usage.status,
+                    resource_statistics: usage.statistics,
+                    ..Container::default()
+                });
+            }
+        }
+        found
     }
+}
+
+/// Executors that have not ended.
+fn running(view: &View) -> Vec<(&FrameworkView, &ExecutorView)> {
+    let frameworks = view.frameworks.iter();
+    let pairs = frameworks.flat_map(|framework| framework.executors.iter().map(move |e| (framework, e)));
+    pairs.filter(|(_, executor)| executor.state != ExecutorState::Terminated).collect()
 }
 
 fn names(o: &mut Object<'_>, item: &Found<'_>) {

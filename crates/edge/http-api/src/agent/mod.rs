@@ -1,6 +1,9 @@
 //! What an agent answers: routing, executors' calls and streams, the operator API.
 
+mod attaching;
 mod calls;
+mod container_calls;
+mod container_source;
 mod containers;
 pub mod state;
 
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use messor_agent_core::{Effect, Event, Outcome, ReplyId, StreamId, View};
 use messor_proto::mesos::executor::{Call, call};
-use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
+use messor_proto::mesos::{ContainerStatus, ResourceStatistics, TaskStatus};
 use messor_types::ContainerId;
 
 use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
@@ -24,17 +27,23 @@ use crate::machine::Machine;
 use crate::request::Request;
 use crate::respond;
 
+pub use container_source::{
+    Answering, ContainerClass, ContainerError, ContainerLaunch, ContainerSource, Launched, NoContainers,
+};
+
 /// What the containerizer knows of a container at this moment; either may fail while a container comes or goes.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerUsage {
     pub status: Option<ContainerStatus>,
     pub statistics: Option<ResourceStatistics>,
+    /// The container, or the outermost one around it, was launched by an operator and is of no executor.
+    pub standalone: bool,
 }
 
 pub type Usage = BTreeMap<ContainerId, ContainerUsage>;
 
 pub trait UsageSource: Send + Sync {
-    /// Of all containers, by one look.
+    /// Of all containers, nested and standalone ones too, by one look.
     fn usage(&self) -> Pin<Box<dyn Future<Output = Usage> + Send + '_>>;
 }
 
@@ -44,6 +53,7 @@ pub struct AgentSite {
     machine: Machine<Event, View>,
     gateway: Arc<Gateway<Outcome>>,
     usage: Arc<dyn UsageSource>,
+    containers: Arc<dyn ContainerSource>,
     /// `slave(1)`: its libprocess id, and the first part of the paths of its endpoints.
     process: String,
 }
@@ -53,12 +63,13 @@ impl AgentSite {
         common: Common,
         machine: Machine<Event, View>,
         usage: Arc<dyn UsageSource>,
+        containers: Arc<dyn ContainerSource>,
         process: impl Into<String>,
     ) -> AgentSite {
         let teller = machine.clone();
         let gateway =
             Gateway::new(move |stream| teller.event(Event::StreamClosed { stream: StreamId(stream) }));
-        AgentSite { common, machine, gateway, usage, process: process.into() }
+        AgentSite { common, machine, gateway, usage, containers, process: process.into() }
     }
 
     /// Whether the path names this agent's process, when several share a port.
@@ -78,10 +89,10 @@ impl AgentSite {
             false => &request.path,
         };
         match path {
-            "/api/v1" => respond::whole(match self.recovered_view().await {
-                Ok(_) => self.operator_call(&request).await.unwrap_or_else(|refusal| refusal),
-                Err(refusal) => refusal,
-            }),
+            "/api/v1" => match self.recovered_view().await {
+                Ok(_) => self.operator_call(&request).await.unwrap_or_else(respond::whole),
+                Err(refusal) => respond::whole(refusal),
+            },
             "/api/v1/executor" => match self.executor_call(&request).await {
                 Ok(response) => response,
                 Err(refusal) => respond::whole(refusal),
@@ -157,7 +168,7 @@ impl AgentSite {
         }
         let (reply, answer) = self.gateway.request();
         let reply = ReplyId(reply);
-        let call = Box::new(call);
+        let mut call = Box::new(call);
         if kind == call::Type::Subscribe {
             let media = accepted(request)?;
             let stream = self.gateway.prepare(media, false);
@@ -171,10 +182,27 @@ impl AgentSite {
                 Err(_) => Err(ending()),
             };
         }
+        if let Some(update) = &mut call.update {
+            self.add_nested_status(&mut update.status).await;
+        }
         self.machine.event(Event::ExecutorCall { reply, call });
         match answer.await {
             Ok(Reply::Outcome(outcome)) => Ok(respond::whole(answer_of(outcome))),
             Ok(Reply::Stream(..)) | Err(_) => Err(ending()),
+        }
+    }
+
+    /// Of a task in a container of its own the agent's machine knows nothing but what its executor says.
+    async fn add_nested_status(&self, status: &mut TaskStatus) {
+        let Some(given) = &mut status.container_status else { return };
+        let nested = given.container_id.as_ref().filter(|id| id.parent.is_some());
+        let Some(id) = nested.filter(|_| given.executor_pid.is_none()).map(ContainerId::from) else { return };
+        if let Some(found) = self.containers.status(&id).await {
+            given.executor_pid = found.executor_pid;
+            if given.network_infos.is_empty() {
+                given.network_infos = found.network_infos;
+            }
+            given.cgroup_info = given.cgroup_info.take().or(found.cgroup_info);
         }
     }
 

@@ -28,7 +28,7 @@ pub const BUILD: BuildInfo = BuildInfo {
     build_user: "u",
 };
 
-struct Quiet;
+pub struct Quiet;
 
 impl Logging for Quiet {
     fn level(&self) -> u32 {
@@ -40,7 +40,7 @@ impl Logging for Quiet {
     }
 }
 
-struct Two;
+pub struct Two;
 
 impl MetricsSource for Two {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = Metrics> + Send + '_>> {

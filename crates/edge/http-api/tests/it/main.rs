@@ -2,6 +2,8 @@
 //!
 //! Rows: U027 ('/' is not escaped), U059 (deprecated lists are empty), U070 (what is not built says so), U074, U090, U094.
 
+mod agent;
+mod attach;
 mod bench;
 mod maintenance;
 mod master;

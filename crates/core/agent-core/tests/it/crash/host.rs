@@ -248,6 +248,12 @@ impl World {
                 assert!(self.disk.drain().is_none(), "a draining agent begins no task");
                 self.begin_task(&container, event.launch.clone().unwrap().task);
             }
+            event::Type::LaunchGroup => {
+                assert!(self.disk.drain().is_none(), "a draining agent begins no task");
+                for task in event.launch_group.clone().unwrap().task_group.tasks {
+                    self.begin_task(&container, task);
+                }
+            }
             event::Type::Kill => {
                 let task = event.kill.clone().unwrap().task_id.value;
                 self.end_task(&container, &task, TaskState::TaskKilled);
@@ -352,7 +358,8 @@ impl World {
             ..build::status(&process.executor, task, state, 0)
         };
         process.unacknowledged_updates.push(status.clone());
-        if !process.connected || process.hangs {
+        // A driver sends what it has, connected or not; what does not arrive it says again when it is asked to reconnect.
+        if process.hangs || (process.driver.is_none() && !process.connected) {
             return;
         }
         if let Some(driver) = process.driver.clone() {

@@ -46,6 +46,20 @@ pub struct MasterTask {
     pub lost: bool,
 }
 
+impl MasterTask {
+    fn new(agent: String, checkpoint: bool) -> MasterTask {
+        MasterTask {
+            agent,
+            checkpoint,
+            delivered: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            terminal: false,
+            completed: false,
+            lost: false,
+        }
+    }
+}
+
 fn framework(checkpoint: bool) -> FrameworkInfo {
     let mut framework = build::framework();
     if checkpoint {
@@ -61,7 +75,8 @@ impl World {
             MasterStep::Work => {
                 if self.master.connected {
                     match self.random.below(11) {
-                        0..7 if self.master.tasks.len() < TASKS => self.run_task(),
+                        0..5 if self.master.tasks.len() < TASKS => self.run_task(),
+                        5..7 if self.master.tasks.len() < TASKS => self.run_group(),
                         7 => self.kill_task(),
                         10 if self.chaos() => self.drain(),
                         8 if self.chaos() => {
@@ -107,17 +122,28 @@ impl World {
             executor.framework_id = framework(checkpoint).id;
         }
         self.note(|| format!("master: runs {id} with {executor}, checkpoint: {checkpoint}"));
-        let known = MasterTask {
-            agent,
-            checkpoint,
-            delivered: Vec::new(),
-            acknowledged: BTreeSet::new(),
-            terminal: false,
-            completed: false,
-            lost: false,
-        };
-        self.master.tasks.insert(id, known);
+        self.master.tasks.insert(id, MasterTask::new(agent, checkpoint));
         self.tell_agent(&build::master(), build::run(framework(checkpoint), task));
+    }
+
+    fn run_group(&mut self) {
+        let Some(agent) = self.master.agent.clone() else { return };
+        let checkpoint = self.random.chance(75);
+        let first = self.master.tasks.len();
+        let ids: Vec<String> =
+            (0..1 + self.random.below(3)).map(|number| format!("task{}", first + number as usize)).collect();
+        let mut executor = build::default_executor("pod");
+        executor.framework_id = framework(checkpoint).id;
+        let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut message = build::run_group(framework(checkpoint), executor, &names);
+        for task in &mut message.task_group.tasks {
+            task.agent_id.value.clone_from(&agent);
+        }
+        self.note(|| format!("master: runs the group {ids:?}, checkpoint: {checkpoint}"));
+        for id in ids {
+            self.master.tasks.insert(id, MasterTask::new(agent.clone(), checkpoint));
+        }
+        self.tell_agent(&build::master(), message);
     }
 
     fn kill_task(&mut self) {

@@ -2,7 +2,7 @@
 //! it.
 
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,12 @@ pub struct Settings {
     /// The target of the executor API at the agent.
     pub target: String,
     pub host: String,
+    /// The target of the agent's own API.
+    pub agent_target: String,
+    /// MESOS_SANDBOX, where it is said.
+    pub sandbox: Option<PathBuf>,
+    /// Where this executor is reached, if it is told.
+    pub ip: Option<IpAddr>,
     pub token: Option<String>,
     pub recovery: Option<Recovery>,
     pub shutdown_grace: Duration,
@@ -57,7 +63,21 @@ pub struct Settings {
     pub user: Option<String>,
 }
 
+/// What the command executor is told: its flags, too.
 pub fn read(flags: &ExecutorFlags, variables: Vec<(OsString, OsString)>) -> Result<Settings, SettingsError> {
+    Ok(Settings {
+        task_command: json("--task_command", flags.task_command.as_ref().map(|json| json.as_str()))?,
+        task_environment: json(
+            "--task_environment",
+            flags.task_environment.as_ref().map(|json| json.as_str()),
+        )?,
+        user: flags.user.clone(),
+        ..read_environment(variables)?
+    })
+}
+
+/// What every executor is told.
+pub fn read_environment(variables: Vec<(OsString, OsString)>) -> Result<Settings, SettingsError> {
     let find = |name: &'static str| {
         let found = variables.iter().find(|(key, _)| key == OsStr::new(name));
         found.map(|(_, value)| value.to_string_lossy().into_owned())
@@ -102,12 +122,12 @@ pub fn read(flags: &ExecutorFlags, variables: Vec<(OsString, OsString)>) -> Resu
         token: find(TOKEN),
         recovery,
         shutdown_grace,
-        task_command: json("--task_command", flags.task_command.as_ref().map(|json| json.as_str()))?,
-        task_environment: json(
-            "--task_environment",
-            flags.task_environment.as_ref().map(|json| json.as_str()),
-        )?,
-        user: flags.user.clone(),
+        agent_target: format!("/{}/api/v1", pid.id),
+        sandbox: find("MESOS_SANDBOX").map(PathBuf::from),
+        ip: find("LIBPROCESS_ADVERTISE_IP").or_else(|| find("LIBPROCESS_IP")).and_then(|ip| ip.parse().ok()),
+        task_command: None,
+        task_environment: None,
+        user: None,
         environment: variables.into_iter().filter(|(name, _)| name != OsStr::new(TOKEN)).collect(),
     })
 }

@@ -10,7 +10,6 @@ use messor_linux::poll::{PollFd, PollFlags};
 use messor_proto::Wire;
 use messor_proto::mesos::executor::{Call, Event as AgentEvent, call};
 
-use super::contract::Event;
 use super::settings::{Address, Settings};
 use super::socket::{Reading, Socket};
 
@@ -21,7 +20,22 @@ const READ_BYTES: usize = 8 * 1024;
 
 /// Calls that wait for those before them. The machine has no more updates than its own limit on the way, so more than
 /// this many are never there; if they were, the connection counts as lost and all is said again.
-const CALLS_LIMIT: usize = super::machine::WAITING_UPDATES_LIMIT + 100;
+const CALLS_LIMIT: usize = super::updates::WAITING_LIMIT + 100;
+
+/// What came of the connections.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Both stand.
+    Opened,
+    /// One broke or could not be made.
+    Lost(String),
+    /// The agent answered SUBSCRIBE with this HTTP status.
+    Refused(u16),
+    /// The agent answered another call with this HTTP status: it is not going to take it.
+    CallRefused(u16),
+    /// The agent said this.
+    Agent(Box<AgentEvent>),
+}
 
 pub struct Agent {
     address: Address,
@@ -112,11 +126,11 @@ impl Agent {
     }
 
     /// Reads and writes what is ready, given as for [`Agent::interest`]. A problem ends both connections.
-    pub fn ready(&mut self, ready: &[PollFlags], events: &mut Vec<Event>) {
+    pub fn ready(&mut self, ready: &[PollFlags], heard: &mut Vec<Heard>) {
         let (Some(connections), [subscription, calls]) = (&mut self.connections, ready) else { return };
-        if let Err(problem) = connections.advance(*subscription, *calls, events) {
+        if let Err(problem) = connections.advance(*subscription, *calls, heard) {
             self.connections = None;
-            events.push(Event::Lost(problem));
+            heard.push(Heard::Lost(problem));
         }
     }
 }
@@ -126,7 +140,7 @@ impl Connections {
         &mut self,
         subscription: PollFlags,
         calls: PollFlags,
-        events: &mut Vec<Event>,
+        heard: &mut Vec<Heard>,
     ) -> Result<(), String> {
         let broken = |error: io::Error| error.to_string();
         if !subscription.is_empty() {
@@ -137,7 +151,7 @@ impl Connections {
         }
         if !self.told_open && self.subscription.is_connected() && self.calls.is_connected() {
             self.told_open = true;
-            events.push(Event::Opened);
+            heard.push(Heard::Opened);
         }
         let readable = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
         let mut buffer = [0; READ_BYTES];
@@ -147,7 +161,7 @@ impl Connections {
                 Reading::End => return Err("it closed the stream of events".to_string()),
                 Reading::Bytes(count) => {
                     self.stream.push(&buffer[..count]);
-                    self.take_events(events)?;
+                    self.take_events(heard)?;
                 }
             }
         }
@@ -157,14 +171,14 @@ impl Connections {
                 Reading::End => return Err("it closed the connection for calls".to_string()),
                 Reading::Bytes(count) => {
                     self.answers.push(&buffer[..count]);
-                    self.take_answers(events)?;
+                    self.take_answers(heard)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn take_events(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
+    fn take_events(&mut self, heard: &mut Vec<Heard>) -> Result<(), String> {
         while let Some(part) = self.stream.next_part().map_err(|error| error.to_string())? {
             match part {
                 Part::Head(head) => {
@@ -180,11 +194,11 @@ impl Connections {
                     while let Some(record) = self.records.next_record().map_err(|error| error.to_string())? {
                         let event = AgentEvent::decode_checked(&record);
                         let event = event.map_err(|error| format!("an event cannot be decoded: {error}"))?;
-                        events.push(Event::Agent(Box::new(event)));
+                        heard.push(Heard::Agent(Box::new(event)));
                     }
                 }
                 Part::End => match self.refused.take() {
-                    Some(status) => events.push(Event::Refused(status)),
+                    Some(status) => heard.push(Heard::Refused(status)),
                     None => return Err("it ended the stream of events".to_string()),
                 },
             }
@@ -192,7 +206,7 @@ impl Connections {
         Ok(())
     }
 
-    fn take_answers(&mut self, events: &mut Vec<Event>) -> Result<(), String> {
+    fn take_answers(&mut self, heard: &mut Vec<Heard>) -> Result<(), String> {
         while let Some(part) = self.answers.next_part().map_err(|error| error.to_string())? {
             match part {
                 // The agent starts anew: what was said has to be said again, with a new subscription.
@@ -202,7 +216,7 @@ impl Connections {
                 Part::Head(head) if !head.keep_alive => {
                     return Err("it will close the connection for calls".to_string());
                 }
-                Part::Head(head) if head.status >= 300 => events.push(Event::CallRefused(head.status)),
+                Part::Head(head) if head.status >= 300 => heard.push(Heard::CallRefused(head.status)),
                 Part::Head(_) | Part::Data(_) => {}
                 Part::End => {
                     self.in_flight = false;

@@ -3,7 +3,7 @@
 use messor_proto::mesos::{ExecutorId, TaskInfo, TaskState, TaskStatus, task_status};
 use messor_stdx::Time;
 
-use super::check;
+use super::check::{self, Verdict};
 
 /// Ids and waiting times from a seed (the generator is SplitMix64, one for each half of an id).
 #[derive(Clone, Debug)]
@@ -42,13 +42,30 @@ impl Stamps {
         TaskStatus { timestamp: Some(wall.as_secs_f64()), uuid: Some(self.uuid()), ..status.clone() }
     }
 
+    /// The status after a result of a check, and whether the task is to be killed for it.
+    pub fn after_check(&mut self, wall: Time, told: &TaskStatus, verdict: Verdict) -> (TaskStatus, bool) {
+        let mut status = self.again(wall, told);
+        match verdict {
+            Verdict::Status(check_status) => {
+                status.reason = Some(task_status::Reason::TaskCheckStatusUpdated as i32);
+                status.check_status = Some(*check_status);
+                (status, false)
+            }
+            Verdict::Health { healthy, kill } => {
+                status.reason = Some(task_status::Reason::TaskHealthCheckStatusUpdated as i32);
+                status.healthy = Some(healthy);
+                (status, kill)
+            }
+        }
+    }
+
     /// A number from 0 to 1.
     pub fn dice(&mut self) -> f64 {
         (next(&mut self.state[0]) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A random UUID (version 4).
-    fn uuid(&mut self) -> Vec<u8> {
+    pub fn uuid(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(16);
         for half in &mut self.state {
             bytes.extend(next(half).to_be_bytes());
@@ -57,6 +74,18 @@ impl Stamps {
         bytes[8] = bytes[8] & 0x3f | 0x80;
         bytes
     }
+}
+
+/// A UUID as text.
+pub fn uuid_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }
 
 fn next(state: &mut u64) -> u64 {

@@ -39,6 +39,19 @@ pub enum Verdict {
     Status(Box<CheckStatusInfo>),
 }
 
+impl Verdict {
+    pub fn is_unhealthy(&self) -> bool {
+        matches!(self, Verdict::Health { healthy: false, .. })
+    }
+}
+
+pub fn name_of(which: Which) -> &'static str {
+    match which {
+        Which::Health => "health check",
+        Which::General => "check",
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting(Time),
@@ -192,6 +205,17 @@ impl Check {
                 Some(Verdict::Health { healthy: false, kill: *failures >= *limit })
             }
         }
+    }
+
+    /// It could not be carried out for a reason that says nothing of the task: it is tried again.
+    pub fn abandon(&mut self, now: Time) {
+        if let State::Running { .. } = self.state {
+            self.state = State::Waiting(now + self.interval);
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
     }
 
     /// No check runs any more. Answers whether one was under way.

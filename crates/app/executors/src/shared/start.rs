@@ -86,7 +86,7 @@ fn set(environment: &mut Vec<(OsString, OsString)>, name: &OsStr, value: &OsStr)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::settings::Address;
+    use crate::shared::settings::Address;
     use messor_proto::mesos::resource::AllocationInfo;
     use messor_proto::mesos::{ExecutorId, FrameworkId, Resource};
 
@@ -97,6 +97,9 @@ mod tests {
             address: Address::Unix("/x".into()),
             target: String::new(),
             host: String::new(),
+            agent_target: String::new(),
+            sandbox: None,
+            ip: None,
             token: None,
             recovery: None,
             shutdown_grace: Default::default(),
