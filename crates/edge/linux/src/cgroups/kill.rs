@@ -127,7 +127,8 @@ impl GroupError {
             | GroupError::Remove { source, .. }
             | GroupError::List { source, .. }
             | GroupError::Read { source, .. }
-            | GroupError::Write { source, .. } => source,
+            | GroupError::Write { source, .. }
+            | GroupError::Devices { source, .. } => source,
             GroupError::Form { .. } => return false,
         };
         matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
