@@ -7,6 +7,8 @@
 mod command;
 mod default;
 mod shared;
+mod tcp_connect;
 
 pub use command::command_executor;
 pub use default::default_executor;
+pub use tcp_connect::tcp_connect;

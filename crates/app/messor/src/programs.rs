@@ -112,7 +112,7 @@ pub static PROGRAMS: [Entry; 21] = [
     entry(
         "mesos-tcp-connect",
         "Tries a TCP connection. Started by executors.",
-        NotBuilt("executors check by themselves"),
+        Built(messor_executors::tcp_connect),
     ),
     entry(
         "mesos-logrotate-logger",

@@ -136,9 +136,9 @@ flag_set! {
                 => "Number of that file's other end, which is closed.";
             runtime_directory: Option<Location>
                 => "Directory of the container, where its exit status is noted.";
-            namespace_mnt_target: Option<i32>, not_yet "mount namespaces are not built"
+            namespace_mnt_target: Option<i32>
                 => "Process whose mount namespace to enter.";
-            unshare_namespace_mnt: bool = "false", not_yet "mount namespaces are not built"
+            unshare_namespace_mnt: bool = "false"
                 => "Whether the command gets a new mount namespace.";
         }
     }
@@ -149,6 +149,27 @@ impl Program for LaunchFlags {
     const ABOUT: &'static str = "Starts the first process of a container. Started by the agent.";
     const PREFIXES: &'static [Prefix] = &[Prefix::current("MESOS_CONTAINERIZER_")];
     const POSITIONAL: Positional = Positional::Taken("launch");
+}
+
+flag_set! {
+    /// What `mesos-containerizer mount` is told.
+    pub struct MountFlags {
+        include common: CommonFlags;
+
+        "Mount" {
+            operation: Option<String>
+                => "What to do: make-rslave.";
+            path: Option<Location>
+                => "The mount to do it to.";
+        }
+    }
+}
+
+impl Program for MountFlags {
+    const NAME: &'static str = "mesos-containerizer mount";
+    const ABOUT: &'static str = "Changes a mount. Started by isolators.";
+    const PREFIXES: &'static [Prefix] = &[Prefix::current("MESOS_CONTAINERIZER_")];
+    const POSITIONAL: Positional = Positional::Taken("mount");
 }
 
 flag_set! {

@@ -35,7 +35,7 @@ pub use containers::{ContainerFlags, NetworkFlags, PortMappingFlags, isolators};
 pub use definition::{Check, Flag, FlagSet, Kind, Positional, Prefix, Program, ProgramInfo, Status};
 pub use executor::{
     CniPortMapperFlags, DefaultExecutorFlags, DockerExecutorFlags, ExecutorFlags, FetcherFlags, LaunchFlags,
-    LogrotateFlags, SwitchboardFlags, TcpConnectFlags,
+    LogrotateFlags, MountFlags, SwitchboardFlags, TcpConnectFlags,
 };
 pub use help::help;
 pub use libprocess::{LIBPROCESS, LibprocessFlags, MESOS, TLS, TlsFlags};

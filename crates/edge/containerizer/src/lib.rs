@@ -16,6 +16,7 @@ mod containerizer;
 mod discover;
 mod fetching;
 mod launching;
+mod plan;
 mod program;
 mod recovery;
 mod runtime;

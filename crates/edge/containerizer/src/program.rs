@@ -1,28 +1,25 @@
-//! `mesos-containerizer launch`: starts the first process of a container as a ContainerLaunchInfo says.
+//! `mesos-containerizer launch`: starts the first process of a container as a ContainerLaunchInfo says; and `mount`, which
+//! changes a mount.
 //!
-//! The agent does without it: it has the warden, which is `mesos-containerizer warden`. It is here for those that call it by
-//! name. Without `--runtime_directory` it becomes the command; with it, it stays, passes signals on, and notes the exit
-//! status in `status` there.
+//! The agent does without both: it has the warden, which is `mesos-containerizer warden`. They are here for those that call
+//! them by name. Without `--runtime_directory`, `launch` becomes the command; with it, it stays, passes signals on, and
+//! notes the exit status in `status` there.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use messor_flags::{FlagError, LaunchFlags, Request};
-use messor_linux::inherited;
-use messor_linux::limits::{Limit, LimitError};
+use messor_flags::{FlagError, LaunchFlags, MountFlags, Parsed, Program, Request};
+use messor_linux::container::{Enter, Namespaces, Process, StartError, Status, Stream};
 use messor_linux::poll::{PollFd, PollFlags, poll};
 use messor_linux::signals::{self, SignalFd};
-use messor_linux::spawn::{Launch, SpawnError};
-use messor_linux::users::{Identity, UserError};
-use messor_linux::{Exit, Pid, Signal, wait};
-use messor_proto::mesos::{CommandInfo, slave::ContainerLaunchInfo};
+use messor_linux::spawn::Session;
+use messor_linux::{Exit, Pid, Signal, inherited, mounts, wait};
+use messor_proto::mesos::slave::ContainerLaunchInfo;
 use messor_proto::{JsonError, Version, Wire};
 
-use crate::launching;
+use crate::plan::{self, PlanError};
 
 #[derive(Debug, thiserror::Error)]
 enum ProgramError {
@@ -30,34 +27,32 @@ enum ProgramError {
     Flag(#[from] FlagError),
     #[error("say what to do: mesos-containerizer launch --launch_info=JSON")]
     NoCommand,
-    #[error("not supported yet: '{0}'; only 'launch' is")]
+    #[error("'{0}' is not a command of mesos-containerizer: there are 'launch' and 'mount'")]
     Subcommand(String),
     #[error("--launch_info is required: give a ContainerLaunchInfo as JSON")]
     NoLaunchInfo,
     #[error("--launch_info is not a ContainerLaunchInfo: {0}")]
     LaunchInfo(#[from] JsonError),
-    #[error("not supported yet: '{0}' in --launch_info, as only posix containers are built")]
-    Unsupported(&'static str),
-    #[error("--launch_info has no command with a value")]
-    NoValue,
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error("--pipe_read and --pipe_write go together: give both or none")]
     OnePipe,
     #[error("the agent did not say to begin, so it has probably ended")]
     NotReleased,
-    #[error("the command '{command}' to run before could not: {reason}")]
-    Before { command: String, reason: String },
     #[error(transparent)]
-    User(#[from] UserError),
-    #[error(transparent)]
-    Limit(#[from] LimitError),
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
+    Start(#[from] StartError),
+    #[error("the terminal cannot be taken: {0}")]
+    Terminal(io::Error),
     #[error("'{path}': {source}")]
     File { path: String, source: io::Error },
-    #[error("could not execute '{program}': {source}")]
-    Execute { program: String, source: io::Error },
     #[error("the command cannot be watched: {0}")]
     Watch(io::Error),
+    #[error("--operation is required: give make-rslave")]
+    NoOperation,
+    #[error("'{0}' is not an operation: give make-rslave")]
+    Operation(String),
+    #[error("--path is required: give the mount to make a slave, with all mounts below it")]
+    NoPath,
 }
 
 /// The program; `args` are the words after its name.
@@ -76,16 +71,13 @@ pub fn main(args: &[String]) -> ExitCode {
 }
 
 fn run(args: &[String]) -> Result<ExitCode, ProgramError> {
-    let parsed = match messor_flags::parse::<LaunchFlags>(args, &messor_log::Surroundings)? {
-        Request::Run(parsed) => parsed,
-        Request::Help(text) | Request::Version(text) => {
-            println!("{text}");
-            return Ok(ExitCode::SUCCESS);
-        }
-    };
-    for warning in &parsed.warnings {
-        eprintln!("mesos-containerizer: {warning}");
+    if args.first().is_some_and(|first| first == "mount") {
+        return match parse::<MountFlags>(args)? {
+            Some(parsed) => change_mount(&parsed.flags),
+            None => Ok(ExitCode::SUCCESS),
+        };
     }
+    let Some(parsed) = parse::<LaunchFlags>(args)? else { return Ok(ExitCode::SUCCESS) };
     match parsed.positional.first().map(String::as_str) {
         Some("launch") => launch(&parsed.flags),
         Some(other) => Err(ProgramError::Subcommand(other.to_owned())),
@@ -93,12 +85,39 @@ fn run(args: &[String]) -> Result<ExitCode, ProgramError> {
     }
 }
 
+/// None: help was asked for, and given.
+fn parse<P: Program>(args: &[String]) -> Result<Option<Parsed<P>>, ProgramError> {
+    let parsed = match messor_flags::parse::<P>(args, &messor_log::Surroundings)? {
+        Request::Run(parsed) => parsed,
+        Request::Help(text) | Request::Version(text) => {
+            println!("{text}");
+            return Ok(None);
+        }
+    };
+    for warning in &parsed.warnings {
+        eprintln!("mesos-containerizer: {warning}");
+    }
+    Ok(Some(parsed))
+}
+
+fn change_mount(flags: &MountFlags) -> Result<ExitCode, ProgramError> {
+    match flags.operation.as_deref() {
+        None => return Err(ProgramError::NoOperation),
+        Some("make-rslave") => {}
+        Some(other) => return Err(ProgramError::Operation(other.to_owned())),
+    }
+    let path = flags.path.as_ref().ok_or(ProgramError::NoPath)?;
+    let path = Path::new(path.as_str());
+    mounts::set_propagation(path, mounts::SLAVE, true).map_err(|source| of_file(path, source))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn launch(flags: &LaunchFlags) -> Result<ExitCode, ProgramError> {
     let directory = flags.runtime_directory.as_ref().map(|directory| PathBuf::from(directory.as_str()));
     let status = directory.map(|directory| StatusFile::open(&directory)).transpose()?;
-    let result = prepare(flags).and_then(|plan| match &status {
-        Some(status) => plan.attend(status),
-        None => plan.replace(),
+    let result = prepare(flags).and_then(|process| match &status {
+        Some(status) => attend(process, status),
+        None => Err(process.become_program().into()),
     });
     if let (Err(_), Some(status)) = (&result, &status) {
         // Whoever waits for the container learns that it failed; why is on standard error.
@@ -108,62 +127,38 @@ fn launch(flags: &LaunchFlags) -> Result<ExitCode, ProgramError> {
 }
 
 /// Everything that is wrong with the request is found before anything is done.
-fn prepare(flags: &LaunchFlags) -> Result<Plan, ProgramError> {
+fn prepare(flags: &LaunchFlags) -> Result<Process, ProgramError> {
     let text = flags.launch_info.as_ref().ok_or(ProgramError::NoLaunchInfo)?;
-    let info = ContainerLaunchInfo::from_json(text.as_str().as_bytes(), Version::V0)?;
-    if let Some(field) = unsupported(&info) {
-        return Err(ProgramError::Unsupported(field));
+    let mut info = ContainerLaunchInfo::from_json(text.as_str().as_bytes(), Version::V0)?;
+    // Whoever called this has entered and made the namespaces. Only that of mounts is made anew here, so that those of the
+    // caller are never changed.
+    info.enter_namespaces.clear();
+    let mounts = i32::try_from(Namespaces::MOUNT.flags()).unwrap_or_default();
+    info.clone_namespaces.retain(|kind| *kind == mounts);
+    let mut process = plan::process(&info, None)?;
+    process.session = Session::Same;
+    if info.environment.is_none() {
+        process.environment = std::env::vars_os().collect();
     }
-    let command = info.command.as_ref().ok_or(ProgramError::NoValue)?;
-    let directory = info.working_directory.as_ref().map(PathBuf::from);
-    let (program, arguments) =
-        launching::program(command, directory.as_deref()).ok_or(ProgramError::NoValue)?;
+    if info.working_directory.is_none() {
+        process.directory = std::env::current_dir().ok();
+    }
+    if flags.unshare_namespace_mnt {
+        process.clone = process.clone | Namespaces::MOUNT;
+    }
+    if let Some(pid) = flags.namespace_mnt_target {
+        process.enter = Some(Enter { pid, namespaces: Namespaces::MOUNT });
+    }
     match (flags.pipe_read, flags.pipe_write) {
         (Some(read), Some(write)) => wait_for_release(read, write)?,
         (None, None) => {}
         _ => return Err(ProgramError::OnePipe),
     }
-    for command in &info.pre_exec_commands {
-        run_before(command)?;
+    if info.tty_agent_path.is_some() {
+        rustix::process::ioctl_tiocsctty(io::stdin())
+            .map_err(|error| ProgramError::Terminal(error.into()))?;
     }
-    if let Some(directory) = &directory {
-        std::fs::create_dir_all(directory).map_err(|source| of_file(directory, source))?;
-    }
-    let identity =
-        info.user.as_deref().map(|user| Identity::of(user, &info.supplementary_groups)).transpose()?;
-    let environment = match &info.environment {
-        Some(environment) => {
-            let pairs = environment.variables.iter().map(|one| (one.name.clone(), one.value().to_owned()));
-            launching::environment(&pairs.collect::<Vec<_>>())
-        }
-        None => std::env::vars_os().collect(),
-    };
-    Ok(Plan {
-        program,
-        arguments,
-        environment,
-        directory,
-        identity,
-        limits: info.rlimits.as_ref().map(launching::limits).transpose()?.unwrap_or_default(),
-        no_new_privileges: info.no_new_privileges(),
-    })
-}
-
-/// The first field that asks for more than a posix container.
-fn unsupported(info: &ContainerLaunchInfo) -> Option<&'static str> {
-    let fields = [
-        ("rootfs", info.rootfs.is_some()),
-        ("enter_namespaces", !info.enter_namespaces.is_empty()),
-        ("clone_namespaces", !info.clone_namespaces.is_empty()),
-        ("mounts", !info.mounts.is_empty()),
-        ("masked_paths", !info.masked_paths.is_empty()),
-        ("file_operations", !info.file_operations.is_empty()),
-        ("seccomp_profile", info.seccomp_profile.is_some()),
-        ("effective_capabilities", info.effective_capabilities.is_some()),
-        ("bounding_capabilities", info.bounding_capabilities.is_some()),
-        ("tty_slave_path", info.tty_agent_path.is_some()),
-    ];
-    fields.iter().find(|(_, is_set)| *is_set).map(|(name, _)| *name)
+    Ok(process)
 }
 
 /// Blocks until the agent writes a byte.
@@ -177,85 +172,42 @@ fn wait_for_release(read: i32, write: i32) -> Result<(), ProgramError> {
     File::from(taken(read)?).read_exact(&mut [0]).map_err(|_| ProgramError::NotReleased)
 }
 
-fn run_before(command: &CommandInfo) -> Result<(), ProgramError> {
-    let (program, arguments) = launching::program(command, None).ok_or(ProgramError::NoValue)?;
-    let failed = |reason: String| ProgramError::Before { command: command.value().to_owned(), reason };
-    let mut process = Command::new(&program);
-    process.arg0(&arguments[0]).args(&arguments[1..]);
-    match process.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(failed(status.to_string())),
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
 fn of_file(path: &Path, source: io::Error) -> ProgramError {
     ProgramError::File { path: path.display().to_string(), source }
 }
 
-/// A command that is ready to be started.
-struct Plan {
-    program: OsString,
-    arguments: Vec<OsString>,
-    environment: Vec<(OsString, OsString)>,
-    directory: Option<PathBuf>,
-    identity: Option<Identity>,
-    limits: Vec<Limit>,
-    no_new_privileges: bool,
+/// Starts the command and stays until it has ended, as the one that signals are meant for.
+fn attend(mut process: Process, status: &StatusFile) -> Result<ExitCode, ProgramError> {
+    const FORWARDED: [Signal; 8] = [
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::TERM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::WINCH,
+        Signal::CONT,
+    ];
+    let mut watched = FORWARDED.to_vec();
+    watched.push(Signal::CHILD);
+    let arrived = SignalFd::new(&watched).map_err(ProgramError::Watch)?;
+    process.stdin = own(io::stdin())?;
+    process.stdout = own(io::stdout())?;
+    process.stderr = own(io::stderr())?;
+    let (pid, init): (Pid, Option<Status>) = process.start()?;
+    let exit = follow(&arrived, pid).map_err(ProgramError::Watch)?;
+    status.write(init.map_or(exit, |init| init.exit(exit)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-impl Plan {
-    /// Becomes the command; only an error comes back.
-    fn replace(self) -> Result<ExitCode, ProgramError> {
-        let failed =
-            |source| ProgramError::Execute { program: self.program.to_string_lossy().into_owned(), source };
-        for limit in &self.limits {
-            limit.set().map_err(failed)?;
+/// One of the standard descriptors; /dev/null where it is not open.
+fn own(stream: impl std::os::fd::AsFd) -> Result<Stream, ProgramError> {
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Ok(Stream::Descriptor(descriptor)),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => {
+            Ok(Stream::Null)
         }
-        if let Some(identity) = &self.identity {
-            identity.assume().map_err(failed)?;
-        }
-        if self.no_new_privileges {
-            rustix::thread::set_no_new_privs(true).map_err(|error| failed(error.into()))?;
-        }
-        let mut command = Command::new(&self.program);
-        command.arg0(&self.arguments[0]).args(&self.arguments[1..]);
-        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        Err(failed(command.exec()))
-    }
-
-    /// Starts the command and stays until it has ended, as the one that signals are meant for.
-    fn attend(self, status: &StatusFile) -> Result<ExitCode, ProgramError> {
-        const FORWARDED: [Signal; 8] = [
-            Signal::HUP,
-            Signal::INT,
-            Signal::QUIT,
-            Signal::TERM,
-            Signal::USR1,
-            Signal::USR2,
-            Signal::WINCH,
-            Signal::CONT,
-        ];
-        let mut watched = FORWARDED.to_vec();
-        watched.push(Signal::CHILD);
-        let arrived = SignalFd::new(&watched).map_err(ProgramError::Watch)?;
-        let pid = Launch {
-            program: self.program,
-            arguments: self.arguments,
-            environment: self.environment,
-            directory: self.directory,
-            identity: self.identity,
-            limits: self.limits,
-            no_new_privileges: self.no_new_privileges,
-            ..Launch::default()
-        }
-        .start()?;
-        let exit = follow(&arrived, pid).map_err(ProgramError::Watch)?;
-        status.write(exit)?;
-        Ok(ExitCode::SUCCESS)
+        Err(error) => Err(ProgramError::Watch(error)),
     }
 }
 
@@ -299,6 +251,8 @@ impl StatusFile {
 
     fn write(&self, exit: Exit) -> Result<(), ProgramError> {
         let text = exit.to_wait_status().to_string();
+        // Of a run before there may be more.
+        self.file.set_len(0).map_err(|source| of_file(&self.path, source))?;
         (&self.file).write_all(text.as_bytes()).map_err(|source| of_file(&self.path, source))
     }
 }
@@ -314,34 +268,13 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_request_is_said() {
         assert!(error(&[]).contains("mesos-containerizer launch"));
-        assert_eq!(error(&["mount"]), "not supported yet: 'mount'; only 'launch' is");
+        assert!(error(&["lunch"]).contains("'lunch' is not a command"));
         assert!(error(&["launch"]).contains("--launch_info is required"));
-        assert!(error(&["launch", "--launch_info={}"]).contains("no command"));
-        let rootfs = r#"--launch_info={"rootfs": "/x", "command": {"value": "true"}}"#;
-        assert!(error(&["launch", rootfs]).contains("not supported yet: 'rootfs'"));
+        assert!(error(&["launch", "--launch_info={}"]).contains("no value"));
         let good = r#"--launch_info={"command": {"value": "true"}}"#;
         assert!(error(&["launch", good, "--pipe_read=5"]).contains("go together"));
-    }
-
-    #[test]
-    fn the_status_of_the_command_is_noted() {
-        let directory = tempfile::tempdir().unwrap();
-        let runtime = format!("--runtime_directory={}", directory.path().display());
-        let status = || std::fs::read_to_string(directory.path().join("status")).unwrap();
-        let info = r#"--launch_info={"command": {"value": "exit 3"}}"#;
-        let words = ["launch", info, runtime.as_str()].map(str::to_owned);
-        run(&words).unwrap();
-        assert_eq!(status(), "768");
-
-        let info = r#"--launch_info={"command": {"shell": false, "value": "/no/such/program"}}"#;
-        assert!(error(&["launch", info, &runtime]).contains("could not execute '/no/such/program'"));
-        assert_eq!(status(), "256");
-    }
-
-    #[test]
-    fn what_comes_before_must_succeed() {
-        let info =
-            r#"--launch_info={"pre_exec_commands": [{"value": "exit 2"}], "command": {"value": "true"}}"#;
-        assert!(error(&["launch", info]).contains("'exit 2' to run before could not: exit status: 2"));
+        assert!(error(&["mount"]).contains("--operation is required"));
+        assert!(error(&["mount", "--operation=x", "--path=/"]).contains("'x' is not an operation"));
+        assert!(error(&["mount", "--operation=make-rslave"]).contains("--path is required"));
     }
 }

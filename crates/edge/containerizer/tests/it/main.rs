@@ -2,6 +2,7 @@
 
 mod fetch;
 mod life;
+mod program;
 mod recovery;
 
 use std::collections::BTreeMap;

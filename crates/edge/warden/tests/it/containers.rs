@@ -441,3 +441,42 @@ fn a_cgroup_namespace_begins_at_the_cgroup_that_was_entered() {
     assert!(outside.trim().ends_with(&format!("/messor-test-{}", std::process::id())), "{outside}");
     assert!(inside.trim().ends_with(":pids:/"), "{inside}");
 }
+
+#[test]
+fn seccomp_filters_with_and_without_privileges_u016() {
+    use messor_linux::seccomp::{Action, Profile, Rule, compile};
+    let house = House::new();
+    let directory = house.path("made");
+    let filtered = |action, no_new_privileges| {
+        let rule = Rule {
+            names: vec!["mkdir".into(), "mkdirat".into()],
+            action,
+            arguments: Vec::new(),
+            only_with: CapabilitySet::NONE,
+            not_with: CapabilitySet::NONE,
+        };
+        let profile = Profile { default: Action::Allow, architectures: Vec::new(), rules: vec![rule] };
+        let seccomp = Some(compile(&profile, CapabilitySet::NONE).unwrap());
+        let mut wanted = process("/bin/mkdir", &[directory.to_str().unwrap()]);
+        wanted.environment.push(("LC_ALL".into(), "C".into()));
+        Process { seccomp, no_new_privileges, ..wanted }
+    };
+    let mut ways = vec![true];
+    if is_root() {
+        ways.push(false);
+    }
+    for no_new_privileges in ways {
+        let (exit, output) = house.run(filtered(Action::Errno(13), no_new_privileges));
+        assert!(exit == Exit::Exited(1) && output.contains("Permission denied"), "{output}");
+        let (exit, _) = house.run(filtered(Action::Kill, no_new_privileges));
+        assert!(matches!(exit, Exit::Signalled { signal: 31, .. }), "{exit}");
+    }
+    assert!(!directory.exists());
+    // Without the right to load a filter, and without giving up rights to come, there is none.
+    if is_root() {
+        let mut wanted = filtered(Action::Allow, false);
+        wanted.seccomp.as_mut().unwrap().programs.push(vec![0]);
+        let error = house.launch("c", wanted).unwrap_err();
+        assert!(matches!(error, StartError::Step { step: Step::Seccomp, .. }), "{error}");
+    }
+}
