@@ -44,11 +44,11 @@ flag_set! {
                 => "Seccomp profile of containers that do not say, a path under --seccomp_config_dir (linux/seccomp).";
             nvidia_gpu_devices: Option<String>, not_yet "the isolator gpu/nvidia is not built"
                 => "Numbers of the Nvidia GPUs that may be used, with commas in between (gpu/nvidia).";
-            xfs_project_range: String = "[5000-10000]", not_yet "the isolator disk/xfs is not built", only_with "xfs-disk-isolator"
+            xfs_project_range: String = "[5000-10000]", only_with "xfs-disk-isolator"
                 => "XFS project ids for containers (disk/xfs).";
-            xfs_kill_containers: bool = "false", not_yet "the isolator disk/xfs is not built", only_with "xfs-disk-isolator"
+            xfs_kill_containers: bool = "false", only_with "xfs-disk-isolator"
                 => "Whether a container over its XFS quota is killed (disk/xfs).";
-            xfs_quota_headroom: Size = "10MB", not_yet "the isolator disk/xfs is not built", only_with "xfs-disk-isolator"
+            xfs_quota_headroom: Size = "10MB", only_with "xfs-disk-isolator"
                 => "By how much the hard XFS quota is more than the soft one (disk/xfs).";
         }
 

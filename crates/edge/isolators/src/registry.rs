@@ -56,6 +56,7 @@ const LINUX_FILESYSTEM: &str = "filesystem/linux in --isolation";
 
 /// What isolators need that others do not.
 const NEEDS: &[(&str, &[&str])] = &[
+    ("disk/xfs", &[SUPERUSER]),
     ("filesystem/linux", &[SUPERUSER, LINUX_LAUNCHER]),
     ("filesystem/shared", &[SUPERUSER, LINUX_LAUNCHER]),
     ("linux/capabilities", &[SUPERUSER]),
@@ -77,7 +78,7 @@ const NOT_SUPPORTED: [&str; 9] = [
     "network/ports",
     "volume/csi",
     "volume/image",
-    "windows/cpu",
+    "gpu/nvidia",
 ];
 
 /// Every name that `make` takes, in the order in which containers are prepared; they are cleaned up after in the reverse.
@@ -108,6 +109,7 @@ const NAMES: &[&str] = &[
     "volume/host_path",
     "volume/secret",
     "disk/du",
+    "disk/xfs",
     "linux/seccomp",
     "environment_secret",
 ];
@@ -172,6 +174,11 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
             "disk/du" => {
                 let du = disk::Du::start(flags, host.limitations.clone()).map_err(MakeError::Thread)?;
                 made.push(Arc::new(du));
+            }
+            "disk/xfs" => {
+                let projects = Arc::new(messor_linux::projects::Xfs);
+                let xfs = disk::Xfs::start(flags, host.work_dir, projects, host.limitations.clone())?;
+                made.push(Arc::new(xfs));
             }
             "environment_secret" => made.push(Arc::new(EnvironmentSecret)),
             _ => {}

@@ -18,6 +18,7 @@ pub mod mounts;
 pub mod paths;
 pub mod poll;
 pub mod procfs;
+pub mod projects;
 pub mod seccomp;
 pub mod signals;
 pub mod spawn;

@@ -1,8 +1,10 @@
 //! Isolators of disk space.
 
 mod du;
+mod xfs;
 
 pub use du::Du;
+pub use xfs::Xfs;
 
 use std::path::PathBuf;
 
