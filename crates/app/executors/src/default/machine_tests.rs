@@ -428,7 +428,8 @@ fn an_agent_that_comes_back_is_asked_again() {
     let effects = harness.answered(Question::Containers, Ok(Answer { status: 200, body }));
     assert_eq!(states(&effects), [state("c", TaskState::TaskRunning)]);
     let effects = harness.answered(wait("d"), answer(404, "no such container"));
-    assert_eq!(states(&effects), [state("d", TaskState::TaskFailed), state("c", TaskState::TaskKilling)]);
+    assert_eq!(states(&effects), [state("d", TaskState::TaskFailed)], "this framework knows no TASK_KILLING");
+    assert_eq!(asked(&effects), [kill("c", 15)]);
     let effects = harness.answered(wait("a"), answer(503, "recovering"));
     assert_eq!(effects, []);
     assert_eq!(asked(&harness.after(1.0)), [wait("a")]);

@@ -44,7 +44,7 @@ fn of(all: &[(String, TaskState, TaskStatus)], task: &str) -> Vec<TaskState> {
 fn a_group_runs_to_its_end() {
     let agent = Agent::start();
     let mut run = start(&agent, &[]);
-    let variables = "test -n \"$MESOS_CONTAINER_IP\" && test ${MESOS_ALLOCATION_ROLE-unset} != unset";
+    let variables = "test -n \"$MESOS_CONTAINER_IP\" && test \"${MESOS_ALLOCATION_ROLE-unset}\" != unset";
     agent.launch_group(vec![named("a", "exit 0"), named("b", variables)]);
     let all = told(&agent, &["a", "b"]);
     for task in ["a", "b"] {

@@ -76,7 +76,7 @@ impl Running {
         inheritable(&master);
         let number = master.as_raw_fd();
         let numbers = ["stdin_to_fd", "stdout_from_fd", "stderr_from_fd"].map(|n| format!("--{n}={number}"));
-        Running::serve(folder, container, numbers.to_vec(), &["--tty"])
+        Running::serve(folder, container, numbers.to_vec(), &["--tty", "--wait_for_connection"])
     }
 
     fn serve(folder: tempfile::TempDir, container: Child, numbers: Vec<String>, flags: &[&str]) -> Running {
@@ -133,10 +133,26 @@ impl Running {
 
     /// The switchboard ends by itself, well.
     async fn ends(mut self) {
-        let mut switchboard = self.switchboard;
-        let status = soon(tokio::task::spawn_blocking(move || switchboard.wait().unwrap())).await.unwrap();
+        let status = soon(async {
+            loop {
+                match self.switchboard.try_wait().unwrap() {
+                    Some(status) => return status,
+                    None => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        });
+        let status = status.await;
         assert!(status.success(), "{status}");
         self.container.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in [&mut self.container, &mut self.switchboard] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
