@@ -6,23 +6,19 @@
 
 use std::time::Duration;
 
-use messor_linux::Exit;
-use messor_proto::Wire;
-use messor_proto::mesos::agent::Response;
 use messor_proto::mesos::executor::{Event as AgentEvent, event};
 use messor_proto::mesos::framework_info::capability::Type as FrameworkCapability;
-use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{
-    ContainerId, ExecutorId, FrameworkId, KillPolicy, TaskGroupInfo, TaskInfo, TaskResourceLimitation,
-    TaskState, TaskStatus,
+    ContainerId, ExecutorId, FrameworkId, KillPolicy, TaskGroupInfo, TaskInfo, TaskState, TaskStatus,
 };
 use messor_stdx::{Time, format_duration};
 
+use super::answers::End;
 use super::calls;
-use super::contract::{Answer, Effect, Event, Question};
+use super::contract::{Effect, Event, Question};
 use crate::shared::Now;
 use crate::shared::agent::Heard;
-use crate::shared::check::{Check, Due, Outcome, Which, name_of};
+use crate::shared::check::{Check, Due, Outcome, Which};
 use crate::shared::link::{Link, Recovery, Step};
 use crate::shared::status::{Stamps, uuid_text};
 use crate::shared::updates::Updates;
@@ -37,10 +33,10 @@ const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
 const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the agent could not answer is asked again after this.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,7 +51,7 @@ pub struct Settings {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
     /// The agent was asked to launch it.
     Launching,
     /// The agent went away before it answered whether it launched it.
@@ -64,77 +60,67 @@ enum Life {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
+pub(super) enum Waiting {
     No,
     Asked,
     Again(Time),
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Killing {
+pub(super) struct Killing {
     /// When to send SIGKILL (again).
-    escalate: Time,
-    escalated: bool,
+    pub(super) escalate: Time,
+    pub(super) escalated: bool,
     /// SIGTERM reached an agent.
-    sent: bool,
+    pub(super) sent: bool,
 }
 
 #[derive(Debug)]
-struct Task {
-    info: TaskInfo,
-    group: u64,
-    container: ContainerId,
-    life: Life,
-    waiting: Waiting,
+pub(super) struct Task {
+    pub(super) info: TaskInfo,
+    pub(super) group: u64,
+    pub(super) container: ContainerId,
+    pub(super) life: Life,
+    pub(super) waiting: Waiting,
     /// Some update about it was acknowledged: the agent knows of it for good.
-    acknowledged: bool,
-    told: Option<TaskStatus>,
-    completion: Option<Time>,
-    killing: Option<Killing>,
+    pub(super) acknowledged: bool,
+    pub(super) told: Option<TaskStatus>,
+    pub(super) completion: Option<Time>,
+    pub(super) killing: Option<Killing>,
     /// It is to be killed, with this grace, as soon as it is there.
-    kill_at_launch: Option<Duration>,
-    unhealthy: bool,
-    overran: bool,
-    checks: Vec<(Which, Check)>,
+    pub(super) kill_at_launch: Option<Duration>,
+    pub(super) unhealthy: bool,
+    pub(super) overran: bool,
+    pub(super) checks: Vec<(Which, Check)>,
 }
 
 impl Task {
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.info.task_id.value
     }
 }
 
-/// How a container ended, as far as the agent knows.
-#[derive(Debug, Default)]
-struct End {
-    exit: Option<Exit>,
-    state: Option<TaskState>,
-    reason: Option<Reason>,
-    message: Option<String>,
-    limitation: Option<TaskResourceLimitation>,
-}
-
 #[derive(Debug)]
 pub struct Machine {
-    settings: Settings,
-    stamps: Stamps,
-    link: Link,
-    updates: Updates,
+    pub(super) settings: Settings,
+    pub(super) stamps: Stamps,
+    pub(super) link: Link,
+    pub(super) updates: Updates,
     /// The latest refusal that was said.
-    refused_with: Option<u16>,
-    sends_killing: bool,
+    pub(super) refused_with: Option<u16>,
+    pub(super) sends_killing: bool,
     /// The executor's own, which the tasks' are nested in.
-    container: Option<ContainerId>,
-    tasks: Vec<Task>,
-    next_group: u64,
+    pub(super) container: Option<ContainerId>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) next_group: u64,
     /// Groups of which a task failed or was killed: the rest of them is being killed.
-    ending_groups: Vec<u64>,
-    containers_again: Option<Time>,
-    shutting_down: bool,
+    pub(super) ending_groups: Vec<u64>,
+    pub(super) containers_again: Option<Time>,
+    pub(super) shutting_down: bool,
     /// When shutting down: the time to end at whatever the tasks do.
-    last_moment: Option<Time>,
-    acknowledged_by: Option<Time>,
-    exited: bool,
+    pub(super) last_moment: Option<Time>,
+    pub(super) acknowledged_by: Option<Time>,
+    pub(super) exited: bool,
 }
 
 impl Machine {
@@ -354,206 +340,6 @@ impl Machine {
         }
     }
 
-    fn answered(
-        &mut self,
-        now: Now,
-        question: Question,
-        answer: Result<Answer, String>,
-        effects: &mut Vec<Effect>,
-    ) {
-        match question {
-            Question::Launch(task) => {
-                let Some(index) = self.find(&task).filter(|index| self.tasks[*index].life == Life::Launching)
-                else {
-                    return;
-                };
-                match answer {
-                    Ok(Answer { status: 200 | 202, .. }) => self.launched(now, index, effects),
-                    Ok(Answer { status, body }) => {
-                        let words = String::from_utf8_lossy(&body).into_owned();
-                        say(effects, format!("task {task} is not launched: {words} (HTTP status {status})"));
-                        let killed = self.tasks[index].kill_at_launch.is_some();
-                        let state = if killed { TaskState::TaskKilled } else { TaskState::TaskFailed };
-                        let end = End { message: Some(words), ..End::default() };
-                        self.over(now, index, state, end, effects);
-                    }
-                    Err(problem) => {
-                        say(effects, format!("whether task {task} is launched is not known: {problem}"));
-                        self.tasks[index].life = Life::Unknown;
-                        self.containers_again = Some(now.steady + ASK_AGAIN_AFTER);
-                    }
-                }
-            }
-            Question::Containers => self.containers_known(now, answer, effects),
-            Question::Wait(task) => {
-                let Some(index) = self.find(&task) else { return };
-                self.waited(now, index, answer, effects);
-            }
-            Question::Kill(task, signal) => {
-                let Some(index) = self.find(&task) else { return };
-                let problem = match answer {
-                    Ok(Answer { status: 200, .. }) => return,
-                    Ok(Answer { status, body }) => {
-                        format!("{} (HTTP status {status})", String::from_utf8_lossy(&body))
-                    }
-                    Err(problem) => problem,
-                };
-                say(effects, format!("signal {signal} did not reach task {task}: {problem}"));
-                if let Some(killing) = self.tasks[index].killing.as_mut().filter(|_| signal == SIGKILL) {
-                    killing.escalate = now.steady + ASK_AGAIN_AFTER;
-                }
-            }
-        }
-    }
-
-    /// The containers that there are: those of tasks of which nobody said whether they were launched.
-    fn containers_known(&mut self, now: Now, answer: Result<Answer, String>, effects: &mut Vec<Effect>) {
-        let response = match &answer {
-            Ok(Answer { status: 200, body }) => Response::decode_checked(body).ok(),
-            _ => None,
-        };
-        let Some(response) = response else {
-            self.containers_again = Some(now.steady + ASK_AGAIN_AFTER);
-            return;
-        };
-        let found = response.get_containers.unwrap_or_default().containers;
-        for index in 0..self.tasks.len() {
-            let task = &self.tasks[index];
-            if task.life != Life::Unknown {
-                continue;
-            }
-            if found.iter().any(|container| container.container_id.value == task.container.value) {
-                self.launched(now, index, effects);
-            } else {
-                // It is over or never was: WAIT knows.
-                self.wait_for(index, effects);
-            }
-        }
-    }
-
-    fn launched(&mut self, now: Now, index: usize, effects: &mut Vec<Effect>) {
-        let task = &mut self.tasks[index];
-        task.life = Life::Running;
-        let id = task.id().to_string();
-        say(effects, format!("task {id} runs in container {}", task.container.value));
-        effects.push(Effect::Show { task: id, container: task.container.value.clone() });
-        let limit =
-            task.info.max_completion_time.map_or(Duration::ZERO, |time| nanoseconds(time.nanoseconds));
-        task.completion = (!limit.is_zero()).then(|| now.steady + limit);
-        let health =
-            task.info.health_check.as_ref().map(|info| (Which::Health, Check::health(now.steady, info)));
-        let general = task.info.check.as_ref().map(|info| (Which::General, Check::general(now.steady, info)));
-        for (which, check) in general.into_iter().chain(health) {
-            match check {
-                Ok(check) => task.checks.push((which, check)),
-                Err(problem) => say(effects, format!("the {} is not carried out: {problem}", name_of(which))),
-            }
-        }
-        let kill = task.kill_at_launch.take();
-        self.tell(now, index, TaskState::TaskRunning, End::default(), effects);
-        self.wait_for(index, effects);
-        if let Some(grace) = kill {
-            self.kill(now, index, grace, effects);
-        }
-    }
-
-    fn wait_for(&mut self, index: usize, effects: &mut Vec<Effect>) {
-        let subscribed = self.link.is_subscribed();
-        let task = &mut self.tasks[index];
-        if subscribed && task.life != Life::Launching && task.waiting != Waiting::Asked {
-            task.waiting = Waiting::Asked;
-            let question = Question::Wait(task.id().to_string());
-            effects.push(Effect::Ask(question, Box::new(calls::wait(&task.container))));
-        }
-    }
-
-    fn waited(&mut self, now: Now, index: usize, answer: Result<Answer, String>, effects: &mut Vec<Effect>) {
-        let task = &mut self.tasks[index];
-        let id = task.id().to_string();
-        let again = match &answer {
-            Err(problem) => Some(problem.clone()),
-            Ok(Answer { status: 503, body }) => Some(String::from_utf8_lossy(body).into_owned()),
-            Ok(_) => None,
-        };
-        if let Some(problem) = again {
-            say(effects, format!("waiting for task {id} is interrupted: {problem}"));
-            task.waiting = Waiting::Again(now.steady + ASK_AGAIN_AFTER);
-            return;
-        }
-        task.waiting = Waiting::No;
-        let end = match answer {
-            Ok(Answer { status: 404, .. }) => None,
-            Ok(Answer { status: 200, body }) => match Response::decode_checked(&body) {
-                Ok(response) => Some(end_of(response)),
-                Err(error) => {
-                    say(effects, format!("the end of task {id} cannot be understood: {error}"));
-                    Some(End::default())
-                }
-            },
-            Ok(Answer { status, body }) => {
-                let words = String::from_utf8_lossy(&body).into_owned();
-                say(effects, format!("the agent does not tell of task {id}: {words} (HTTP status {status})"));
-                return self.shutdown(now, effects);
-            }
-            Err(_) => return,
-        };
-        let task = &self.tasks[index];
-        let killed = task.killing.is_some() || task.kill_at_launch.is_some();
-        let Some(mut end) = end else {
-            let state = if killed { TaskState::TaskKilled } else { TaskState::TaskFailed };
-            let message = "Unable to retrieve command's termination information".to_string();
-            let end = End { message: (!killed).then_some(message), ..End::default() };
-            return self.over(now, index, state, end, effects);
-        };
-        let state = match end.exit {
-            None => TaskState::TaskFailed,
-            Some(_) if task.overran => {
-                end.reason.get_or_insert(Reason::MaxCompletionTimeReached);
-                TaskState::TaskFailed
-            }
-            Some(_) if killed => TaskState::TaskKilled,
-            Some(exit) if exit.success() => TaskState::TaskFinished,
-            Some(_) => TaskState::TaskFailed,
-        };
-        let state = end.state.unwrap_or(state);
-        let message =
-            end.exit.map_or("Command terminated with unknown status".into(), |e| format!("Command {e}"));
-        end.message = Some(match end.message {
-            Some(more) => format!("{message}: {more}"),
-            None => message,
-        });
-        self.over(now, index, state, end, effects);
-    }
-
-    /// The task has ended. A group of which a task failed or was killed ends with it.
-    fn over(&mut self, now: Now, index: usize, state: TaskState, end: End, effects: &mut Vec<Effect>) {
-        stop_checks(&mut self.tasks[index], effects);
-        let id = self.tasks[index].id().to_string();
-        let words = end.message.as_deref().unwrap_or_default();
-        say(effects, format!("task {id} ended: {} {words}", state.as_str_name()));
-        self.tell(now, index, state, end, effects);
-        let group = self.tasks.remove(index).group;
-        let ends_group = matches!(state, TaskState::TaskFailed | TaskState::TaskKilled);
-        if ends_group && !self.shutting_down && !self.ending_groups.contains(&group) {
-            self.ending_groups.push(group);
-            for index in 0..self.tasks.len() {
-                if self.tasks[index].group == group {
-                    let grace = grace_of(&self.tasks[index], None);
-                    self.kill(now, index, grace, effects);
-                }
-            }
-        }
-        if !self.tasks.iter().any(|task| task.group == group) {
-            self.ending_groups.retain(|ending| *ending != group);
-        }
-        if self.tasks.is_empty() {
-            if self.updates.is_empty() || self.link.is_given_up() {
-                return self.exit(true, effects);
-            }
-            self.await_acknowledgement(now);
-        }
-    }
-
     fn kill_asked(&mut self, now: Now, id: &str, policy: Option<KillPolicy>, effects: &mut Vec<Effect>) {
         let Some(index) = self.find(id) else {
             return say(effects, format!("task {id} is to be killed and is not here"));
@@ -566,7 +352,7 @@ impl Machine {
     }
 
     /// Begins to kill a task, or shortens the grace it has left.
-    fn kill(&mut self, now: Now, index: usize, grace: Duration, effects: &mut Vec<Effect>) {
+    pub(super) fn kill(&mut self, now: Now, index: usize, grace: Duration, effects: &mut Vec<Effect>) {
         let task = &mut self.tasks[index];
         if task.life != Life::Running {
             let least = task.kill_at_launch.map_or(grace, |earlier| earlier.min(grace));
@@ -591,7 +377,7 @@ impl Machine {
         self.signal(index, SIGTERM, effects);
     }
 
-    fn signal(&mut self, index: usize, signal: i32, effects: &mut Vec<Effect>) {
+    pub(super) fn signal(&mut self, index: usize, signal: i32, effects: &mut Vec<Effect>) {
         if !self.link.is_subscribed() {
             return;
         }
@@ -603,7 +389,7 @@ impl Machine {
         effects.push(Effect::Ask(question, Box::new(calls::kill(&task.container, signal))));
     }
 
-    fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.link.is_given_up() {
             // Nobody is there to kill anything; the containers go with this one, whoever sees to that.
             return self.exit(false, effects);
@@ -763,7 +549,14 @@ impl Machine {
     }
 
     /// Tells a new state of a task, with what is known of its end.
-    fn tell(&mut self, now: Now, index: usize, state: TaskState, end: End, effects: &mut Vec<Effect>) {
+    pub(super) fn tell(
+        &mut self,
+        now: Now,
+        index: usize,
+        state: TaskState,
+        end: End,
+        effects: &mut Vec<Effect>,
+    ) {
         let task = &mut self.tasks[index];
         let mut status = self.stamps.status(now.wall, &self.settings.executor, &task.info, state);
         status.reason = end.reason.map(|reason| reason as i32);
@@ -789,41 +582,30 @@ impl Machine {
     }
 
     /// The time in which a present agent has to acknowledge the ends begins.
-    fn await_acknowledgement(&mut self, now: Now) {
+    pub(super) fn await_acknowledgement(&mut self, now: Now) {
         let ended = self.tasks.is_empty() && !self.updates.is_empty();
         if ended && self.link.is_subscribed() {
             self.acknowledged_by = Some(now.steady + ACKNOWLEDGEMENT_LIMIT);
         }
     }
 
-    fn find(&self, id: &str) -> Option<usize> {
+    pub(super) fn find(&self, id: &str) -> Option<usize> {
         self.tasks.iter().position(|task| task.id() == id)
     }
 
-    fn exit(&mut self, success: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn exit(&mut self, success: bool, effects: &mut Vec<Effect>) {
         self.exited = true;
         effects.push(Effect::Exit { success });
     }
 }
 
-fn end_of(response: Response) -> End {
-    let wait = response.wait_nested_container.unwrap_or_default();
-    End {
-        exit: wait.exit_status.and_then(Exit::from_wait_status),
-        state: wait.state.and_then(|state| TaskState::try_from(state).ok()),
-        reason: wait.reason.and_then(|reason| Reason::try_from(reason).ok()),
-        message: wait.message,
-        limitation: wait.limitation,
-    }
-}
-
-fn grace_of(task: &Task, policy: Option<KillPolicy>) -> Duration {
+pub(super) fn grace_of(task: &Task, policy: Option<KillPolicy>) -> Duration {
     let grace = policy.and_then(|policy| policy.grace_period);
     let own = task.info.kill_policy.and_then(|policy| policy.grace_period);
     grace.or(own).map_or(DEFAULT_KILL_GRACE, |grace| nanoseconds(grace.nanoseconds))
 }
 
-fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
+pub(super) fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
     for (which, check) in &mut task.checks {
         if check.stop() {
             effects.push(Effect::StopProbe(task.info.task_id.value.clone(), *which));
@@ -831,11 +613,11 @@ fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
     }
 }
 
-fn nanoseconds(nanoseconds: i64) -> Duration {
+pub(super) fn nanoseconds(nanoseconds: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
-fn say(effects: &mut Vec<Effect>, text: String) {
+pub(super) fn say(effects: &mut Vec<Effect>, text: String) {
     effects.push(Effect::Say(text));
 }
 

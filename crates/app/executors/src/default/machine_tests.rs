@@ -1,15 +1,17 @@
 //! Groups of tasks through their lives, without a process or a socket.
 
 use super::*;
-use crate::default::contract::Task as TaskName;
+use crate::default::contract::{Answer, Task as TaskName};
 use crate::shared::check::{Measure, Probe};
+use messor_proto::Wire;
 use messor_proto::mesos::agent::response::{GetContainers, WaitNestedContainer, get_containers};
-use messor_proto::mesos::agent::{Call as AgentCall, call as agent_call};
+use messor_proto::mesos::agent::{Call as AgentCall, Response, call as agent_call};
 use messor_proto::mesos::executor::{Call, call, event as wire};
 use messor_proto::mesos::resource::{AllocationInfo, DiskInfo};
+use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{
-    AgentInfo, CommandInfo, DurationInfo, ExecutorInfo, FrameworkInfo, HealthCheck, Resource, TaskId, Volume,
-    framework_info, health_check, volume,
+    AgentInfo, CommandInfo, DurationInfo, ExecutorInfo, FrameworkInfo, HealthCheck, Resource, TaskId,
+    TaskResourceLimitation, Volume, framework_info, health_check, volume,
 };
 
 const RECOVERY: Recovery =

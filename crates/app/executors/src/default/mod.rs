@@ -1,6 +1,7 @@
-//! The default executor: `machine` (with `contract` and `calls`) decides, and `program` carries out, with `asks` for what is
+//! The default executor: `machine` (with `contract`, `answers` and `calls`) decides, and `program` carries out, with `asks` for what is
 //! asked of the agent and `probe` for checks.
 
+mod answers;
 mod asks;
 mod calls;
 mod contract;
