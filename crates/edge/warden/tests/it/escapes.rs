@@ -1,36 +1,81 @@
 //! What tries to get away, and what is left of it: nothing.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use messor_linux::cgroups::{Group, Hierarchies, Version};
+use messor_linux::cgroups::{Group, Hierarchies, Kernel, Store, Version};
 use messor_linux::container::{Namespaces, Process};
 use messor_linux::killtree::{self, Tree};
 use messor_linux::{Pid, Signal, procfs, signals};
 
 use crate::house::{House, PATIENCE, eventually, is_alive, is_root, shell};
 
-/// A group of the freezer, and one that bounds the number of processes.
+/// How the processes of a group are killed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Freezer,
+    V2,
+    /// Version 2 of a kernel before 5.14.
+    V2WithoutKill,
+}
+
+struct WithoutKill;
+
+impl Store for WithoutKill {
+    fn read(&self, file: &Path) -> io::Result<String> {
+        Kernel.read(file)
+    }
+    fn write(&self, file: &Path, text: &str) -> io::Result<()> {
+        assert!(!file.ends_with("cgroup.kill"));
+        Kernel.write(file, text)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        !path.ends_with("cgroup.kill") && Kernel.exists(path)
+    }
+    fn make(&self, group: &Path) -> io::Result<()> {
+        Kernel.make(group)
+    }
+    fn remove(&self, group: &Path) -> io::Result<()> {
+        Kernel.remove(group)
+    }
+    fn children(&self, group: &Path) -> io::Result<Vec<PathBuf>> {
+        Kernel.children(group)
+    }
+}
+
+/// A group that is killed, and one that bounds the number of processes.
 struct Groups {
     freezer: Group,
     pids: Group,
 }
 
 impl Groups {
-    fn new(name: &str) -> Option<Groups> {
+    fn new(name: &str, way: Way) -> Option<Groups> {
         if !is_root() {
             return None;
         }
-        let base = Path::new("/sys/fs/cgroup");
-        let mut found = Hierarchies::find(base).ok()?;
+        let skip = |why: &str| {
+            eprintln!("skipped: {why}");
+            None
+        };
+        let mut found = Hierarchies::find(Path::new("/sys/fs/cgroup")).ok()?;
         if found.version() != Version::V1 || found.locate("freezer").is_err() || found.locate("pids").is_err()
         {
-            eprintln!("skipped: no freezer and pids controllers of cgroup v1");
-            return None;
+            return skip("no freezer and pids controllers of cgroup v1");
         }
-        let name = format!("messor-escape-{name}-{}", std::process::id());
-        let groups = Groups { freezer: found.group("freezer", &name), pids: found.group("pids", &name) };
+        let unified = Path::new("/sys/fs/cgroup/unified");
+        let killed = match way {
+            Way::Freezer => Some(found.clone()),
+            Way::V2 => Hierarchies::find(unified).ok(),
+            Way::V2WithoutKill => Some(Hierarchies::over(Arc::new(WithoutKill), unified, Version::V2, &[])),
+        };
+        let killed = killed.filter(|_| matches!(way, Way::Freezer) || unified.join("cgroup.procs").exists());
+        let Some(killed) = killed else { return skip("no cgroup v2") };
+        let name = format!("messor-escape-{name}-{way:?}-{}", std::process::id());
+        let groups = Groups { freezer: killed.group("freezer", &name), pids: found.group("pids", &name) };
         groups.freezer.make().unwrap();
         groups.pids.make().unwrap();
         groups.pids.write("pids.max", "200").unwrap();
@@ -84,7 +129,21 @@ fn daemon(file: &Path) -> String {
 
 #[test]
 fn daemons_that_ignore_signals_go_with_their_group() {
-    let Some(groups) = Groups::new("daemon") else { return };
+    daemon_in(Way::Freezer);
+}
+
+#[test]
+fn daemons_that_ignore_signals_go_with_their_group_of_version_2() {
+    daemon_in(Way::V2);
+}
+
+#[test]
+fn daemons_that_ignore_signals_go_with_their_group_of_version_2_without_its_kill() {
+    daemon_in(Way::V2WithoutKill);
+}
+
+fn daemon_in(way: Way) {
+    let Some(groups) = Groups::new("daemon", way) else { return };
     let house = House::new();
     let file = house.path("pids");
     let script = format!("{0}; {0}; sleep 1000", daemon(&file));
@@ -107,7 +166,21 @@ fn daemons_that_ignore_signals_go_with_their_group() {
 
 #[test]
 fn a_fork_bomb_is_bounded_and_ends() {
-    let Some(groups) = Groups::new("bomb") else { return };
+    bomb_in(Way::Freezer);
+}
+
+#[test]
+fn a_fork_bomb_is_bounded_and_ends_in_version_2() {
+    bomb_in(Way::V2);
+}
+
+#[test]
+fn a_fork_bomb_is_bounded_and_ends_in_version_2_without_its_kill() {
+    bomb_in(Way::V2WithoutKill);
+}
+
+fn bomb_in(way: Way) {
+    let Some(groups) = Groups::new("bomb", way) else { return };
     let house = House::new();
     let bomb = groups
         .inside(shell("bomb() { bomb | bomb & }; bomb 2>/dev/null; while :; do bomb 2>/dev/null; done"));
@@ -124,7 +197,21 @@ fn a_fork_bomb_is_bounded_and_ends() {
 
 #[test]
 fn what_keeps_moving_does_not_get_away() {
-    let Some(groups) = Groups::new("moving") else { return };
+    moving_in(Way::Freezer);
+}
+
+#[test]
+fn what_keeps_moving_does_not_get_away_from_version_2() {
+    moving_in(Way::V2);
+}
+
+#[test]
+fn what_keeps_moving_does_not_get_away_from_version_2_without_its_kill() {
+    moving_in(Way::V2WithoutKill);
+}
+
+fn moving_in(way: Way) {
+    let Some(groups) = Groups::new("moving", way) else { return };
     let house = House::new();
     // Each generation starts the next one in a session of its own, and ends.
     let script =
@@ -132,15 +219,32 @@ fn what_keeps_moving_does_not_get_away() {
     let mut wanted = groups.inside(shell(script));
     wanted.arguments.push(house.path("hopper").into());
     house.launch("c", wanted).unwrap();
-    eventually("it hops", || house.warden().strays().unwrap().len() + 1 > 1);
+    let strays = || house.warden().strays().unwrap();
+    eventually("it hops", || !strays().is_empty());
+    let before = strays();
+    eventually("it hops on", || strays().iter().any(|pid| !before.contains(pid)));
     groups.destroy();
     house.ended();
     assert_eq!(house.warden().strays().unwrap(), [0; 0]);
 }
 
 #[test]
-fn a_stopped_and_traced_group_is_killed_too() {
-    let Some(groups) = Groups::new("stopped") else { return };
+fn a_stopped_group_is_killed_too() {
+    stopped_in(Way::Freezer);
+}
+
+#[test]
+fn a_stopped_group_is_killed_too_in_version_2() {
+    stopped_in(Way::V2);
+}
+
+#[test]
+fn a_stopped_group_is_killed_too_in_version_2_without_its_kill() {
+    stopped_in(Way::V2WithoutKill);
+}
+
+fn stopped_in(way: Way) {
+    let Some(groups) = Groups::new("stopped", way) else { return };
     let house = House::new();
     let pid = house.launch("c", groups.inside(shell("sleep 1000 & kill -STOP $! $$; sleep 1000"))).unwrap();
     eventually("it is stopped", || procfs::process(pid).unwrap().unwrap().state == 'T');
@@ -150,7 +254,16 @@ fn a_stopped_and_traced_group_is_killed_too() {
 
 #[test]
 fn a_nested_group_goes_with_the_outer_one() {
-    let Some(groups) = Groups::new("nested") else { return };
+    nested_in(Way::Freezer);
+}
+
+#[test]
+fn a_nested_group_goes_with_the_outer_one_in_version_2() {
+    nested_in(Way::V2);
+}
+
+fn nested_in(way: Way) {
+    let Some(groups) = Groups::new("nested", way) else { return };
     let house = House::new();
     let inner = groups.freezer.child("mesos/inner");
     groups.freezer.child("mesos").make().unwrap();
