@@ -1,6 +1,6 @@
 //! The processes of agents: the agent with its detector, its disk, and the executors that may outlive it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use messor_agent_core::{
@@ -11,15 +11,19 @@ use messor_election::{
     Timer as ZkTimer,
 };
 use messor_proto::Wire;
-use messor_proto::mesos::internal::StatusUpdateMessage;
+use messor_proto::mesos::internal::{
+    ApplyOperationMessage, RegisterAgentMessage, ReregisterAgentMessage, StatusUpdateMessage,
+    UpdateAgentMessage, UpdateOperationStatusMessage,
+};
 use messor_proto::mesos::task_status::Source;
 use messor_proto::mesos::{AgentInfo, MasterInfo};
 use messor_stdx::Time;
-use messor_types::{ContainerId, Pid};
+use messor_types::{AgentId, ContainerId, OperationUuid, Pid, Resource, ResourceFormat, Resources};
 
 use crate::agenda::Clock;
+use crate::deeds::Deeds;
 use crate::disks::{self, Disk};
-use crate::executors::{Executors, Step};
+use crate::executors::{Executors, Step, volumes_of};
 use crate::invariants;
 use crate::masters::PATH;
 use crate::scheduler::{Scheduler, scalar};
@@ -57,6 +61,7 @@ pub struct Node {
     pids: BTreeMap<ContainerId, u32>,
     pub process: Option<Box<Process>>,
     pub executors: Executors,
+    pub deeds: Deeds,
 }
 
 impl Node {
@@ -71,6 +76,7 @@ impl Node {
             pids: BTreeMap::new(),
             process: None,
             executors: Executors::new(number),
+            deeds: Deeds::default(),
         }
     }
 }
@@ -99,6 +105,14 @@ impl Node {
     }
 }
 
+/// What reservations and volumes an agent has, if it is up.
+pub fn really_kept(agents: &[Node], id: &AgentId) -> Option<Resources> {
+    agents.iter().find_map(|node| {
+        let own = node.process.as_ref()?.agent.id()?;
+        (own == id).then(|| node.deeds.now())
+    })
+}
+
 impl World {
     pub(crate) fn start_agent(&mut self, number: usize) {
         let node = &mut self.agents[number];
@@ -114,6 +128,9 @@ impl World {
         };
         let mut config = messor_agent_core::Config::new(node.pid.clone(), info, "/work", "/bin");
         config.seed = self.rng.next();
+        // Some promise things twice.
+        config.oversubscribed_resources_interval =
+            number.is_multiple_of(2).then_some(Duration::from_secs(15));
         let election =
             ElectionConfig { path: PATH.to_string(), acl: Acl::Open, session_timeout: SESSION_TIMEOUT };
         node.process = Some(Box::new(Process {
@@ -125,6 +142,11 @@ impl World {
         let recovered = disks::recovered(&node.disk.durable, &node.pids, rebooted);
         self.trace(|| format!("agent {number} starts, rebooted: {rebooted}"));
         self.agent(number, Event::Recovered(Box::new(recovered)));
+        let node = &mut self.agents[number];
+        if let Some(process) = &node.process {
+            let total = process.agent.view(self.agenda.now).total.clone();
+            node.deeds.recovered(&total, &node.disk.durable);
+        }
         self.detector(number, ZkEvent::Start);
     }
 
@@ -136,6 +158,7 @@ impl World {
             return;
         }
         let mut steps = Vec::new();
+        let in_use = if with_machine { BTreeSet::new() } else { node.executors.volumes_in_use() };
         if with_machine {
             node.disk.crash(&mut self.rng);
             node.executors.machine_crashed();
@@ -145,6 +168,7 @@ impl World {
             steps = node.executors.agent_went(&mut self.rng);
         }
         let address = node.pid.address;
+        self.synced(number, &in_use);
         self.steps(number, steps);
         self.zk_forget(masters + number);
         let told = self.network.break_all(address);
@@ -182,14 +206,35 @@ impl World {
                 }
             }
             Inside::Synced => {
+                let in_use = node.executors.volumes_in_use();
                 if let Some(ticket) = node.disk.sync_one() {
                     if matches!(node.disk.durable.last(), Some(Record::Boot)) {
                         node.booted_when_written = node.boot;
                     }
+                    self.synced(number, &in_use);
                     self.agent(number, Event::Persisted { ticket, outcome: Ok(()) });
                 }
             }
         }
+    }
+
+    /// Looks at what is on disk by now.
+    fn synced(&mut self, number: usize, in_use: &BTreeSet<String>) {
+        let node = &mut self.agents[number];
+        let keepers = &self.keepers;
+        let noted = |uuid: &[u8]| keepers.iter().any(|keeper| keeper.noted_operations.contains(uuid));
+        node.deeds.synced(&node.disk.durable, in_use, noted);
+    }
+
+    /// An operation for an agent arrives.
+    pub(crate) fn apply(&mut self, number: usize, from: Pid, body: Vec<u8>) {
+        let message =
+            ApplyOperationMessage::decode_checked(&body).expect("the master's own messages are right");
+        let now = self.agenda.now;
+        let Some(process) = &self.agents[number].process else { return };
+        let before = process.agent.view(now).total;
+        self.before = Some((number, message, before));
+        self.agent(number, Event::Message { from, name: ApplyOperationMessage::NAME.to_string(), body });
     }
 
     fn set_agent_timer(&mut self, number: usize, timer: AnyTimer, at: Time) {
@@ -241,6 +286,11 @@ impl World {
         let node = &mut self.agents[number];
         let Some(process) = &mut node.process else { return };
         process.agent.handle(node.clock.local(self.agenda.now), event, &mut effects);
+        if let Some((_, message, before)) = self.before.take_if(|(of, ..)| *of == number) {
+            let view = process.agent.view(self.agenda.now);
+            let id = view.info.id.as_ref().map_or_else(|| AgentId::from(""), AgentId::from);
+            node.deeds.asked(&id, &message, &before, &view.total);
+        }
         let own = node.pid.clone();
         for effect in effects {
             match effect {
@@ -248,6 +298,7 @@ impl World {
                     if name == StatusUpdateMessage::NAME {
                         self.check_update(number, &body);
                     }
+                    self.check_told(number, name, &body);
                     self.send(own.clone(), to, name, body);
                 }
                 Effect::Link { pid: to } => self.link(own.clone(), to),
@@ -260,6 +311,10 @@ impl World {
                         let durable = self.agents[number].is_durable(&acknowledged.uuid);
                         invariants::told_only_what_is_durable(durable, &acknowledged.task_id.value);
                     }
+                    if let Some(launch) = &event.launch {
+                        let volumes = volumes_of(&launch.task);
+                        self.agents[number].deeds.begins(&launch.task.task_id.value, volumes);
+                    }
                     let steps = self.agents[number].executors.event(stream, &event);
                     invariants::no_task_runs_twice(self.agents.iter().flat_map(|node| &node.executors.begun));
                     self.steps(number, steps);
@@ -271,6 +326,7 @@ impl World {
                 Effect::Reply { reply, outcome } => self.replied(number, reply, &outcome),
                 Effect::Container(command) => self.command(number, command),
                 Effect::Persist { ticket, record } => {
+                    self.agents[number].deeds.writes(&record);
                     self.agents[number].disk.write(ticket, record);
                     let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(20));
                     self.in_agent(number, after, Inside::Synced);
@@ -281,10 +337,62 @@ impl World {
                         process.timers.remove(&AnyTimer::Agent(timer));
                     }
                 }
+                Effect::Estimate => self.estimate(number),
                 Effect::Abort { reason } => return self.agent_ends(number, &reason),
                 Effect::Log { line, .. } => self.trace(|| format!("agent {number}: {line}")),
                 _ => (),
             }
+        }
+    }
+
+    /// A fixed estimate: so much is promised twice, less what is used of it.
+    fn estimate(&mut self, number: usize) {
+        let Some(process) = &self.agents[number].process else { return };
+        let view = process.agent.view(self.agenda.now);
+        let executors = view.frameworks.iter().flat_map(|framework| &framework.executors);
+        let tasks = executors.flat_map(|executor| {
+            let launched = executor.launched_tasks.iter().map(|task| &task.resources);
+            executor.queued_tasks.iter().map(|task| &task.resources).chain(launched)
+        });
+        let used: Vec<_> = tasks.flatten().cloned().collect();
+        let used =
+            Resources::from_proto(&used).expect("tasks' resources are right").revocable().unallocated();
+        let fixed: Resources = Resource::scalar("cpus", 1.0).with_revocable().into();
+        let estimate = (fixed - &used).to_proto(ResourceFormat::PostRefinement);
+        let event = Inside::Event(Event::Estimated(Ok(estimate)));
+        self.in_agent(number, Duration::from_millis(5), event);
+    }
+
+    /// What an agent says of operations, reservations and volumes is on its disk.
+    fn check_told(&mut self, number: usize, name: &str, body: &[u8]) {
+        const RIGHT: &str = "the agent's own messages are right";
+        let node = &mut self.agents[number];
+        let disk = &node.disk.durable;
+        match name {
+            UpdateOperationStatusMessage::NAME => {
+                let message = UpdateOperationStatusMessage::decode_checked(body).expect(RIGHT);
+                let uuid = message.operation_uuid.as_ref().and_then(OperationUuid::from_proto);
+                if let Some(uuid) = uuid {
+                    node.deeds.told(&uuid, message.status.state(), disk);
+                }
+            }
+            UpdateAgentMessage::NAME => {
+                let message = UpdateAgentMessage::decode_checked(body).expect(RIGHT);
+                for operation in message.operations.iter().flat_map(|list| &list.operations) {
+                    if let Some(uuid) = OperationUuid::from_proto(&operation.uuid) {
+                        node.deeds.told(&uuid, operation.latest_status.state(), disk);
+                    }
+                }
+            }
+            RegisterAgentMessage::NAME => {
+                let message = RegisterAgentMessage::decode_checked(body).expect(RIGHT);
+                node.deeds.told_all(&message.checkpointed_resources, disk);
+            }
+            ReregisterAgentMessage::NAME => {
+                let message = ReregisterAgentMessage::decode_checked(body).expect(RIGHT);
+                node.deeds.told_all(&message.checkpointed_resources, disk);
+            }
+            _ => {}
         }
     }
 

@@ -2,14 +2,14 @@
 //! their last update is acknowledged. Those of a framework with checkpoints outlive the agent's process, and come
 //! back to the next one; none outlives the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use messor_agent_core::{ContainerEvent, Event, Launch, ReplyId, StreamId};
 use messor_proto::mesos::executor::{Call, call, event};
 use messor_proto::mesos::{ExecutorId, FrameworkId, TaskInfo, TaskState, TaskStatus, task_status};
 use messor_stdx::Time;
-use messor_types::ContainerId;
+use messor_types::{ContainerId, Resource, volume_path};
 
 use messor_stdx::Random as Rng;
 
@@ -35,6 +35,8 @@ struct Executor {
     /// No update of the task was acknowledged yet.
     task_unacknowledged: bool,
     finished: bool,
+    /// It was told to end.
+    ending: bool,
     /// How often it tried to subscribe without success since it lost the agent.
     tries: u32,
 }
@@ -61,6 +63,11 @@ pub struct Executors {
     pub made: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
+pub fn volumes_of(task: &TaskInfo) -> impl Iterator<Item = String> {
+    let resources = task.resources.iter();
+    resources.filter_map(|resource| volume_path(&Resource::from_proto(resource).ok()?))
+}
+
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
 /// recovery_timeout (15 minutes) of tries.
 const MOST_TRIES: u32 = 900;
@@ -75,6 +82,12 @@ impl Executors {
             begun: Vec::new(),
             made: BTreeMap::new(),
         }
+    }
+
+    /// The volumes of tasks that run, and are meant to.
+    pub fn volumes_in_use(&self) -> BTreeSet<String> {
+        let running = self.running.values().filter(|executor| !executor.finished && !executor.ending);
+        running.filter_map(|executor| executor.task.as_ref()).flat_map(volumes_of).collect()
     }
 
     pub fn containers(&self) -> Vec<ContainerId> {
@@ -102,6 +115,7 @@ impl Executors {
             unacknowledged: Vec::new(),
             task_unacknowledged: true,
             finished: false,
+            ending: false,
             tries: 0,
         };
         self.starting.insert(container.clone(), executor);
@@ -114,6 +128,9 @@ impl Executors {
     }
 
     pub fn destroy(&mut self, container: &ContainerId) -> Vec<(Duration, Step)> {
+        if let Some(executor) = self.running.get_mut(container) {
+            executor.ending = true;
+        }
         let known = self.running.contains_key(container) || self.starting.contains_key(container);
         if known { vec![(Duration::from_millis(10), Step::Exit(container.clone()))] } else { Vec::new() }
     }
@@ -303,6 +320,7 @@ impl Executors {
                 }
             }
             event::Type::Kill | event::Type::Shutdown => {
+                executor.ending = true;
                 vec![(Duration::from_millis(5), Step::Exit(container))]
             }
             _ => Vec::new(),

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use messor_allocator::Allocator;
+use messor_allocator::{Allocator, Effect as Decision};
 use messor_master_core::{Effect, View};
 use messor_proto::Wire;
-use messor_proto::mesos::TaskState;
 use messor_proto::mesos::internal::log::{
     Action, Metadata, PromiseResponse, WriteResponse, promise_response, write_response,
 };
@@ -13,11 +12,14 @@ use messor_proto::mesos::internal::{
     AgentRegisteredMessage, AgentReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
     StatusUpdateMessage,
 };
+use messor_proto::mesos::{self, TaskState};
 use messor_registry::{Operation, State};
 use messor_stdx::Time;
-use messor_types::{AgentId, Resources};
+use messor_types::{AgentId, Quota, Resource, ResourceQuantities, Resources, Role, Scalar, volume_path};
 
+use crate::deeds::kept_of;
 use crate::disks::Replica;
+use crate::operators::Closed;
 
 /// A task that was begun once is never begun again, on whichever agent.
 pub fn no_task_runs_twice<'t>(begun: impl Iterator<Item = &'t String>) {
@@ -27,19 +29,77 @@ pub fn no_task_runs_twice<'t>(begun: impl Iterator<Item = &'t String>) {
     }
 }
 
-/// What an agent's tasks use and what is offered of it is never more than what it has.
-pub fn nothing_is_allocated_twice(view: &View) {
+/// What an agent's tasks use and what is offered of it is never more than what it has. `really`: what reservations and
+/// volumes there are on the agent. While the master knows of others, as operations are on their way, the parts need not
+/// fit one another; the sums have to even then.
+pub fn nothing_is_allocated_twice(view: &View, really: impl Fn(&AgentId) -> Option<Resources>) {
     for agent in &view.agents {
         let mut taken = agent.used.clone().unallocated();
         taken += &agent.offered.clone().unallocated();
+        let (own, promised) = (agent.total.non_revocable(), agent.total.revocable());
+        let (shared, taken_own) = (taken.shared(), taken.non_revocable().non_shared());
+        let settled = really(&agent.id).is_some_and(|kept| kept == kept_of(&own));
+        let fits = !settled
+            || own.non_shared().contains(&taken_own)
+                && shared.iter().all(|one| own.iter().any(|other| same_volume(one, other)));
+        // An agent that starts again does not say at once what it promises twice.
+        let fits = fits
+            && own.quantities().contains(&taken_own.quantities())
+            && (promised.is_empty() || promised.contains(&taken.revocable()));
         assert!(
-            agent.total.contains(&taken),
+            fits,
             "nothing is allocated twice: agent {} has {}, used are {}, offered {}",
-            agent.id,
-            agent.total,
-            agent.used,
-            agent.offered
+            agent.id, agent.total, agent.used, agent.offered
         );
+    }
+}
+
+fn same_volume(one: &Resource, other: &Resource) -> bool {
+    volume_path(one) == volume_path(other) && one.is_shared() == other.is_shared()
+}
+
+/// Operations change what resources are, never how much there is.
+pub fn operations_make_and_lose_nothing(view: &View) {
+    for agent in &view.agents {
+        let own = Resources::from_proto(&agent.info.resources).expect("an agent's resources are right");
+        let total = agent.total.non_revocable();
+        assert!(
+            total.quantities() == own.quantities(),
+            "operations make and lose nothing: agent {} has {own}, and {total} is counted",
+            agent.id
+        );
+    }
+}
+
+/// Whom operators were told to be drained or deactivated gets no task.
+pub fn closed_agents_get_no_task(closed: &Closed, agent: &mesos::AgentId) {
+    let agent = AgentId::from(agent);
+    assert!(!closed.contains(&agent), "a drained agent gets no task: {agent} does");
+}
+
+pub fn closed_agents_are_not_offered(closed: &Closed, agent: &mesos::AgentId) {
+    let agent = AgentId::from(agent);
+    assert!(!closed.contains(&agent), "a drained agent is not offered: {agent} is");
+}
+
+/// By quota: each role, what it is, and what the role has.
+type Consumption = Vec<(Role, Quota, ResourceQuantities)>;
+
+/// No offer takes a role beyond its limit, nor those above it.
+pub fn limits_of_quota_hold(before: &Consumption, after: &Consumption, effects: &[Decision]) {
+    if !effects.iter().any(|effect| matches!(effect, Decision::Offer { .. })) {
+        return;
+    }
+    for (role, quota, consumed) in after {
+        let known = before.iter().find(|(other, ..)| other == role);
+        for (name, limit) in quota.limits.iter() {
+            let had = known.map_or(Scalar::ZERO, |(_, _, consumed)| consumed.get(name));
+            let has = consumed.get(name);
+            assert!(
+                has <= limit || has <= had,
+                "limits of quota hold: {role} may have {limit} {name}, had {had}, and is given {has}"
+            );
+        }
     }
 }
 
@@ -53,11 +113,10 @@ pub fn no_agent_runs_more_than_it_has(number: usize, view: &messor_agent_core::V
             taken += &Resources::from_proto(resources).expect("a task's resources are right").unallocated();
         }
     }
-    assert!(
-        view.total.contains(&taken),
-        "nothing is allocated twice: agent {number} has {}, its tasks take {taken}",
-        view.total
-    );
+    let own = taken.non_revocable();
+    let fits = view.total.non_shared().contains(&own.non_shared())
+        && own.shared().iter().all(|one| view.total.iter().any(|other| same_volume(one, other)));
+    assert!(fits, "nothing is allocated twice: agent {number} has {}, its tasks take {taken}", view.total);
 }
 
 /// What a master's frameworks have of tasks that are not over: of those that are connected.
@@ -79,14 +138,17 @@ pub fn what_is_lost_is_told(before: &BTreeSet<String>, view: &View, effects: &[E
     if lost.is_empty() {
         return;
     }
-    let updates = effects.iter().filter_map(|effect| match effect {
-        Effect::Send { name, body, .. } if *name == StatusUpdateMessage::NAME => Some(body),
+    let told = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { name, body, .. } if *name == StatusUpdateMessage::NAME => {
+            let message = StatusUpdateMessage::decode_checked(body);
+            Some(message.expect("the master's own messages are right").update.status.task_id.value)
+        }
+        Effect::Stream { event, .. } => {
+            event.update.as_ref().map(|update| update.status.task_id.value.clone())
+        }
         _ => None,
     });
-    let told: BTreeSet<String> = updates
-        .map(|body| StatusUpdateMessage::decode_checked(body).expect("the master's own messages are right"))
-        .map(|message| message.update.status.task_id.value)
-        .collect();
+    let told: BTreeSet<String> = told.collect();
     for task in lost {
         assert!(told.contains(task), "what is lost is told: nobody heard of {task}");
     }
@@ -100,11 +162,11 @@ pub fn the_allocator_agrees_with_itself(allocator: &Allocator) {
 }
 
 /// An agent hears that an update is acknowledged only if the scheduler noted it.
-pub fn acknowledged_only_once_delivered(body: &[u8], noted: &BTreeSet<Vec<u8>>) {
+pub fn acknowledged_only_once_delivered(body: &[u8], noted: impl Fn(&Vec<u8>) -> bool) {
     let message = StatusUpdateAcknowledgementMessage::decode_checked(body)
         .expect("the master's own messages are right");
     assert!(
-        noted.contains(&message.uuid),
+        noted(&message.uuid),
         "an update is acknowledged only once delivered: that of task {} was not",
         message.task_id.value
     );

@@ -61,6 +61,8 @@ struct Sum {
     faults: u64,
     elections: u64,
     tasks: u64,
+    operations: u64,
+    doubled: u64,
     registry_writes: u64,
     simulated: Duration,
 }
@@ -91,6 +93,8 @@ fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
                             sum.faults += report.faults;
                             sum.elections += report.elections;
                             sum.tasks += report.tasks;
+                            sum.operations += report.operations;
+                            sum.doubled += report.doubled;
                             sum.registry_writes += report.registry_writes;
                             sum.simulated += report.simulated;
                         }
@@ -105,13 +109,16 @@ fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
     });
     let sum = sum.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!(
-        "simulator: {} seeds, {:.0} simulated hours, {} faults, {} elections, {} registry writes, {} tasks; {:.0} s",
+        "simulator: {} seeds, {:.0} simulated hours, {} faults, {} doubled messages, {} elections, {} registry writes, \
+         {} tasks, {} operations; {:.0} s",
         sum.seeds,
         sum.simulated.as_secs_f64() / 3600.0,
         sum.faults,
+        sum.doubled,
         sum.elections,
         sum.registry_writes,
         sum.tasks,
+        sum.operations,
         start.elapsed().as_secs_f64()
     );
     let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -12,12 +12,15 @@ use messor_election::{
 use messor_master_core::{Effect, Event, Master, Timer};
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
+use messor_proto::mesos::internal::{ResourceOffersMessage, RunTaskMessage};
+use messor_proto::mesos::master_info::{Capability, capability::Type};
 use messor_registry::{Registrar, RegistrarConfig, RegistrarEffect, RegistrarEvent, RegistrarTimer};
 use messor_replog::{Effect as LogEffect, Event as LogEvent, Log, Timer as LogTimer, Write};
 use messor_stdx::Time;
 use messor_types::Pid;
 
 use crate::agenda::Clock;
+use crate::agents;
 use crate::disks::Replica;
 use crate::invariants;
 use crate::world::{Happening, World, host, pid};
@@ -76,6 +79,9 @@ pub fn master_info(pid: &Pid, life: u64) -> MasterInfo {
         pid: Some(pid.to_string()),
         hostname: Some(pid.address.ip().to_string()),
         version: Some("1.11.0".into()),
+        capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
+            .map(|kind| Capability { r#type: Some(kind.into()) })
+            .to_vec(),
         ..MasterInfo::default()
     }
 }
@@ -254,13 +260,17 @@ impl World {
             invariants::what_is_lost_is_told(&live, &process.master.view(self.agenda.now), &effects);
         }
         if leads {
-            invariants::nothing_is_allocated_twice(&process.master.view(self.agenda.now));
+            let view = process.master.view(self.agenda.now);
+            let agents = &self.agents;
+            invariants::nothing_is_allocated_twice(&view, |id| agents::really_kept(agents, id));
+            invariants::operations_make_and_lose_nothing(&view);
         }
         let own = node.pid.clone();
         for effect in effects {
             match effect {
                 Effect::Send { to, name, body } => {
                     self.ledger.registered_only_once_stored(name, &body);
+                    self.check_closed(name, &body);
                     self.send(own.clone(), to, name, body);
                 }
                 Effect::Link { pid } => self.link(own.clone(), pid),
@@ -272,6 +282,10 @@ impl World {
                 Effect::Allocator(event) => self.allocate(number, event),
                 Effect::SetTimer { timer, at } => self.set_timer(number, AnyTimer::Master(timer), at),
                 Effect::CancelTimer { timer } => self.cancel_timer(number, &AnyTimer::Master(timer)),
+                Effect::StreamOpened { stream, .. } => self.stream_opened(stream),
+                Effect::Stream { stream, event } => self.stream_event(stream, &event),
+                Effect::CloseStream { stream } => self.stream_ends(stream),
+                Effect::Reply { reply, outcome } => self.operators_hear(reply, &outcome),
                 Effect::Abort { reason } => return self.master_ends(number, &reason),
                 Effect::Log { line, .. } => self.trace(|| format!("master {number}: {line}")),
                 _ => (),
@@ -279,11 +293,33 @@ impl World {
         }
     }
 
+    /// What is not to be offered is not offered, nor is it used.
+    fn check_closed(&self, name: &str, body: &[u8]) {
+        const RIGHT: &str = "the master's own messages are right";
+        match name {
+            RunTaskMessage::NAME => {
+                let agent = RunTaskMessage::decode_checked(body).expect(RIGHT).task.agent_id;
+                invariants::closed_agents_get_no_task(&self.closed, &agent);
+            }
+            ResourceOffersMessage::NAME => {
+                for offer in ResourceOffersMessage::decode_checked(body).expect(RIGHT).offers {
+                    invariants::closed_agents_are_not_offered(&self.closed, &offer.agent_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn allocate(&mut self, number: usize, event: messor_allocator::Event) {
         let node = &mut self.masters[number];
         let Some(process) = &mut node.process else { return };
         let mut effects = Vec::new();
+        let allocates = matches!(event, messor_allocator::Event::Tick | messor_allocator::Event::Allocate);
+        let before = allocates.then(|| process.allocator.consumption());
         process.allocator.handle(node.clock.local(self.agenda.now), event, &mut effects);
+        if let Some(before) = before {
+            invariants::limits_of_quota_hold(&before, &process.allocator.consumption(), &effects);
+        }
         invariants::the_allocator_agrees_with_itself(&process.allocator);
         for effect in effects {
             match effect {

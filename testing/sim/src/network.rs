@@ -22,6 +22,8 @@ pub struct Packet {
     pub body: Vec<u8>,
     /// Of which life of the connection; one that broke since delivers nothing more.
     pub life: u64,
+    /// It came before.
+    pub again: bool,
 }
 
 #[derive(Default)]
@@ -34,6 +36,8 @@ pub struct Network {
     cut: BTreeMap<(SocketAddr, SocketAddr), u32>,
     /// No more faults of single messages.
     pub quiet: bool,
+    /// Messages of libprocess that came twice although nothing in their protocol counts on it.
+    pub doubled: u64,
 }
 
 const LEAST_DELAY: Duration = Duration::from_micros(50);
@@ -70,8 +74,19 @@ impl Network {
         if hardy && rng.one_in(200) {
             return Vec::new();
         }
-        let copies = if hardy && rng.one_in(100) { 2 } else { 1 };
-        (0..copies).map(|_| self.arrival(now, packet, hardy && rng.one_in(10), rng)).collect()
+        if hardy || self.quiet || !packet.name.starts_with("mesos.") {
+            let copies = if hardy && rng.one_in(100) { 2 } else { 1 };
+            return (0..copies).map(|_| self.arrival(now, packet, hardy && rng.one_in(10), rng)).collect();
+        }
+        let first = self.arrival(now, packet, false, rng);
+        if !rng.one_in(60) {
+            return vec![first];
+        }
+        // Right after it, or much later; never before.
+        self.doubled += 1;
+        let late = rng.one_in(2).then(|| rng.between(LEAST_DELAY, MOST_DELAY * 50));
+        let second = late.map_or_else(|| self.arrival(now, packet, false, rng), |late| first + late);
+        vec![first, second]
     }
 
     fn arrival(&mut self, now: Time, packet: &Packet, alone: bool, rng: &mut Rng) -> Time {

@@ -1,28 +1,31 @@
 //! A whole cluster on one thread: masters with replicas of the log and an election, agents with their executors,
 //! schedulers, ZooKeeper, the network, disks and clocks. One seed decides everything that happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use messor_agent_core::Event as AgentEvent;
-use messor_master_core::{Event as MasterEvent, OperatorCall};
+use messor_master_core::Event as MasterEvent;
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
 use messor_proto::mesos::internal::{
-    RunTaskMessage, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, RunTaskMessage,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
 };
 use messor_replog::Event as LogEvent;
 use messor_stdx::Time;
-use messor_types::{AgentId, Pid};
+use messor_types::{AgentId, OperationUuid, Pid, Resources};
 
 use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
 use crate::invariants::{self, Chosen, Ends, Ledger, Told};
+use crate::keeper::Keeper;
 use crate::network::{Network, Packet};
+use crate::operators::{Asked, Closed};
 use crate::scheduler::{Action, Kind, Scheduler};
 use crate::zookeeper::{Client, Service};
-use crate::{agents, masters, zk};
+use crate::{agents, http, masters, zk};
 use messor_stdx::Random as Rng;
 
 /// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
@@ -38,12 +41,16 @@ pub enum Happening {
     Zk(zk::Inside),
     SchedulerTimer(usize),
     SchedulerLeader(usize, Option<Pid>),
+    KeeperTimer(usize),
+    KeeperLeader(usize, Option<Pid>),
     StartMaster(usize),
     StartAgent(usize),
     Heal(Vec<(SocketAddr, SocketAddr)>),
     ZooKeeperUp,
     /// Looks for agents that will not come back.
     Operator,
+    /// They change something.
+    Operators,
     Fault,
 }
 
@@ -53,6 +60,8 @@ pub struct Options {
     pub masters: usize,
     pub agents: usize,
     pub schedulers: usize,
+    /// Frameworks by HTTP that keep reservations and volumes.
+    pub keepers: usize,
     /// Of each scheduler.
     pub tasks: u32,
     /// Faults happen until then; afterwards the cluster gets time to finish.
@@ -67,6 +76,7 @@ impl Options {
             masters: 3,
             agents: 5,
             schedulers: 2,
+            keepers: 2,
             tasks: 60,
             faults_until: Duration::from_secs(600),
             trace: false,
@@ -85,10 +95,18 @@ pub struct World {
     pub(crate) masters: Vec<masters::Node>,
     pub(crate) agents: Vec<agents::Node>,
     pub schedulers: Vec<Scheduler>,
+    pub keepers: Vec<Keeper>,
+    pub(crate) streams: BTreeMap<u64, http::Stream>,
+    /// By the number of the answer.
+    pub(crate) asked: BTreeMap<u64, Asked>,
+    pub(crate) closed: Closed,
+    pub(crate) numbers: u64,
+    /// An operation that an agent is told of just now, and what the agent had before.
+    pub(crate) before: Option<(usize, ApplyOperationMessage, Resources)>,
     pub(crate) ledger: Ledger,
     pub(crate) chosen: Chosen,
     pub(crate) told: Told,
-    ends: Ends,
+    pub(crate) ends: Ends,
     pub report: Report,
 }
 
@@ -99,6 +117,10 @@ pub struct Report {
     pub elections: u64,
     pub registry_writes: u64,
     pub tasks: u64,
+    /// That agents carried out.
+    pub operations: u64,
+    /// Messages that came twice.
+    pub doubled: u64,
     pub simulated: Duration,
 }
 
@@ -131,8 +153,19 @@ impl World {
             let kind = Kind { number, checkpoint: careful, partition_aware: careful };
             Scheduler::new(pid("scheduler-1", host(2, number), 6000), options.tasks, kind)
         };
+        let keeper = |number: usize| {
+            let pid = pid("scheduler-1", host(3, number), 6000);
+            Keeper::new(pid, number, options.seed.wrapping_mul(31).wrapping_add(number as u64))
+        };
+        let keepers = (0..options.keepers).map(keeper).collect();
         let mut world = World {
             schedulers: (0..options.schedulers).map(scheduler).collect(),
+            keepers,
+            streams: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            closed: Closed::default(),
+            numbers: 0,
+            before: None,
             rng,
             agenda: Agenda::new(start),
             network: Network::default(),
@@ -160,6 +193,10 @@ impl World {
         for number in 0..world.schedulers.len() {
             world.agenda.after(Duration::from_millis(10), Happening::SchedulerTimer(number));
         }
+        for number in 0..world.keepers.len() {
+            world.agenda.after(Duration::from_millis(10), Happening::KeeperTimer(number));
+        }
+        world.agenda.after(Duration::from_secs(10), Happening::Operators);
         world.agenda.after(Duration::from_secs(10), Happening::Fault);
         world.agenda.after(world.options.faults_until, Happening::Operator);
         world
@@ -184,7 +221,11 @@ impl World {
             if self.faults_are_over() && self.is_done() && self.is_at_rest() {
                 self.report.simulated = self.agenda.elapsed();
                 self.report.registry_writes = self.ledger.acknowledged;
-                self.report.tasks = self.schedulers.iter().map(|s| s.launched.len() as u64).sum();
+                let of_keepers = self.keepers.iter().map(|keeper| keeper.launched.len() as u64);
+                self.report.tasks =
+                    self.schedulers.iter().map(|s| s.launched.len() as u64).chain(of_keepers).sum();
+                self.report.operations = self.agents.iter().map(|node| node.deeds.count() as u64).sum();
+                self.report.doubled = self.network.doubled;
                 return;
             }
         }
@@ -194,29 +235,73 @@ impl World {
     /// Without faults a scheduler hears of each task, again and again.
     fn every_task_is_heard_of(&self) {
         let whole_since = self.agenda.start + self.options.faults_until + LONGEST_CUT;
-        for scheduler in &self.schedulers {
-            if let Some((task, since)) = scheduler.longest_unheard() {
-                let silence = self.agenda.now.since(since.max(whole_since));
-                assert!(
-                    silence < LONGEST_SILENCE,
-                    "every task is heard of: nothing of {task} for {silence:?}"
-                );
-            }
+        let unheard = self.schedulers.iter().filter_map(Scheduler::longest_unheard);
+        for (what, since) in unheard.chain(self.keepers.iter().filter_map(Keeper::longest_unheard)) {
+            let silence = self.agenda.now.since(since.max(whole_since));
+            assert!(
+                silence < LONGEST_SILENCE,
+                "every task and operation is heard of: nothing of {what} for {silence:?}"
+            );
         }
     }
 
     fn is_done(&self) -> bool {
         self.schedulers.iter().all(Scheduler::is_done)
+            && self.keepers.iter().all(Keeper::is_done)
+            && self.untold().is_empty()
     }
 
     /// What is still waited for, for a report.
     pub fn waiting(&self) -> String {
         let leader = self.masters.iter().position(|node| node.process.as_ref().is_some_and(|p| p.leads));
         let schedulers: Vec<String> = self.schedulers.iter().map(Scheduler::waiting).collect();
-        format!("leader {leader:?}; {}", schedulers.join("; "))
+        let keepers: Vec<String> = self.keepers.iter().map(Keeper::waiting).collect();
+        format!(
+            "leader {leader:?}; {}; {}; operations whose end was not told: {:?}; {}",
+            schedulers.join("; "),
+            keepers.join("; "),
+            self.untold(),
+            self.disagreement().unwrap_or_default()
+        )
     }
 
-    fn faults_are_over(&self) -> bool {
+    /// Operations with an id that agents did, and whose frameworks do not know it.
+    fn untold(&self) -> Vec<&str> {
+        let now = self.agenda.now;
+        let mut untold = Vec::new();
+        for node in &self.agents {
+            let Some(process) = &node.process else { continue };
+            let id = process.agent.view(now).info.id.as_ref().map(AgentId::from);
+            let deeds = node.deeds.standing().filter(|deed| Some(&deed.agent) == id.as_ref());
+            let ids = deeds.filter_map(|deed| deed.id.as_deref());
+            untold.extend(ids.filter(|id| !self.keepers.iter().any(|keeper| keeper.done.contains(*id))));
+        }
+        untold
+    }
+
+    /// In what master and agents differ about resources and operations.
+    fn disagreement(&self) -> Option<String> {
+        let now = self.agenda.now;
+        let leader = self.masters.iter().filter_map(|node| node.process.as_ref()).find(|p| p.leads)?;
+        let view = leader.master.view(now);
+        let differs = self.agents.iter().enumerate().find_map(|(number, node)| {
+            let agent = node.process.as_ref()?.agent.view(now);
+            let id = agent.info.id.as_ref().map(AgentId::from)?;
+            let known = view.agents.iter().find(|known| known.id == id)?;
+            let same = known.total.non_revocable() == agent.total && agent.operations.is_empty();
+            (!same).then(|| {
+                let operations = &agent.operations;
+                format!(
+                    "master and agent {number} differ: {} and {}, {operations:?}",
+                    known.total, agent.total
+                )
+            })
+        });
+        let waiting = view.operations.first().map(|operation| format!("the master has {operation:?}"));
+        differs.or(waiting)
+    }
+
+    pub(crate) fn faults_are_over(&self) -> bool {
         self.agenda.elapsed() > self.options.faults_until
     }
 
@@ -224,7 +309,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let now = self.agenda.now;
         let mut leaders = self.masters.iter().filter_map(|node| node.process.as_ref()).filter(|p| p.leads);
-        self.agents.iter().all(|node| node.executors.is_empty() && node.has_no_tasks(now))
+        self.disagreement().is_none()
+            && self.agents.iter().all(|node| node.executors.is_empty() && node.has_no_tasks(now))
             && leaders.next().is_some_and(|process| {
                 let view = process.master.view(now);
                 view.agents.len() == self.agents.len()
@@ -242,7 +328,8 @@ impl World {
             Happening::Zk(what) => self.zk_happening(what),
             Happening::SchedulerTimer(number) => {
                 self.every_task_is_heard_of();
-                self.look_for_the_leader(number);
+                let own = self.schedulers[number].pid.address;
+                self.look_for_the_leader(own, |leader| Happening::SchedulerLeader(number, leader));
                 let mut actions = Vec::new();
                 self.schedulers[number].wake(self.agenda.now, &mut actions);
                 self.scheduler_actions(number, actions);
@@ -251,6 +338,18 @@ impl World {
                 let mut actions = Vec::new();
                 self.schedulers[number].detected(self.agenda.now, leader, &mut actions);
                 self.scheduler_actions(number, actions);
+            }
+            Happening::KeeperTimer(number) => {
+                let own = self.keepers[number].pid.address;
+                self.look_for_the_leader(own, |leader| Happening::KeeperLeader(number, leader));
+                let mut actions = Vec::new();
+                self.keepers[number].wake(self.agenda.now, &mut actions);
+                self.keeper_actions(number, actions);
+            }
+            Happening::KeeperLeader(number, leader) => {
+                let mut actions = Vec::new();
+                self.keepers[number].detected(self.agenda.now, leader, &mut actions);
+                self.keeper_actions(number, actions);
             }
             Happening::StartMaster(number) => self.start_master(number),
             Happening::StartAgent(number) => self.start_agent(number),
@@ -264,13 +363,13 @@ impl World {
                 self.zookeeper.touch_all(self.agenda.now);
             }
             Happening::Operator => self.operator(),
+            Happening::Operators => self.operators(),
             Happening::Fault => self.fault(),
         }
     }
 
     /// A driver's detector: it hears of a change of the leader a while later.
-    fn look_for_the_leader(&mut self, number: usize) {
-        let own = self.schedulers[number].pid.address;
+    fn look_for_the_leader(&mut self, own: SocketAddr, then: impl Fn(Option<Pid>) -> Happening) {
         let there = self.network.is_open(own, self.zookeeper_address)
             && self.network.is_open(self.zookeeper_address, own);
         if self.zookeeper.down || !there {
@@ -279,34 +378,12 @@ impl World {
         let leader = self.zookeeper.leader(masters::PATH);
         let leader = leader.and_then(|data| MasterInfo::decode_checked(data).ok()?.pid?.parse().ok());
         let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(900));
-        self.agenda.after(after, Happening::SchedulerLeader(number, leader));
-    }
-
-    /// An agent that got another id never comes back under the old one. Whoever runs the cluster says so to the master.
-    fn operator(&mut self) {
-        self.agenda.after(Duration::from_secs(60), Happening::Operator);
-        let living: BTreeSet<AgentId> = self
-            .agents
-            .iter()
-            .filter_map(|node| node.process.as_ref())
-            .filter_map(|process| process.agent.view(self.agenda.now).info.id.as_ref().map(AgentId::from))
-            .collect();
-        for number in 0..self.masters.len() {
-            let Some(process) = &self.masters[number].process else { continue };
-            let view = process.master.view(self.agenda.now);
-            let dead = view.unreachable_agents.iter().map(|(id, _)| id).find(|id| !living.contains(*id));
-            if let (true, Some(agent)) = (process.leads, dead.cloned()) {
-                self.trace(|| format!("the operator marks agent {agent} gone"));
-                let call = OperatorCall::MarkAgentGone { agent };
-                let (reply, principal) = (messor_master_core::ReplyId(0), None);
-                self.master(number, MasterEvent::Operator { reply, principal, call });
-            }
-        }
+        self.agenda.after(after, then(leader));
     }
 
     // ---- faults
 
-    fn pick(&mut self, count: usize) -> usize {
+    pub(crate) fn pick(&mut self, count: usize) -> usize {
         usize::try_from(self.rng.below(count as u64)).unwrap_or(0)
     }
 
@@ -371,14 +448,21 @@ impl World {
                 self.kill_an_executor(number);
             }
             _ => {
-                let number = self.pick(self.schedulers.len());
+                let number = self.pick(self.schedulers.len() + self.keepers.len());
                 self.trace(|| format!("FAULT scheduler {number} crashes"));
-                let old = self.schedulers[number].pid.clone();
+                let keeper = number.checked_sub(self.schedulers.len());
+                let old = match keeper {
+                    Some(keeper) => self.keepers[keeper].pid.clone(),
+                    None => self.schedulers[number].pid.clone(),
+                };
                 let told = self.network.break_all(old.address);
                 self.tell_exits(told);
                 let next =
                     Pid::new(&old.id, SocketAddr::new(old.address.ip(), old.address.port().wrapping_add(1)));
-                self.schedulers[number].fail_over(next);
+                match keeper {
+                    Some(keeper) => self.keepers[keeper].fail_over(next),
+                    None => self.schedulers[number].fail_over(next),
+                }
             }
         }
     }
@@ -388,7 +472,8 @@ impl World {
         let masters = self.masters.iter().map(|node| node.pid.address);
         let agents = self.agents.iter().map(|node| node.pid.address);
         let schedulers = self.schedulers.iter().map(|scheduler| scheduler.pid.address);
-        masters.chain(agents).chain(schedulers).chain([self.zookeeper_address]).collect()
+        let keepers = self.keepers.iter().map(|keeper| keeper.pid.address);
+        masters.chain(agents).chain(schedulers).chain(keepers).chain([self.zookeeper_address]).collect()
     }
 
     fn cut(&mut self, ways: Vec<(SocketAddr, SocketAddr)>) {
@@ -434,12 +519,14 @@ impl World {
         self.masters.iter().any(|node| node.pid.address == address && node.process.is_some())
             || self.agents.iter().any(|node| node.pid.address == address && node.process.is_some())
             || self.schedulers.iter().any(|scheduler| scheduler.pid.address == address)
+            || self.keepers.iter().any(|keeper| keeper.pid.address == address)
     }
 
     pub(crate) fn send(&mut self, from: Pid, to: Pid, name: impl Into<String>, body: Vec<u8>) {
-        let mut packet = Packet { from, to, name: name.into(), body, life: 0 };
+        let mut packet = Packet { from, to, name: name.into(), body, life: 0, again: false };
         for arrival in self.network.send(self.agenda.now, &mut packet, &mut self.rng) {
             self.agenda.at(arrival, Happening::Deliver(packet.clone()));
+            packet.again = true;
         }
     }
 
@@ -456,31 +543,76 @@ impl World {
             }
             return;
         }
+        if packet.again && self.means_another_task(&packet) {
+            return;
+        }
         self.trace(|| format!("{} -> {} {}", packet.from, packet.to, packet.name));
         let Packet { from, to, name, body, .. } = packet;
         if let Some(number) = self.masters.iter().position(|node| node.pid.address == to.address) {
-            if to.id == self.masters[number].pid.id {
+            if name == http::CALL {
+                self.called(number, from, &body);
+            } else if to.id == self.masters[number].pid.id {
                 self.master(number, MasterEvent::Message { from, name, body });
             } else {
                 self.log(number, LogEvent::Message { from, to: to.id.to_string(), name, body });
             }
         } else if let Some(number) = self.agents.iter().position(|node| node.pid == to) {
             if name == StatusUpdateAcknowledgementMessage::NAME {
-                let noted: BTreeSet<Vec<u8>> =
-                    self.schedulers.iter().flat_map(|scheduler| scheduler.noted.iter().cloned()).collect();
-                invariants::acknowledged_only_once_delivered(&body, &noted);
+                let noted = |uuid: &Vec<u8>| {
+                    self.schedulers.iter().any(|scheduler| scheduler.noted.contains(uuid))
+                        || self.keepers.iter().any(|keeper| keeper.noted.contains(uuid))
+                };
+                invariants::acknowledged_only_once_delivered(&body, noted);
+            }
+            if name == AcknowledgeOperationStatusMessage::NAME {
+                self.check_acknowledgement(number, &body);
+            }
+            if name == ApplyOperationMessage::NAME {
+                return self.apply(number, from, body);
             }
             let runs = name == RunTaskMessage::NAME;
             self.agent(number, AgentEvent::Message { from, name, body });
             if let (true, Some(process)) = (runs, &self.agents[number].process) {
                 invariants::no_agent_runs_more_than_it_has(number, &process.agent.view(self.agenda.now));
             }
+        } else if let Some(number) = self.keepers.iter().position(|keeper| keeper.pid == to) {
+            self.heard(number, &body);
         } else if let Some(number) = self.schedulers.iter().position(|scheduler| scheduler.pid == to) {
             self.check_order(number, &from, &name, &body);
             let mut actions = Vec::new();
             self.schedulers[number].message(self.agenda.now, &from, &name, &body, &mut actions);
             self.scheduler_actions(number, actions);
         }
+    }
+
+    /// A launch says nothing that would tell its repetition from one more task of that id, which a framework may start
+    /// when the first is over: agents run it (those of 1.11.0 too). While the first lives it must do no harm.
+    fn means_another_task(&self, packet: &Packet) -> bool {
+        if packet.name != RunTaskMessage::NAME {
+            return false;
+        }
+        let message =
+            RunTaskMessage::decode_checked(&packet.body).expect("the master's own messages are right");
+        let node = self.agents.iter().find(|node| node.pid == packet.to);
+        let Some(process) = node.and_then(|node| node.process.as_ref()) else { return true };
+        let view = process.agent.view(self.agenda.now);
+        let mut executors = view.frameworks.iter().flat_map(|framework| &framework.executors);
+        !executors.any(|executor| {
+            executor.queued_tasks.iter().any(|task| task.task_id == message.task.task_id)
+                || executor.launched_tasks.iter().any(|task| task.task_id == message.task.task_id)
+        })
+    }
+
+    fn check_acknowledgement(&self, number: usize, body: &[u8]) {
+        let message = AcknowledgeOperationStatusMessage::decode_checked(body)
+            .expect("the master's own messages are right");
+        let uuid = OperationUuid::from_proto(&message.operation_uuid).expect("it has 16 bytes");
+        let noted =
+            self.keepers.iter().any(|keeper| keeper.noted_operations.contains(&message.status_uuid.value));
+        assert!(
+            noted || !self.agents[number].deeds.waits_for_its_framework(&uuid),
+            "an operation is acknowledged only once delivered: {uuid} was not"
+        );
     }
 
     fn check_order(&mut self, number: usize, from: &Pid, name: &str, body: &[u8]) {
@@ -500,11 +632,14 @@ impl World {
     fn exited(&mut self, at: &Pid, of: Pid) {
         self.trace(|| format!("{at} is told that {of} exited"));
         if let Some(number) = self.masters.iter().position(|node| node.pid == *at) {
+            self.streams_break(number, &of);
             self.master(number, MasterEvent::Exited { pid: of });
         } else if let Some(number) = self.agents.iter().position(|node| node.pid == *at) {
             self.agent(number, AgentEvent::Exited { pid: of });
         } else if let Some(number) = self.schedulers.iter().position(|scheduler| scheduler.pid == *at) {
             self.schedulers[number].exited(&of);
+        } else if let Some(number) = self.keepers.iter().position(|keeper| keeper.pid == *at) {
+            self.keepers[number].exited(&of);
         }
     }
 

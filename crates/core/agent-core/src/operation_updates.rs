@@ -68,6 +68,7 @@ impl Agent {
     fn forget_operations(&mut self, turn: &mut Turn<'_>, list: &[OperationUuid]) {
         for uuid in list {
             self.operations.known.shift_remove(uuid);
+            self.operations.is_over(*uuid);
         }
         // First the operation, then its updates: of updates without an operation it is known that they are over.
         let record = self.resources_record();

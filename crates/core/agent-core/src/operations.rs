@@ -24,6 +24,10 @@ use crate::view::ExecutorState;
 /// waiting: a task whose volume is not there yet fails then.
 const MAX_HELD: usize = 10_000;
 
+/// Operations that are over and remembered, so that a message that comes twice is not carried out twice. The oldest is
+/// forgotten; after a restart the version of the resources tells them apart.
+const MAX_OVER: usize = 10_000;
+
 /// What is known of operations, and what they made of the agent's resources.
 #[derive(Clone, Debug)]
 pub(crate) struct Operations {
@@ -32,9 +36,13 @@ pub(crate) struct Operations {
     /// Operations whose end nobody acknowledged yet, in the order in which they came.
     pub known: IndexMap<OperationUuid, Known>,
     pub streams: OperationStreams,
+    /// Those that were refused, or whose end was acknowledged, oldest first.
+    over: VecDeque<OperationUuid>,
     /// Records that change resources and are on their way to disk.
     writing: usize,
     held: VecDeque<(Pid, String, Vec<u8>)>,
+    /// Something was done since the agent registered.
+    pub changed: bool,
     /// It is time to register, when all is on disk.
     pub register: bool,
 }
@@ -65,8 +73,10 @@ impl Operations {
             total: Resources::from_proto(&info.resources).unwrap_or_default(),
             known: IndexMap::new(),
             streams: OperationStreams::new(),
+            over: VecDeque::new(),
             writing: 0,
             held: VecDeque::new(),
+            changed: false,
             register: false,
         }
     }
@@ -78,6 +88,14 @@ impl Operations {
 
     pub fn checkpointed_proto(&self) -> Vec<mesos::Resource> {
         self.checkpointed().to_proto(ResourceFormat::PostRefinement)
+    }
+
+    /// All has been said of it, and it must not be done again.
+    pub fn is_over(&mut self, uuid: OperationUuid) {
+        if self.over.len() >= MAX_OVER {
+            self.over.pop_front();
+        }
+        self.over.push_back(uuid);
     }
 
     pub fn is_writing(&self) -> bool {
@@ -149,7 +167,7 @@ impl Agent {
         let Some(uuid) = OperationUuid::from_proto(&message.operation_uuid) else {
             return turn.error("Ignoring an operation whose 'operation_uuid' has not 16 bytes".to_string());
         };
-        if self.operations.known.contains_key(&uuid) {
+        if self.operations.known.contains_key(&uuid) || self.operations.over.contains(&uuid) {
             return turn.info(format!("Operation {uuid} is known already"));
         }
         let ApplyOperationMessage { framework_id, operation_info: mut info, resource_version_uuid, .. } =
@@ -171,6 +189,7 @@ impl Agent {
             None => match self.with_operation(&mut info) {
                 Ok(total) => {
                     self.operations.total = total;
+                    self.operations.changed = true;
                     None
                 }
                 Err(text) => Some((OperationState::OperationError, text)),
@@ -178,6 +197,7 @@ impl Agent {
         };
         if let Some((state, text)) = refused {
             turn.error(format!("Refusing operation {uuid} ({kind}): {text}"));
+            self.operations.is_over(uuid);
             let status = OperationStatus {
                 operation_id: info.id.clone(),
                 message: Some(text),

@@ -213,6 +213,13 @@ impl Agent {
                 turn.warning("Ignoring a re-registration because the agent is terminating".to_string());
                 return;
             }
+            // The master took another message of the same attempt. It had come late, perhaps, and the master does not
+            // count on what was done since; it has to hear how things stand. (1.11.0's agents leave it at that.)
+            State::Running if self.operations.changed => {
+                turn.warning(format!("Already re-registered with master {from}: doing it again"));
+                self.disconnect(turn);
+                self.register(turn);
+            }
             State::Running => turn.warning(format!("Already re-registered with master {from}")),
             State::Disconnected => {
                 turn.info(format!("Re-registered with master {from}"));
@@ -275,6 +282,7 @@ impl Agent {
             _ => DEFAULT_PING_TIMEOUT,
         };
         self.state = State::Running;
+        self.operations.changed = false;
         turn.cancel_timer(Timer::Register);
         turn.set_timer(Timer::Ping, turn.now + self.ping_timeout);
         let mut actions = Vec::new();

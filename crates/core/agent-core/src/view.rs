@@ -6,7 +6,7 @@ use messor_proto::mesos::{
     self, AgentInfo, ExecutorInfo, FrameworkInfo, MasterInfo, Task, TaskInfo, agent_info,
 };
 use messor_stdx::{Memo, Time};
-use messor_types::{ContainerId, ExecutorId, FrameworkId, Pid, Resources};
+use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Pid, Resources};
 
 use crate::agent::{Agent, State};
 use crate::operations::Known;
@@ -72,6 +72,11 @@ pub enum ExecutorState {
 }
 
 impl Agent {
+    /// Given by the first master that registered this agent.
+    pub fn id(&self) -> Option<&AgentId> {
+        self.id.as_ref()
+    }
+
     /// The agent as it stands.
     pub fn view(&self, now: Time) -> View {
         let work_dir = &self.config.work_dir;

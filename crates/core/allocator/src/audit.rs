@@ -2,12 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use messor_types::{Resources, Scalar};
+use messor_types::{Quota, Resource, ResourceQuantities, Resources, Role, Scalar};
 
 use crate::allocator::Allocator;
 use crate::judge::{Judge, Verdict};
 
 impl Allocator {
+    /// What each role with quota has, counted from nothing: what is reserved for it or allocated to it, and to the roles
+    /// below it.
+    pub fn consumption(&self) -> Vec<(Role, Quota, ResourceQuantities)> {
+        let is_of = |role: &Role, of: &Role| role.is_same_or_subrole_of(of);
+        let count = |(role, quota): (&Role, &Quota)| {
+            let mut consumed = ResourceQuantities::new();
+            for (_, agent) in &self.agents {
+                let mine = |of: Option<&Role>| of.is_some_and(|of| is_of(of, role));
+                consumed += &agent.total().filter(|one| mine(one.reservation_role())).quantities();
+                for held in agent.held.values().chain(agent.unclaimed.values()) {
+                    let counts = |one: &Resource| {
+                        one.is_unreserved() && !one.is_revocable() && mine(one.allocation_role())
+                    };
+                    consumed += &held.filter(counts).quantities();
+                }
+            }
+            (role.clone(), quota.clone(), consumed)
+        };
+        self.ledger.quotas().map(count).collect()
+    }
+
     /// Checks the allocator against itself; an error names the invariant that is broken.
     pub fn audit(&self) -> Result<(), String> {
         self.tree.audit()?;

@@ -138,7 +138,14 @@ impl Master {
                 self.drop_operation(turn, id, operation, &format!("the offers are invalid: {error}"));
             }
             let message = format!("task launched with invalid offers: {error}");
-            self.refuse_tasks(turn, id, tasks, state, Reason::InvalidOffers, &message);
+            // The offers of an ACCEPT that comes twice are gone, and its tasks run: to call them lost would be wrong.
+            // (1.11.0 does.)
+            let runs = |task: &TaskInfo| {
+                let tasks = self.frameworks.get(id).map(|framework| &framework.tasks);
+                tasks.is_some_and(|tasks| tasks.contains_key(&TaskId::from(&task.task_id)))
+            };
+            let tasks: Vec<TaskInfo> = tasks.iter().filter(|task| !runs(task)).cloned().collect();
+            self.refuse_tasks(turn, id, &tasks, state, Reason::InvalidOffers, &message);
         }
     }
 

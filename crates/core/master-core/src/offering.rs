@@ -16,6 +16,21 @@ use crate::notice::Notice;
 use crate::state::{Agent, Framework, OfferRecord};
 use crate::turn::Turn;
 
+/// Whether the agent has what the allocator gives. It may not, where reservations and volumes changed while that was on
+/// its way: an operator destroyed something shared, or the agent registered again with others.
+fn has_room(agent: &Agent, resources: &Resources) -> bool {
+    if agent.checkpointed.is_empty() {
+        return true;
+    }
+    let given = resources.clone().unallocated();
+    let mut taken: Resources = agent.used.values().sum();
+    taken += &agent.offered;
+    let (own, taken) = (agent.total.non_shared(), taken.unallocated().non_shared());
+    // What does not fit anyhow is set right by others.
+    let fits = !own.contains(&taken) || own.contains(&(taken + &given.non_shared()));
+    fits && agent.total.contains(&given)
+}
+
 impl Master {
     /// The allocator gives resources to a framework.
     pub(crate) fn offer(
@@ -29,12 +44,15 @@ impl Master {
             self.frameworks.get(id).is_some_and(|framework| framework.connected() && framework.record.active);
         for (role, list) in given {
             for (agent_id, resources) in list {
-                let active = self.agents.get(&agent_id).is_some_and(|agent| agent.active);
-                if !listens || !active {
-                    let why = if listens { format!("agent {agent_id}") } else { format!("framework {id}") };
-                    turn.info(format!(
-                        "returning what was to be offered to framework {id}: {why} is not active"
-                    ));
+                let agent = self.agents.get(&agent_id).filter(|agent| agent.active);
+                let why = match agent {
+                    _ if !listens => Some(format!("framework {id} is not active")),
+                    None => Some(format!("agent {agent_id} is not active")),
+                    Some(agent) => (!has_room(agent, &resources))
+                        .then(|| format!("it is not on agent {agent_id} any more, or not free")),
+                };
+                if let Some(why) = why {
+                    turn.info(format!("returning what was to be offered to framework {id}: {why}"));
                     recover(turn, id, &agent_id, resources, None);
                     continue;
                 }

@@ -80,6 +80,10 @@ impl Master {
 
     /// Who is not connected hears it when the agent repeats it.
     fn tell_operation(&self, turn: &mut Turn<'_>, framework: &FrameworkId, status: OperationStatus) {
+        // It asked for no feedback, and would not know what this is of.
+        if status.operation_id.is_none() {
+            return;
+        }
         match self.frameworks.get(framework).filter(|framework| framework.connected()) {
             Some(framework) => framework.tell(turn, Notice::OperationStatus(status)),
             None => turn.warning(format!("framework {framework} is not there to hear of an operation")),
@@ -174,6 +178,10 @@ impl Master {
         let (state, text) = match &agent {
             Some(agent) if self.agents.recovered.contains_key(agent) => {
                 (OperationState::OperationRecovering, "agent has not reregistered yet")
+            }
+            // It is there, and did not tell yet which operations it has. (1.11.0 says that they are unknown.)
+            Some(agent) if self.agents.get(agent).is_some_and(|agent| !agent.operations_known) => {
+                (OperationState::OperationRecovering, "agent has not told its operations yet")
             }
             Some(agent) if self.agents.get(agent).is_some() => {
                 (OperationState::OperationUnknown, "operation is unknown")

@@ -274,7 +274,12 @@ impl Master {
         };
         match changed {
             Ok(change) => {
+                let destroys = operation.r#type() == Type::Destroy;
                 self.apply_operation(turn, None, &agent_id, operation, change.total);
+                if destroys {
+                    // Something shared may have been offered meanwhile.
+                    self.rescind_offers_of(turn, &agent_id, &change.conversions);
+                }
                 turn.reply(reply, Outcome::Accepted);
             }
             Err(reason) => {

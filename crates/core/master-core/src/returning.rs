@@ -7,7 +7,7 @@ use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, TaskStatus, task_status};
 use messor_types::{
-    AgentCapabilities, AgentId, ExecutorId, FrameworkId, Pid, Resources, TaskId, apply_checkpointed,
+    AgentCapabilities, AgentId, ExecutorId, FrameworkId, OfferId, Pid, Resources, TaskId, apply_checkpointed,
     is_terminal_operation, is_terminal_task,
 };
 
@@ -66,6 +66,11 @@ impl Master {
         agent.operations_known = !agent.capabilities.resource_provider;
         agent.resource_version = message.resource_version_uuid;
         agent.reregistered_time = Some(turn.now);
+        // Offers of what is not so any more are taken back. (1.11.0 leaves them.)
+        let offers: Vec<OfferId> = match agent.checkpointed == checkpointed {
+            true => Vec::new(),
+            false => agent.offers.iter().cloned().collect(),
+        };
         agent.total = total;
         agent.checkpointed = checkpointed;
         agent.changed();
@@ -86,6 +91,9 @@ impl Master {
         self.agents.by_pid.insert(pid.clone(), id.clone());
         turn.push(Effect::Link { pid: pid.clone() });
         turn.allocator(update);
+        for offer in &offers {
+            self.rescind(turn, offer);
+        }
         if had_feedback && !capabilities.agent_operation_feedback {
             self.forget_ended_operations(&id);
         }

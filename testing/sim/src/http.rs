@@ -1,0 +1,156 @@
+//! HTTP between keepers and masters: calls one way, a stream of events the other, and what becomes of both when a
+//! connection breaks. On the simulated network they are packets of two names, with the number of their stream in front.
+
+use std::sync::Arc;
+
+use messor_master_core::{Event as MasterEvent, ReplyId, StreamId};
+use messor_proto::Wire;
+use messor_proto::mesos::scheduler::{Call, Event, call};
+use messor_types::Pid;
+
+use crate::invariants;
+use crate::keeper::Action;
+use crate::world::{Happening, World};
+
+pub const CALL: &str = "call by HTTP";
+pub const EVENT: &str = "event by HTTP";
+
+/// A stream that a master has open, or is asked to open.
+#[derive(Debug)]
+pub struct Stream {
+    master: Pid,
+    life: u64,
+    keeper: Pid,
+}
+
+fn framed(stream: u64, body: &[u8]) -> Vec<u8> {
+    [&stream.to_be_bytes()[..], body].concat()
+}
+
+fn unframed(body: &[u8]) -> (u64, &[u8]) {
+    let (stream, rest) = body.split_at(8);
+    (u64::from_be_bytes(stream.try_into().expect("8 bytes")), rest)
+}
+
+impl World {
+    pub(crate) fn fresh(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(crate) fn keeper_actions(&mut self, number: usize, actions: Vec<Action>) {
+        for action in actions {
+            let own = self.keepers[number].pid.clone();
+            let master = self.keepers[number].master.clone();
+            match (action, master) {
+                (Action::Subscribe(call), Some(master)) => {
+                    let stream = self.fresh();
+                    // It hears of it when the connection cannot be made, or breaks.
+                    self.link(own.clone(), master.clone());
+                    self.send(own, master, CALL, framed(stream, &call.encode_bytes()));
+                }
+                (Action::Call(stream, call), Some(master)) => {
+                    self.send(own, master, CALL, framed(stream, &call.encode_bytes()));
+                }
+                (Action::Timer(when), _) => self.agenda.at(when, Happening::KeeperTimer(number)),
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// A call arrives at a master.
+    pub(crate) fn called(&mut self, number: usize, from: Pid, body: &[u8]) {
+        let (stream, body) = unframed(body);
+        let call = Box::new(Call::decode_checked(body).expect("keepers' calls are right"));
+        let reply = ReplyId(self.fresh());
+        let node = &self.masters[number];
+        if call.r#type() == call::Type::Subscribe {
+            let record = Stream { master: node.pid.clone(), life: node.life, keeper: from };
+            self.streams.insert(stream, record);
+            let stream = StreamId(stream);
+            return self.master(number, MasterEvent::Subscribe { stream, reply, principal: None, call });
+        }
+        let stream = Some(StreamId(stream));
+        self.master(number, MasterEvent::SchedulerCall { reply, principal: None, stream, call });
+    }
+
+    pub(crate) fn stream_opened(&mut self, stream: StreamId) {
+        if let Some(Stream { master, keeper, .. }) = self.streams.get(&stream.0) {
+            self.link(master.clone(), keeper.clone());
+        }
+    }
+
+    pub(crate) fn stream_event(&mut self, stream: StreamId, event: &Arc<Event>) {
+        if let Some(Stream { master, keeper, .. }) = self.streams.get(&stream.0) {
+            for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
+                invariants::closed_agents_are_not_offered(&self.closed, &offer.agent_id);
+            }
+            self.send(master.clone(), keeper.clone(), EVENT, framed(stream.0, &event.encode_bytes()));
+        }
+    }
+
+    pub(crate) fn stream_ends(&mut self, stream: StreamId) {
+        if let Some(Stream { master, keeper, .. }) = self.streams.remove(&stream.0) {
+            self.send(master, keeper, EVENT, framed(stream.0, &[]));
+        }
+    }
+
+    /// An event arrives at a keeper.
+    pub(crate) fn heard(&mut self, number: usize, body: &[u8]) {
+        let (stream, body) = unframed(body);
+        if body.is_empty() {
+            return self.keepers[number].closed(stream);
+        }
+        let event = Event::decode_checked(body).expect("the master's own events are right");
+        if let Some(update) = &event.update
+            && let (Some(uuid), Some(agent_id)) = (&update.status.uuid, &update.status.agent_id)
+        {
+            let framework_id = self.keepers[number].id().cloned().unwrap_or_default();
+            self.ends.noted(&messor_proto::mesos::internal::StatusUpdate {
+                framework_id,
+                agent_id: Some(agent_id.clone()),
+                status: update.status.clone(),
+                uuid: Some(uuid.clone()),
+                ..Default::default()
+            });
+            let task = &update.status.task_id.value;
+            let noted = &self.keepers[number].noted;
+            for made in self.agents.iter().filter_map(|node| node.executors.made.get(task)) {
+                invariants::updates_come_in_order(task, made, noted, uuid);
+            }
+        }
+        if let Some(update) = &event.update_operation_status {
+            self.operation_is_heard_of(&update.status);
+        }
+        let mut actions = Vec::new();
+        self.keepers[number].event(self.agenda.now, stream, &event, &mut actions);
+        self.keeper_actions(number, actions);
+    }
+
+    fn operation_is_heard_of(&self, status: &messor_proto::mesos::OperationStatus) {
+        use messor_proto::mesos::OperationState::{OperationDropped, OperationError, OperationUnknown};
+        let id = status.operation_id.as_ref().map_or("", |id| id.value.as_str());
+        if !matches!(status.state(), OperationDropped | OperationError | OperationUnknown) {
+            return;
+        }
+        let is_waited_for = self.keepers.iter().any(|keeper| keeper.waits_for_operation(id));
+        let mut deeds = self.agents.iter().flat_map(|node| node.deeds.standing());
+        assert!(
+            !is_waited_for || deeds.all(|deed| deed.id.as_deref() != Some(id)),
+            "what is done is not denied: {id} was done, and is said to be {}",
+            status.state().as_str_name()
+        );
+    }
+
+    /// A master is told that the connection to a keeper broke: its streams are over.
+    pub(crate) fn streams_break(&mut self, number: usize, of: &Pid) {
+        let (master, life) = (self.masters[number].pid.clone(), self.masters[number].life);
+        let broken = |stream: &Stream| stream.keeper == *of && stream.master == master && stream.life == life;
+        let list: Vec<u64> =
+            self.streams.iter().filter(|(_, stream)| broken(stream)).map(|(id, _)| *id).collect();
+        for stream in list {
+            self.streams.remove(&stream);
+            self.master(number, MasterEvent::StreamClosed { stream: StreamId(stream) });
+        }
+    }
+}
