@@ -586,7 +586,7 @@ impl World {
     }
 
     /// A launch says nothing that would tell its repetition from one more task of that id, which a framework may start
-    /// when the first is over: agents run it (those of 1.11.0 too). While the first lives it must do no harm.
+    /// when the first is over: agents run it. While the first lives it must do no harm.
     fn means_another_task(&self, packet: &Packet) -> bool {
         if packet.name != RunTaskMessage::NAME {
             return false;

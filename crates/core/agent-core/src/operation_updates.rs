@@ -67,8 +67,9 @@ impl Agent {
     /// All has been said of these operations.
     fn forget_operations(&mut self, turn: &mut Turn<'_>, list: &[OperationUuid]) {
         for uuid in list {
-            self.operations.known.shift_remove(uuid);
-            self.operations.is_over(*uuid);
+            if let Some(known) = self.operations.known.shift_remove(uuid) {
+                self.operations.is_over(*uuid, known.operation.latest_status.state());
+            }
         }
         // First the operation, then its updates: of updates without an operation it is known that they are over.
         let record = self.resources_record();
@@ -143,9 +144,12 @@ impl Agent {
                     ..self.answer(OperationStatus { uuid: None, ..operation.latest_status })
                 },
                 (None, by_framework) => {
-                    let state = match by_framework {
-                        true => OperationState::OperationUnknown,
-                        false => OperationState::OperationDropped,
+                    // The master may ask on the strength of a message that came late: what was done is not denied.
+                    let end = uuid.and_then(|uuid| self.operations.end_of(&uuid));
+                    let state = match end {
+                        _ if by_framework => OperationState::OperationUnknown,
+                        Some(end) => end,
+                        None => OperationState::OperationDropped,
                     };
                     UpdateOperationStatusMessage {
                         operation_uuid: asked.operation_uuid,

@@ -37,7 +37,7 @@ pub(crate) struct Operations {
     pub known: IndexMap<OperationUuid, Known>,
     pub streams: OperationStreams,
     /// Those that were refused, or whose end was acknowledged, oldest first.
-    over: VecDeque<OperationUuid>,
+    over: VecDeque<(OperationUuid, OperationState)>,
     /// Records that change resources and are on their way to disk.
     writing: usize,
     held: VecDeque<(Pid, String, Vec<u8>)>,
@@ -91,11 +91,16 @@ impl Operations {
     }
 
     /// All has been said of it, and it must not be done again.
-    pub fn is_over(&mut self, uuid: OperationUuid) {
+    pub fn is_over(&mut self, uuid: OperationUuid, state: OperationState) {
         if self.over.len() >= MAX_OVER {
             self.over.pop_front();
         }
-        self.over.push_back(uuid);
+        self.over.push_back((uuid, state));
+    }
+
+    /// How an operation ended that is remembered.
+    pub fn end_of(&self, uuid: &OperationUuid) -> Option<OperationState> {
+        self.over.iter().rev().find(|(over, _)| over == uuid).map(|(_, state)| *state)
     }
 
     pub fn is_writing(&self) -> bool {
@@ -167,7 +172,7 @@ impl Agent {
         let Some(uuid) = OperationUuid::from_proto(&message.operation_uuid) else {
             return turn.error("Ignoring an operation whose 'operation_uuid' has not 16 bytes".to_string());
         };
-        if self.operations.known.contains_key(&uuid) || self.operations.over.contains(&uuid) {
+        if self.operations.known.contains_key(&uuid) || self.operations.end_of(&uuid).is_some() {
             return turn.info(format!("Operation {uuid} is known already"));
         }
         let ApplyOperationMessage { framework_id, operation_info: mut info, resource_version_uuid, .. } =
@@ -197,7 +202,7 @@ impl Agent {
         };
         if let Some((state, text)) = refused {
             turn.error(format!("Refusing operation {uuid} ({kind}): {text}"));
-            self.operations.is_over(uuid);
+            self.operations.is_over(uuid, state);
             let status = OperationStatus {
                 operation_id: info.id.clone(),
                 message: Some(text),

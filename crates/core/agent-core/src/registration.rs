@@ -214,7 +214,7 @@ impl Agent {
                 return;
             }
             // The master took another message of the same attempt. It had come late, perhaps, and the master does not
-            // count on what was done since; it has to hear how things stand. (1.11.0's agents leave it at that.)
+            // count on what was done since; it has to hear how things stand.
             State::Running if self.operations.changed => {
                 turn.warning(format!("Already re-registered with master {from}: doing it again"));
                 self.disconnect(turn);

@@ -139,7 +139,6 @@ impl Master {
             }
             let message = format!("task launched with invalid offers: {error}");
             // The offers of an ACCEPT that comes twice are gone, and its tasks run: to call them lost would be wrong.
-            // (1.11.0 does.)
             let runs = |task: &TaskInfo| {
                 let tasks = self.frameworks.get(id).map(|framework| &framework.tasks);
                 tasks.is_some_and(|tasks| tasks.contains_key(&TaskId::from(&task.task_id)))

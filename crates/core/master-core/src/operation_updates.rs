@@ -35,6 +35,11 @@ impl Master {
                 "ignoring the status of an operation from {from}: its agent is not registered"
             ));
         };
+        let status_uuid = message.status.uuid.as_ref().map(|uuid| uuid.value.as_slice());
+        if status_uuid.is_some() && self.operations.ended(&uuid) == status_uuid {
+            // It was acknowledged, and that did not reach the agent yet.
+            return self.acknowledge_again(turn, &agent_id, uuid);
+        }
         let Some(entry) = self.operations.get(&uuid).filter(|entry| entry.agent == agent_id) else {
             // It is over here: the agent repeats itself, or answers a framework.
             if let Some(framework) = asked_by {
@@ -64,17 +69,22 @@ impl Master {
             return;
         }
         // Nobody else would acknowledge it.
-        if let (Some(status_uuid), Some(agent)) = (latest.uuid.clone(), self.agents.get(&agent_id)) {
-            let acknowledgement = wire::AcknowledgeOperationStatusMessage {
-                status_uuid,
-                operation_uuid: uuid.into(),
-                resource_provider_id: None,
-            };
-            turn.send(&agent.pid, &acknowledgement);
+        let status_uuid = latest.uuid.clone();
+        if let (Some(status_uuid), Some(agent)) = (status_uuid.clone(), self.agents.get(&agent_id)) {
+            turn.send(&agent.pid, &acknowledgement(uuid, status_uuid));
         }
         if is_terminal_operation(latest.state()) {
-            self.operations.remove(&uuid);
+            match status_uuid {
+                Some(status) => self.operations.end(&uuid, &status.value),
+                None => drop(self.operations.remove(&uuid)),
+            }
             self.check_drained(turn, &agent_id);
+        }
+    }
+
+    fn acknowledge_again(&self, turn: &mut Turn<'_>, agent: &AgentId, uuid: OperationUuid) {
+        if let (Some(agent), Some(status)) = (self.agents.get(agent), self.operations.ended(&uuid)) {
+            turn.send(&agent.pid, &acknowledgement(uuid, mesos::Uuid { value: status.to_vec() }));
         }
     }
 
@@ -101,7 +111,7 @@ impl Master {
             Ok((uuid, terminal, pid)) => {
                 let agent = self.operations.get(&uuid).map(|entry| entry.agent.clone());
                 if terminal {
-                    self.operations.remove(&uuid);
+                    self.operations.end(&uuid, &acknowledge.uuid);
                 }
                 let message = wire::AcknowledgeOperationStatusMessage {
                     status_uuid: mesos::Uuid { value: acknowledge.uuid },
@@ -179,7 +189,7 @@ impl Master {
             Some(agent) if self.agents.recovered.contains_key(agent) => {
                 (OperationState::OperationRecovering, "agent has not reregistered yet")
             }
-            // It is there, and did not tell yet which operations it has. (1.11.0 says that they are unknown.)
+            // It is there, and did not tell yet which operations it has.
             Some(agent) if self.agents.get(agent).is_some_and(|agent| !agent.operations_known) => {
                 (OperationState::OperationRecovering, "agent has not told its operations yet")
             }
@@ -222,9 +232,11 @@ impl Master {
             turn.send(&agent.pid, &wire::ReconcileOperationsMessage { operations, framework_id: None });
         }
         for operation in told {
-            if let Some(uuid) = OperationUuid::from_proto(&operation.uuid)
-                && self.operations.get(&uuid).is_none()
-            {
+            let Some(uuid) = OperationUuid::from_proto(&operation.uuid) else { continue };
+            if self.operations.ended(&uuid).is_some() {
+                // The acknowledgement is lost, or this message is late.
+                self.acknowledge_again(turn, id, uuid);
+            } else if self.operations.get(&uuid).is_none() {
                 turn.info(format!("agent {id} has operation {uuid}, which was not known"));
                 self.operations.add(id, uuid, operation);
             }
@@ -257,5 +269,13 @@ impl Master {
                 self.tell(turn, framework, Notice::OperationStatus(status));
             }
         }
+    }
+}
+
+fn acknowledgement(uuid: OperationUuid, status_uuid: mesos::Uuid) -> wire::AcknowledgeOperationStatusMessage {
+    wire::AcknowledgeOperationStatusMessage {
+        status_uuid,
+        operation_uuid: uuid.into(),
+        resource_provider_id: None,
     }
 }

@@ -66,7 +66,7 @@ impl Master {
         agent.operations_known = !agent.capabilities.resource_provider;
         agent.resource_version = message.resource_version_uuid;
         agent.reregistered_time = Some(turn.now);
-        // Offers of what is not so any more are taken back. (1.11.0 leaves them.)
+        // Offers of what is not so any more are taken back.
         let offers: Vec<OfferId> = match agent.checkpointed == checkpointed {
             true => Vec::new(),
             false => agent.offers.iter().cloned().collect(),

@@ -536,3 +536,51 @@ fn a_shared_volume_counts_once() {
     agent.apply(3, destroy);
     assert_eq!(agent.states(), [OperationError]);
 }
+
+/// Found by the simulator, whose network delivers some messages twice.
+#[test]
+fn an_operation_that_comes_twice_is_done_once_even_when_it_is_over() {
+    let mut agent = Agent::new();
+    let message = agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    let status = agent.statuses().remove(0);
+    agent.acknowledge(&status);
+    let total = agent.total();
+    agent.edge.master_says(message.clone());
+    assert_eq!(agent.total(), total);
+    assert!(agent.statuses().is_empty());
+
+    // A master that heard of it late asks about it: what was done is not denied.
+    let operation = reconcile_operations_message::Operation {
+        operation_uuid: Some(message.operation_uuid),
+        ..Default::default()
+    };
+    let question = ReconcileOperationsMessage { operations: vec![operation], framework_id: None };
+    agent.edge.master_says(question);
+    assert_eq!(agent.states(), [OperationFinished]);
+
+    // What was refused stays refused, though it could be done by now.
+    let refused = agent.apply(2, create("v"));
+    assert_eq!(agent.states(), [OperationError]);
+    agent.edge.advance(Duration::from_secs(1));
+    agent.edge.master_says(AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() });
+    agent.apply(3, reserve(vec![reserved("disk", 32.0)]));
+    let total = agent.total();
+    agent.edge.master_says(refused);
+    assert_eq!(agent.total(), total);
+}
+
+/// The master took a message that was late, and does not count on what was done since.
+#[test]
+fn an_agent_that_is_registered_again_while_it_is_tells_what_it_has() {
+    let mut agent = Agent::new();
+    let again = || AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() };
+    agent.edge.master_says(again());
+    assert!(agent.edge.take::<ReregisterAgentMessage>().is_empty(), "nothing has changed");
+    agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    agent.edge.master_says(again());
+    let told = agent.registration().checkpointed_resources;
+    assert_eq!(read(&told), read(&[reserved("cpus", 1.0)]));
+    agent.edge.master_says(again());
+    agent.edge.master_says(again());
+    assert!(agent.edge.take::<ReregisterAgentMessage>().is_empty(), "all of that is told");
+}

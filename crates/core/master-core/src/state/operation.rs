@@ -1,6 +1,6 @@
 //! Operations whose end was not acknowledged yet, and how they are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
@@ -37,12 +37,20 @@ impl OperationEntry {
     }
 }
 
+/// Operations whose end was acknowledged and that are remembered: agents may speak of them in messages that come late.
+/// The oldest is forgotten.
+const MAX_ENDED: usize = 10_000;
+
 /// All operations on registered agents. Those of an agent go with it.
 #[derive(Debug)]
 pub(crate) struct Operations {
     entries: IndexMap<OperationUuid, OperationEntry>,
     by_agent: BTreeMap<AgentId, IndexSet<OperationUuid>>,
     by_id: BTreeMap<(FrameworkId, OperationId), OperationUuid>,
+    /// With the uuid of the status that was acknowledged.
+    ended: BTreeMap<OperationUuid, Vec<u8>>,
+    /// Their order, oldest first.
+    ended_order: VecDeque<OperationUuid>,
     random: Random,
     pub counts: OperationCounts,
 }
@@ -57,6 +65,8 @@ impl Operations {
             entries: IndexMap::new(),
             by_agent: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
             random: Random::new(seed),
             counts: OperationCounts::default(),
         }
@@ -138,6 +148,24 @@ impl Operations {
             }
         }
         Some(entry)
+    }
+
+    /// The end of an operation is acknowledged: there is no more to say.
+    pub fn end(&mut self, uuid: &OperationUuid, status: &[u8]) {
+        self.remove(uuid);
+        if self.ended.insert(*uuid, status.to_vec()).is_none() {
+            self.ended_order.push_back(*uuid);
+        }
+        while self.ended_order.len() > MAX_ENDED
+            && let Some(oldest) = self.ended_order.pop_front()
+        {
+            self.ended.remove(&oldest);
+        }
+    }
+
+    /// The uuid of the status with which it ended, if that was acknowledged and is remembered.
+    pub fn ended(&self, uuid: &OperationUuid) -> Option<&[u8]> {
+        self.ended.get(uuid).map(Vec::as_slice)
     }
 
     pub fn on(&self, agent: &AgentId) -> Vec<OperationUuid> {

@@ -668,3 +668,77 @@ fn an_update_of_oversubscribed_resources_asks_for_no_operation() {
     assert!(asked.is_empty(), "{asked:?}");
     assert_eq!(cluster.world.metric("master/cpus_revocable_total"), 2.0);
 }
+
+/// Found by the simulator: a framework that asked for no feedback was told the end of an operation without a name.
+#[test]
+fn the_end_of_an_operation_without_an_id_is_told_to_nobody() {
+    let mut cluster = Cluster::new();
+    let offer = cluster.offer();
+    cluster.accept(&offer, vec![reserve(dynamic("cpus:1", &["a"]))], 0.0);
+    let applied = cluster.applied().remove(0);
+    cluster.ended(&applied, OperationFinished, Some(5));
+    // The agent repeats itself before it hears that this is acknowledged; it is acknowledged again.
+    cluster.ended(&applied, OperationFinished, Some(5));
+    cluster.ended(&applied, OperationDropped, None);
+    assert!(cluster.states().is_empty());
+    assert_eq!(cluster.world.take::<wire::AcknowledgeOperationStatusMessage>(&agent_pid(1)).len(), 2);
+}
+
+/// Found by the simulator: an update of an agent that came late, or twice, brought operations back for ever.
+#[test]
+fn an_operation_that_is_acknowledged_does_not_come_back() {
+    let mut cluster = Cluster::new();
+    let offer = cluster.offer();
+    cluster.accept(&offer, vec![with_id(reserve(dynamic("cpus:1", &["a"])), "o")], 0.0);
+    let applied = cluster.applied().remove(0);
+    cluster.ended(&applied, OperationFinished, Some(5));
+    let known: Vec<mesos::Operation> =
+        cluster.world.view().operations.iter().map(|operation| (**operation).clone()).collect();
+    assert_eq!(cluster.acknowledge("o", 5).len(), 1);
+    cluster.states();
+    let update = wire::UpdateAgentMessage {
+        agent_id: (&cluster.agent).into(),
+        update_oversubscribed_resources: Some(false),
+        operations: Some(wire::update_agent_message::Operations { operations: known }),
+        ..Default::default()
+    };
+    cluster.world.message(&agent_pid(1), &update);
+    assert!(cluster.world.view().operations.is_empty());
+    // Perhaps the agent did not hear the acknowledgement: it does now.
+    let acknowledged = cluster.world.take::<wire::AcknowledgeOperationStatusMessage>(&agent_pid(1));
+    assert_eq!(acknowledged.len(), 1);
+    assert_eq!(acknowledged[0].status_uuid.value, [5; 16]);
+    cluster.ended(&applied, OperationFinished, Some(5));
+    assert!(cluster.states().is_empty(), "the framework knows");
+    assert_eq!(cluster.world.take::<wire::AcknowledgeOperationStatusMessage>(&agent_pid(1)).len(), 1);
+}
+
+/// Found by the simulator: between its registration and its list of operations an agent was taken to have none.
+#[test]
+fn operations_of_an_agent_that_did_not_tell_them_yet_are_not_called_unknown() {
+    let mut cluster = Cluster::new();
+    let agent = cluster.agent.to_string();
+    let registration = wire::ReregisterAgentMessage {
+        agent_capabilities: capable(1).agent_capabilities,
+        ..cluster.world.reregistration(1, &cluster.agent)
+    };
+    cluster.world.message(&agent_pid(1), &registration);
+    assert_eq!(cluster.reconcile(&[("o", Some(&agent))]), [("o".to_string(), OperationRecovering)]);
+    cluster.reregister(vec![], vec![]);
+    assert_eq!(cluster.reconcile(&[("o", Some(&agent))]), [("o".to_string(), OperationUnknown)]);
+}
+
+/// Found by the simulator: what was offered of an agent that comes back with other reservations stayed offered.
+#[test]
+fn offers_of_an_agent_that_comes_back_with_other_reservations_are_taken_back() {
+    let mut cluster = Cluster::new();
+    let offer = cluster.offer();
+    cluster.reregister(dynamic("cpus:1", &["b"]), vec![]);
+    let rescinded = cluster.world.events(cluster.scheduler.stream);
+    let rescinded: Vec<_> = rescinded.iter().filter_map(|event| event.rescind.as_ref()).collect();
+    assert_eq!(rescinded.iter().map(|rescind| &rescind.offer_id).collect::<Vec<_>>(), [&offer.id]);
+    let offer = cluster.offer();
+    cluster.reregister(dynamic("cpus:1", &["b"]), vec![]);
+    let events = cluster.world.events(cluster.scheduler.stream);
+    assert!(events.iter().all(|event| event.rescind.is_none()), "{offer:?} holds");
+}

@@ -195,6 +195,16 @@ fn offers_that_are_not_valid() {
     assert_eq!(world.metric("master/outstanding_offers"), 0.0);
 }
 
+/// Found by the simulator: the second ACCEPT finds its offers used, and called its running tasks lost.
+#[test]
+fn an_accept_that_comes_twice_does_not_call_its_tasks_lost() {
+    let (mut world, agent, scheduler, offer) = offered();
+    world.accept(&scheduler, &[&offer], vec![task("t", &agent)]);
+    world.accept(&scheduler, &[&offer], vec![task("t", &agent)]);
+    assert!(world.updates(scheduler.stream).is_empty());
+    assert_eq!(world.take::<wire::RunTaskMessage>(&agent_pid(1)).len(), 1);
+}
+
 #[test]
 fn several_offers_of_one_agent() {
     let Running { mut world, agent, scheduler } =
