@@ -130,7 +130,7 @@ impl World {
         config.seed = self.rng.next();
         // Some promise things twice.
         config.oversubscribed_resources_interval =
-            number.is_multiple_of(2).then_some(Duration::from_secs(15));
+            (self.options.keepers > 0 && number.is_multiple_of(2)).then_some(Duration::from_secs(15));
         let election =
             ElectionConfig { path: PATH.to_string(), acl: Acl::Open, session_timeout: SESSION_TIMEOUT };
         node.process = Some(Box::new(Process {

@@ -10,6 +10,7 @@
 
 mod agenda;
 mod agents;
+mod checks;
 mod deeds;
 mod disks;
 mod executors;

@@ -1,7 +1,8 @@
 //! Runs the simulator.
 //!
 //! `cargo run -p messor-sim -- --seed 4711 --trace` replays one run; `--seconds 120` runs fresh seeds for so long on
-//! every core and tells how many; `--from 1 --to 1000` runs these.
+//! every core and tells how many; `--from 1 --to 1000` runs these. With `--operations` there are reservations, volumes, quota,
+//! drains and doubled messages too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -17,6 +18,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
+        if word == "--operations" {
+            options.keepers = 2;
+            continue;
+        }
         if word == "--trace" {
             options.trace = true;
             continue;
@@ -35,15 +40,17 @@ fn main() -> ExitCode {
         (Some(seconds), None, None) => {
             // Fresh ones: what was run yesterday was found yesterday.
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            many(now.as_secs() * 1_000_000, u64::MAX, Duration::from_secs(seconds))
+            many(&options, now.as_secs() * 1_000_000, u64::MAX, Duration::from_secs(seconds))
         }
-        (None, Some(from), Some(to)) => many(from, to, Duration::MAX),
+        (None, Some(from), Some(to)) => many(&options, from, to, Duration::MAX),
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: messor-sim [--seed NUMBER] [--trace] | --seconds NUMBER | --from NUMBER --to NUMBER");
+    eprintln!(
+        "usage: messor-sim [--operations] [--seed NUMBER] [--trace] | --seconds NUMBER | --from NUMBER --to NUMBER"
+    );
     ExitCode::from(64)
 }
 
@@ -67,7 +74,7 @@ struct Sum {
     simulated: Duration,
 }
 
-fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
+fn many(options: &Options, from: u64, to: u64, at_most: Duration) -> ExitCode {
     let start = Instant::now();
     let next = AtomicU64::new(from);
     let failed = Mutex::new(Vec::new());
@@ -82,7 +89,7 @@ fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
                         return;
                     }
                     let run = || {
-                        let mut world = World::new(Options::of_seed(seed));
+                        let mut world = World::new(Options { seed, trace: false, ..options.clone() });
                         world.run();
                         world.report
                     };
@@ -123,7 +130,8 @@ fn many(from: u64, to: u64, at_most: Duration) -> ExitCode {
     );
     let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     for seed in &failed {
-        println!("failed: cargo run -p messor-sim -- --seed {seed} --trace");
+        let operations = if options.keepers > 0 { " --operations" } else { "" };
+        println!("failed: cargo run -p messor-sim --{operations} --seed {seed} --trace");
     }
     if failed.is_empty() && sum.seeds > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -36,6 +36,8 @@ pub struct Network {
     cut: BTreeMap<(SocketAddr, SocketAddr), u32>,
     /// No more faults of single messages.
     pub quiet: bool,
+    /// Any message of libprocess may come twice.
+    pub doubles: bool,
     /// Messages of libprocess that came twice although nothing in their protocol counts on it.
     pub doubled: u64,
 }
@@ -74,7 +76,7 @@ impl Network {
         if hardy && rng.one_in(200) {
             return Vec::new();
         }
-        if hardy || self.quiet || !packet.name.starts_with("mesos.") {
+        if hardy || self.quiet || !self.doubles || !packet.name.starts_with("mesos.") {
             let copies = if hardy && rng.one_in(100) { 2 } else { 1 };
             return (0..copies).map(|_| self.arrival(now, packet, hardy && rng.one_in(10), rng)).collect();
         }

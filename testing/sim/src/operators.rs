@@ -83,6 +83,9 @@ impl World {
     }
 
     fn open_all(&mut self, number: usize) {
+        if self.options.keepers == 0 {
+            return;
+        }
         let roles = plans::ROLES.iter().chain([&plans::PARENT, &"role-0"]);
         let none = |role: &&str| QuotaConfig { role: (*role).to_string(), ..QuotaConfig::default() };
         let configs = roles.map(none).collect();
