@@ -2,6 +2,7 @@
 // at hand, so the few types are declared here, by names and sizes only. Built and used by tests/it/replicated_log.rs.
 //
 //   real-log storage PATH                        its files: "read FROM TO", "action HEX", "metadata HEX" on standard input
+//   real-log group PATH QUORUM auto|manual SERVERS ZNODE     as replica, among those that ZooKeeper has there
 //   real-log replica PATH QUORUM auto|manual PID...   a replica among others (LIBPROCESS_IP, LIBPROCESS_PORT): "start",
 //                                                "append TEXT", "truncate TO", "ends", "catchup", "read FROM TO"
 #include <unistd.h>
@@ -25,6 +26,7 @@ template <typename T> struct Option {
   ~Option() {}
 };
 struct Duration { int64_t nanos; };
+namespace zookeeper { struct Authentication { char room[128]; }; }
 
 namespace google { namespace protobuf {
 struct MessageLite { bool ParseFromString(const std::string&); };
@@ -82,6 +84,8 @@ struct Log {
   };
   void* process;
   Log(int, const std::string&, const std::set<process::UPID>&, bool, const Option<std::string>&);
+  Log(int, const std::string&, const std::string&, const Duration&, const std::string&,
+      const Option<zookeeper::Authentication>&, bool, const Option<std::string>&);
 };
 } }
 
@@ -160,11 +164,21 @@ static void say(const Option<Log::Position>* position) {
   else printf("%llu\n", (unsigned long long)*(const uint64_t*)position->t);
 }
 
-static int replica(int argc, char** argv) {
+static Log* group(char** argv) {
+  Option<std::string> none;
+  Option<zookeeper::Authentication> nobody;
+  return new Log(atoi(argv[3]), argv[2], argv[5], Duration{10000000000LL}, argv[6], nobody,
+                 std::string(argv[4]) == "auto", none);
+}
+
+static Log* among(int argc, char** argv) {
   std::set<process::UPID> pids;
   for (int i = 5; i < argc; i++) pids.emplace(argv[i]);
   Option<std::string> none;
-  auto* log = new Log(atoi(argv[3]), argv[2], pids, std::string(argv[4]) == "auto", none);
+  return new Log(atoi(argv[3]), argv[2], pids, std::string(argv[4]) == "auto", none);
+}
+
+static int replica(Log* log) {
   auto* writer = new Log::Writer(log);
   auto* reader = new Log::Reader(log);
   printf("started\n"); fflush(stdout);
@@ -194,7 +208,8 @@ static int replica(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc >= 3 && !strcmp(argv[1], "storage")) { int code = storage(argc, argv); fflush(stdout); _exit(code); }
-  if (argc >= 5 && !strcmp(argv[1], "replica")) return replica(argc, argv);
-  fprintf(stderr, "real-log storage PATH | real-log replica PATH QUORUM auto|manual PID...\n");
+  if (argc >= 5 && !strcmp(argv[1], "replica")) return replica(among(argc, argv));
+  if (argc == 7 && !strcmp(argv[1], "group")) return replica(group(argv));
+  fprintf(stderr, "real-log storage PATH | real-log replica PATH QUORUM auto|manual PID... | real-log group PATH QUORUM auto|manual SERVERS ZNODE\n");
   return 2;
 }

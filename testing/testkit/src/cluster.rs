@@ -70,6 +70,12 @@ impl Cluster {
     }
 
     fn start_master(&mut self, flags: &[String]) {
+        let arguments = self.master_arguments(flags);
+        self.spawn("mesos-master", "master", &arguments);
+        self.wait_until_healthy("mesos-master", self.master, "/health");
+    }
+
+    fn master_arguments(&self, flags: &[String]) -> Vec<String> {
         let mut arguments = vec![
             "--ip=127.0.0.1".to_string(),
             format!("--port={}", self.master.port()),
@@ -77,8 +83,51 @@ impl Cluster {
             format!("--work_dir={}", self.path("master").display()),
         ];
         arguments.extend(flags.iter().cloned());
-        self.spawn("mesos-master", "master", &arguments);
-        self.wait_until_healthy("mesos-master", self.master, "/health");
+        arguments
+    }
+
+    /// Runs a master, or an agent, in the place of one that ended, to its own end: its exit code, None if it had to be
+    /// killed, and what it wrote.
+    pub fn run_master(&self, flags: &[String], patience: Duration) -> (Option<i32>, String) {
+        self.run_to_its_end("mesos-master", &self.master_arguments(flags), patience)
+    }
+
+    pub fn run_agent(&self, number: usize, flags: &[String], patience: Duration) -> (Option<i32>, String) {
+        let master = self.master.to_string();
+        let arguments = self.agent_arguments(number, self.agents[number], &master, flags);
+        self.run_to_its_end("mesos-agent", &arguments, patience)
+    }
+
+    fn run_to_its_end(
+        &self,
+        program: &str,
+        arguments: &[String],
+        patience: Duration,
+    ) -> (Option<i32>, String) {
+        let log = self.path("run-to-its-end.log");
+        let file = File::create(&log).expect("a log file");
+        let mut child = Command::new(self.bin().join(program))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a log file"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{program} does not start: {e}"));
+        let end = std::time::Instant::now() + patience;
+        let code = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status.code(),
+                _ if std::time::Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+                _ => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break None;
+                }
+            }
+        };
+        (code, std::fs::read_to_string(log).unwrap_or_default())
     }
 
     /// Kills the master as a crash would, and starts another at the same address.
@@ -152,6 +201,18 @@ impl Cluster {
     }
 
     fn start_agent(&mut self, number: usize, address: SocketAddr, master: &str, flags: &[String]) {
+        let arguments = self.agent_arguments(number, address, master, flags);
+        self.spawn("mesos-agent", &format!("agent{number}"), &arguments);
+        self.wait_until_healthy("mesos-agent", address, "/health");
+    }
+
+    fn agent_arguments(
+        &self,
+        number: usize,
+        address: SocketAddr,
+        master: &str,
+        flags: &[String],
+    ) -> Vec<String> {
         let name = format!("agent{number}");
         let mut arguments = vec![
             format!("--master={master}"),
@@ -167,8 +228,7 @@ impl Cluster {
         let name_of = |flag: &str| flag.split('=').next().unwrap_or_default().to_string();
         arguments.retain(|argument| !flags.iter().any(|flag| name_of(flag) == name_of(argument)));
         arguments.extend(flags.iter().cloned());
-        self.spawn("mesos-agent", &name, &arguments);
-        self.wait_until_healthy("mesos-agent", address, "/health");
+        arguments
     }
 
     /// Sends a signal ("TERM", "USR1") to a process of the cluster and waits for its end; its exit code.

@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod clients;
+mod disks;
 mod election;
 mod flows;
 mod footprint;

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use messor_testkit::{Cluster, Options, get, oracle, skip, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// mesos-execute that goes on beside the test; its output is in a file.
-struct Execution {
+pub struct Execution {
     child: Child,
     output: PathBuf,
 }
 
 impl Execution {
-    fn start(cluster: &Cluster, name: &str, command: &str, more: &[&str]) -> Execution {
+    pub fn start(cluster: &Cluster, name: &str, command: &str, more: &[&str]) -> Execution {
         let output = cluster.folder().join(format!("{name}.out"));
         let file = std::fs::File::create(&output).expect("a file");
         let child = Command::new(cluster.bin().join("mesos-execute"))
@@ -33,11 +33,11 @@ impl Execution {
         Execution { child, output }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()
     }
 
-    fn until(&self, what: &str) {
+    pub fn until(&self, what: &str) {
         wait_for(&format!("{what} in {}", self.text()), PATIENCE, || {
             self.text().contains(what).then_some(())
         });
@@ -57,7 +57,7 @@ fn agent_state(cluster: &Cluster) -> Option<serde_json::Value> {
     (answer.status == 200).then(|| answer.json())
 }
 
-fn agent_id(cluster: &Cluster) -> String {
+pub fn agent_id(cluster: &Cluster) -> String {
     wait_for("the agent's id", PATIENCE, || {
         let state = agent_state(cluster)?;
         state["id"].as_str().filter(|id| !id.is_empty()).map(str::to_string)
@@ -196,33 +196,110 @@ fn resources_may_grow_only_where_the_policy_says_so() {
         (std::fs::read(&info).ok()? != before).then_some(())
     });
     cluster.kill("agent0");
-    let said = cluster.folder().join("refused");
-    let mut refused = Command::new(cluster.bin().join("mesos-agent"))
-        .args([
-            format!("--master={}", cluster.master),
-            "--ip=127.0.0.1".into(),
-            "--hostname=localhost".into(),
-        ])
-        .arg(format!("--port={}", cluster.agents[0].port()))
-        .arg(format!("--work_dir={}", cluster.folder().join("agent0").display()))
-        .arg(format!("--runtime_dir={}", cluster.folder().join("agent0-run").display()))
-        .args(["--launcher=posix", "--isolation=posix/cpu,posix/mem"])
-        .args(flags(2, "equal"))
-        .stderr(std::fs::File::create(&said).expect("a file"))
-        .spawn()
-        .expect("mesos-agent runs");
-    let end = std::time::Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = refused.try_wait().expect("the agent can be waited for") {
-            break status;
+    let (status, text) = cluster.run_agent(0, &flags(2, "equal"), PATIENCE);
+    assert!(status == Some(1) && text.contains("reconfiguration_policy"), "{status:?}: {text}");
+}
+
+/// `mesos-agent --recover=cleanup` kills the executors of before and ends; the next one is a new agent.
+#[test]
+fn an_agent_that_cleans_up_ends_its_executors_and_itself() {
+    let mut cluster = Cluster::start();
+    let id = agent_id(&cluster);
+    let pid = cluster.folder().join("pid");
+    let command = format!("echo $$ >{}; exec sleep 1000", pid.display());
+    let task = Execution::start(&cluster, "cleaned", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    let own = std::fs::read_to_string(&pid).expect("the task has told its pid").trim().to_string();
+    cluster.kill("agent0");
+    let (status, said) = cluster.run_agent(0, &["--recover=cleanup".to_string()], PATIENCE);
+    assert_eq!(status, Some(0), "{said}");
+    // Not again and again: the agent tells it to end each time it comes.
+    let asked = said.matches("Received SUBSCRIBE").count();
+    assert!(asked < 100, "{asked} times");
+    assert!(!Path::new("/proc").join(&own).exists(), "the task's process is gone: {said}");
+    let left = std::fs::read_dir(cluster.folder().join("agent0-run/containers")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "nothing is kept of its container");
+    cluster.restart_agent(0, &[]);
+    assert_ne!(agent_id(&cluster), id, "a new agent");
+}
+
+#[test]
+fn an_executor_that_does_not_come_back_in_its_time_is_killed_and_its_task_told_of() {
+    let mut cluster = Cluster::start();
+    let pid = cluster.folder().join("pid");
+    let command = format!("echo $PPID $$ >{}; exec sleep 1000", pid.display());
+    let task = Execution::start(&cluster, "stopped", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    let text = std::fs::read_to_string(&pid).expect("the task has told its pids");
+    let [executor, own]: [&str; 2] =
+        text.split_whitespace().collect::<Vec<_>>().try_into().expect("two pids");
+    cluster.kill("agent0");
+    assert!(Command::new("kill").args(["-STOP", executor]).status().expect("kill runs").success());
+    cluster.restart_agent(0, &["--executor_reregistration_timeout=1secs".to_string()]);
+    task.until("Executor did not reregister within 1secs");
+    wait_for("its processes to be gone", PATIENCE, || {
+        (![executor, own].iter().any(|pid| Path::new("/proc").join(pid).exists())).then_some(())
+    });
+}
+
+#[test]
+fn an_executor_whose_agent_stays_away_ends_after_the_recovery_timeout() {
+    let options = Options { agent_flags: vec!["--recovery_timeout=2secs".to_string()], ..Options::default() };
+    let mut cluster = Cluster::with(&options);
+    let pid = cluster.folder().join("pid");
+    let command = format!("echo $PPID $$ >{}; exec sleep 1000", pid.display());
+    let task = Execution::start(&cluster, "left", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    let text = std::fs::read_to_string(&pid).expect("the task has told its pids");
+    let pids: Vec<&str> = text.split_whitespace().collect();
+    cluster.kill("agent0");
+    let left = std::time::Instant::now();
+    wait_for("the executor and its task to end", PATIENCE, || {
+        (!pids.iter().any(|pid| Path::new("/proc").join(pid).exists())).then_some(())
+    });
+    assert!(left.elapsed() > Duration::from_secs(1), "not at once: {:?}", left.elapsed());
+    cluster.restart_agent(0, &[]);
+    // Executor and agent say it differently; what matters is that it is told.
+    wait_for("the end of the task", PATIENCE, || {
+        ["TASK_FAILED", "TASK_KILLED", "TASK_LOST", "TASK_GONE"]
+            .iter()
+            .any(|state| task.text().contains(state))
+            .then_some(())
+    });
+}
+
+/// U042: after a new start of the host the agent keeps its id where it may, and is a new one where it differs by more than
+/// the policy allows.
+#[test]
+fn after_a_reboot_an_agent_keeps_its_id_unless_it_differs_too_much() {
+    let flags = |cpus: u32| vec![format!("--resources=cpus:{cpus};mem:1024;disk:1024;ports:[31000-32000]")];
+    for (cpus, same) in [(2, true), (1, false)] {
+        let mut cluster = Cluster::with(&Options { agent_flags: flags(2), ..Options::default() });
+        let id = agent_id(&cluster);
+        let pid = cluster.folder().join("pid");
+        let command = format!("echo $PPID $$ >{}; exec sleep 1000", pid.display());
+        let task = Execution::start(&cluster, "before", &command, &["--checkpoint"]);
+        task.until("TASK_RUNNING");
+        cluster.kill("agent0");
+        // Of a host's last run no process is left, and its boot id is another.
+        let text = std::fs::read_to_string(&pid).expect("the task has told its pids");
+        let mut kill = Command::new("kill");
+        assert!(kill.arg("-KILL").args(text.split_whitespace()).status().expect("kill runs").success());
+        let boot_id = cluster.folder().join("agent0/meta/boot_id");
+        std::fs::write(&boot_id, "2dd6f736-5180-4262-b9ab-782f4594e43d").expect("a file");
+        cluster.restart_agent(0, &flags(cpus));
+        assert_eq!(agent_id(&cluster) == id, same);
+        let present = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");
+        wait_for("the present boot id on disk", PATIENCE, || {
+            (std::fs::read_to_string(&boot_id).ok()?.trim() == present.trim()).then_some(())
+        });
+        if same {
+            task.until("TASK_FAILED");
+        } else {
+            let log = cluster.log("agent0");
+            assert!(log.contains("Beginning as a new agent") && log.contains("--resources was"), "{log}");
         }
-        if std::time::Instant::now() > end {
-            let _ = refused.kill();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let text = std::fs::read_to_string(&said).unwrap_or_default();
-    assert!(status.code() == Some(1) && text.contains("reconfiguration_policy"), "{status}: {text}");
+    }
 }
 
 /// What an agent of Apache Mesos 1.11.0 left when it was killed: its id, a reservation with a volume, an executor

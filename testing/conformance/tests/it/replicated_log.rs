@@ -14,7 +14,7 @@ use messor_proto::{Message, Version, Wire};
 use messor_replica::{Options, Outcome, Replica};
 use messor_replog::{Answer, Write};
 use messor_store::Storage;
-use messor_testkit::{free_port, oracle, root, skip};
+use messor_testkit::{ZooKeeper, binary, free_port, oracle, root, skip};
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -98,13 +98,22 @@ impl Real {
     }
 
     fn replica(&self, path: &Path, port: u16, quorum: usize, pids: &[String]) -> RealReplica {
+        self.start("replica", path, port, quorum, pids)
+    }
+
+    /// As one of those that are at `znode` in ZooKeeper.
+    fn member(&self, path: &Path, quorum: usize, servers: &str, znode: &str) -> RealReplica {
+        self.start("group", path, free_port(), quorum, &[servers.to_string(), znode.to_string()])
+    }
+
+    fn start(&self, how: &str, path: &Path, port: u16, quorum: usize, others: &[String]) -> RealReplica {
         let mut child = self
             .command()
             .env("LIBPROCESS_PORT", port.to_string())
-            .arg("replica")
+            .arg(how)
             .arg(path)
             .args([&quorum.to_string(), "auto"])
-            .args(pids)
+            .args(others)
             .spawn()
             .expect("it starts");
         let lines = BufReader::new(child.stdout.take().expect("piped"));
@@ -369,5 +378,82 @@ async fn a_quorum_of_both_agrees() {
             third.stop().await;
         }
         drop(third_theirs);
+    }
+}
+
+/// A `mesos-log replica` of Messor's; it is killed when it is dropped.
+struct Tool(Child);
+
+impl Tool {
+    fn start(path: &Path, servers: &str) -> Tool {
+        let child = Command::new(binary())
+            .args(["log", "replica", "--quorum=2", "--znode=/log"])
+            .args([format!("--path={}", path.display()), format!("--servers={servers}")])
+            .env("LIBPROCESS_IP", "127.0.0.1")
+            .stderr(Stdio::null())
+            .spawn();
+        Tool(child.expect("mesos-log runs"))
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Rows: U105. The replicas are processes, and know each other by ZooKeeper alone.
+#[test]
+fn a_group_in_zookeeper_of_both_agrees() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(real) = Real::build(folder.path()) else { return };
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let servers = zookeeper.servers();
+    let path = |name: &str| folder.path().join(name);
+    let one = Tool::start(&path("one"), &servers);
+    let two = Tool::start(&path("two"), &servers);
+    let mut theirs = real.member(&path("theirs"), 2, &servers, "/log");
+    theirs.become_writer();
+    let append = |theirs: &mut RealReplica, text: &str| {
+        let written = theirs.ask(&format!("append {text}"));
+        assert!(written.parse::<u64>().is_ok(), "{written}");
+    };
+    append(&mut theirs, "all-three");
+    // One of Messor's is killed: the real one and the other are a quorum.
+    drop(one);
+    append(&mut theirs, "without-one");
+    // The real one is killed: both of Messor's have what it wrote, and one is the writer now.
+    drop(theirs);
+    std::fs::write(path("trace"), "11B\n").expect("a file is written");
+    let measured = Command::new(binary())
+        .args(["log", "benchmark", "--quorum=2", "--znode=/log", "--type=zero", "--initialize=false"])
+        .args([format!("--path={}", path("one").display()), format!("--servers={servers}")])
+        .args([
+            format!("--input={}", path("trace").display()),
+            format!("--output={}", path("times").display()),
+        ])
+        .env("LIBPROCESS_IP", "127.0.0.1")
+        .output()
+        .expect("mesos-log runs");
+    assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
+    let one = Tool::start(&path("one"), &servers);
+    // And the real one, back with its files, has what Messor wrote and goes on.
+    let mut theirs = real.member(&path("theirs"), 2, &servers, "/log");
+    theirs.become_writer();
+    let ends = theirs.ask("ends");
+    let there = theirs.ask(&format!("read {ends}"));
+    assert!(there.contains("=all-three ") && there.contains("=without-one "), "{there}");
+    append(&mut theirs, "at-last");
+    drop((theirs, one, two));
+    let storage = Storage::open_existing(&path("two")).expect("it opens");
+    let restored = storage.restore().expect("it is whole");
+    let actions = storage.read(restored.begin, restored.end).expect("it is read");
+    let texts: Vec<String> = actions
+        .iter()
+        .filter_map(|action| Some(String::from_utf8_lossy(&action.append.as_ref()?.bytes).into_owned()))
+        .collect();
+    for text in ["all-three", "without-one", "at-last"] {
+        assert!(texts.iter().any(|found| found == text), "{text} of {texts:?}");
     }
 }

@@ -110,9 +110,15 @@ impl Link {
         };
         // The first attempt comes at once, those after it at random times, so that the executors of a host do not
         // all come together.
-        let was_standing = !matches!(self.state, State::Opening | State::Closed { .. });
-        let wait = recovery.longest_backoff.mul_f64(dice.clamp(0.0, 1.0)).max(SHORTEST_BACKOFF);
-        self.state = State::Closed { retry: if was_standing { now } else { now + wait } };
+        let wait = match self.state {
+            State::Subscribed { .. } => Duration::ZERO,
+            State::Opening | State::Closed { .. } => {
+                recovery.longest_backoff.mul_f64(dice.clamp(0.0, 1.0)).max(SHORTEST_BACKOFF)
+            }
+            // It answers, but not with SUBSCRIBED: it may do so again at once, and again.
+            State::Subscribing | State::Refused { .. } | State::GivenUp => SHORTEST_BACKOFF,
+        };
+        self.state = State::Closed { retry: now + wait };
         self.give_up.get_or_insert_with(|| (now + recovery.timeout, reason.to_string()));
         None
     }
@@ -219,6 +225,23 @@ mod tests {
         let Some(Step::GiveUp(reason)) = link.due(at(160)) else { panic!() };
         assert!(reason.contains("reset"), "{reason}");
         assert!(link.is_given_up());
+    }
+
+    /// As with an agent that tells each executor that comes to shut down.
+    #[test]
+    fn an_agent_that_closes_instead_of_subscribing_is_not_asked_without_end() {
+        let mut link = subscribed(Some(RECOVERY));
+        let (mut now, mut asked) = (at(100), 0);
+        link.lost(now, "reset", 0.0);
+        while now < at(110) {
+            now = link.deadline();
+            if link.due(now) == Some(Step::Open) {
+                asked += 1;
+                assert_eq!(link.opened(), Some(Step::Subscribe));
+                link.lost(now, "closed", 0.0);
+            }
+        }
+        assert!((90..=102).contains(&asked), "{asked}");
     }
 
     #[test]
