@@ -1,8 +1,7 @@
 //! Sets of whole numbers as sorted, coalesced, inclusive ranges: ports, mostly.
 
 use std::fmt;
-
-use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// `begin` to `end`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,19 +10,37 @@ pub struct Range {
     pub end: u64,
 }
 
-/// Ranges in ascending order, with a gap between any two of them: equal sets are equal values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ranges(SmallVec<[Range; 1]>);
+/// Ranges in ascending order, with a gap between any two of them: equal sets are equal values. One range stands here;
+/// several are shared by all copies, which are many, and are compared by pointer first.
+#[derive(Clone, Default)]
+pub struct Ranges(Held);
+
+#[derive(Clone, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    One(Range),
+    /// Two at least.
+    Many(Arc<[Range]>),
+}
 
 impl Ranges {
     pub fn new() -> Ranges {
         Ranges::default()
     }
 
+    /// From ranges in ascending order with gaps between them.
+    fn from_sorted(ranges: Vec<Range>) -> Ranges {
+        Ranges(match ranges[..] {
+            [] => Held::Nothing,
+            [one] => Held::One(one),
+            _ => Held::Many(ranges.into()),
+        })
+    }
+
     /// The union of ranges in any order, which may touch and overlap. One whose begin lies behind its end is empty.
     pub fn from_unsorted(ranges: impl IntoIterator<Item = Range>) -> Ranges {
-        let mut ranges: SmallVec<[Range; 1]> =
-            ranges.into_iter().filter(|range| range.begin <= range.end).collect();
+        let mut ranges: Vec<Range> = ranges.into_iter().filter(|range| range.begin <= range.end).collect();
         ranges.sort_unstable();
         ranges.dedup_by(|next, kept| {
             let joins = next.begin <= kept.end.saturating_add(1);
@@ -32,46 +49,84 @@ impl Ranges {
             }
             joins
         });
-        Ranges(ranges)
+        Ranges::from_sorted(ranges)
+    }
+
+    fn as_slice(&self) -> &[Range] {
+        match &self.0 {
+            Held::Nothing => &[],
+            Held::One(one) => std::slice::from_ref(one),
+            Held::Many(many) => many,
+        }
+    }
+
+    /// The same ranges in the same place: equal without a look.
+    fn is_same(&self, other: &Ranges) -> bool {
+        matches!((&self.0, &other.0), (Held::Many(mine), Held::Many(others)) if Arc::ptr_eq(mine, others))
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Range> + '_ {
-        self.0.iter().copied()
+        self.as_slice().iter().copied()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self.0, Held::Nothing)
     }
 
     /// How many numbers the ranges hold.
     pub fn count(&self) -> u64 {
-        self.0
+        self.as_slice()
             .iter()
             .fold(0, |sum: u64, range| sum.saturating_add((range.end - range.begin).saturating_add(1)))
     }
 
     /// Every number of `other` is in here.
     pub fn contains(&self, other: &Ranges) -> bool {
-        let mut mine = self.0.iter().peekable();
-        other.0.iter().all(|range| {
+        if self.is_same(other) {
+            return true;
+        }
+        let mut mine = self.as_slice().iter().peekable();
+        other.as_slice().iter().all(|range| {
             while mine.next_if(|candidate| candidate.end < range.begin).is_some() {}
             mine.peek().is_some_and(|candidate| candidate.begin <= range.begin && range.end <= candidate.end)
         })
     }
 
     pub fn contains_number(&self, number: u64) -> bool {
-        let after = self.0.partition_point(|range| range.end < number);
-        self.0.get(after).is_some_and(|range| range.begin <= number)
+        let after = self.as_slice().partition_point(|range| range.end < number);
+        self.as_slice().get(after).is_some_and(|range| range.begin <= number)
     }
 
     pub fn union(&self, other: &Ranges) -> Ranges {
-        Ranges::from_unsorted(self.iter().chain(other.iter()))
+        if other.is_empty() || self.is_same(other) {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
+        let mut result: Vec<Range> = Vec::with_capacity(self.as_slice().len() + other.as_slice().len());
+        let (mut left, mut right) = (self.iter().peekable(), other.iter().peekable());
+        loop {
+            let next = match (left.peek(), right.peek()) {
+                (Some(a), Some(b)) if b < a => right.next(),
+                (Some(_), _) => left.next(),
+                (None, _) => right.next(),
+            };
+            let Some(next) = next else { return Ranges::from_sorted(result) };
+            match result.last_mut() {
+                Some(last) if next.begin <= last.end.saturating_add(1) => last.end = last.end.max(next.end),
+                _ => result.push(next),
+            }
+        }
     }
 
     pub fn difference(&self, other: &Ranges) -> Ranges {
-        let mut result = SmallVec::new();
-        let mut cuts = other.0.iter().peekable();
-        'next: for range in &self.0 {
+        if self.is_same(other) {
+            return Ranges::new();
+        }
+        let mut result = Vec::new();
+        let mut cuts = other.as_slice().iter().peekable();
+        'next: for range in self.as_slice() {
             let mut begin = range.begin;
             while let Some(cut) = cuts.peek() {
                 if cut.end < begin {
@@ -91,12 +146,12 @@ impl Ranges {
             }
             result.push(Range { begin, end: range.end });
         }
-        Ranges(result)
+        Ranges::from_sorted(result)
     }
 
     pub fn intersection(&self, other: &Ranges) -> Ranges {
-        let mut result = SmallVec::new();
-        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut result = Vec::new();
+        let (mut left, mut right) = (self.as_slice().iter().peekable(), other.as_slice().iter().peekable());
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             let (begin, end) = (a.begin.max(b.begin), a.end.min(b.end));
             if begin <= end {
@@ -108,7 +163,27 @@ impl Ranges {
                 right.next()
             };
         }
-        Ranges(result)
+        Ranges::from_sorted(result)
+    }
+}
+
+impl PartialEq for Ranges {
+    fn eq(&self, other: &Ranges) -> bool {
+        self.is_same(other) || self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Ranges {}
+
+impl std::hash::Hash for Ranges {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl fmt::Debug for Ranges {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.as_slice()).finish()
     }
 }
 
@@ -121,7 +196,7 @@ impl FromIterator<(u64, u64)> for Ranges {
 impl fmt::Display for Ranges {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("[")?;
-        for (i, range) in self.0.iter().enumerate() {
+        for (i, range) in self.as_slice().iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
             write!(out, "{comma}{}-{}", range.begin, range.end)?;
         }

@@ -2,6 +2,7 @@
 //! decided here and nowhere else (U098: different metadata never merge).
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use messor_proto::mesos::{self, resource::DiskInfo, resource::disk_info::source};
@@ -172,6 +173,34 @@ impl PartialEq for Metadata {
 }
 
 impl Metadata {
+    /// Equal for equal metadata: of what tells many resources apart.
+    fn digest(&self) -> u32 {
+        let of = |part: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            part(&mut hasher);
+            hasher.finish()
+        };
+        let mut result = of(&|hasher| {
+            self.revocable.hash(hasher);
+            self.shared.hash(hasher);
+            let persistence = self.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+            persistence.map(|persistence| &persistence.id).hash(hasher);
+            for reservation in &self.reservations {
+                (reservation.kind == ReservationKind::Static).hash(hasher);
+                reservation.role.as_str().hash(hasher);
+                reservation.principal.hash(hasher);
+            }
+        });
+        // Labels are equal in any order.
+        for label in
+            self.reservations.iter().filter_map(|one| one.labels.as_ref()).flat_map(|list| &list.labels)
+        {
+            let one = of(&|hasher| (&label.key, &label.value).hash(hasher));
+            result = result.wrapping_add(one);
+        }
+        (result ^ (result >> 32)) as u32
+    }
+
     fn is_plain(&self) -> bool {
         self.reservations.is_empty()
             && self.disk.is_none()
@@ -189,13 +218,15 @@ pub struct Resource {
     allocation: Option<Role>,
     /// `None` for the plain resources that are most of all.
     metadata: Option<Arc<Metadata>>,
+    /// Differs only if the metadata do: thousands are told apart without a look at these.
+    digest: u32,
     /// How many times a shared resource is here; 1 for all others.
     pub(crate) copies: u32,
 }
 
 impl Resource {
     pub fn new(name: ResourceName, value: Value) -> Resource {
-        Resource { name, value, allocation: None, metadata: None, copies: 1 }
+        Resource { name, value, allocation: None, metadata: None, digest: 0, copies: 1 }
     }
 
     pub fn scalar(name: &str, value: f64) -> Resource {
@@ -255,7 +286,10 @@ impl Resource {
     }
 
     fn set_metadata(&mut self, metadata: Metadata) {
-        self.metadata = (!metadata.is_plain()).then(|| Arc::new(metadata));
+        let is_plain = metadata.is_plain();
+        // What became plain is as what always was.
+        self.digest = if is_plain { 0 } else { metadata.digest() };
+        self.metadata = (!is_plain).then(|| Arc::new(metadata));
     }
 
     pub(crate) fn set_allocation(&mut self, role: Option<&Role>) {
@@ -404,7 +438,8 @@ impl Resource {
 
     /// Alike in everything but the value.
     pub fn same_kind(&self, other: &Resource) -> bool {
-        self.name == other.name
+        self.digest == other.digest
+            && self.name == other.name
             && self.value.same_type(&other.value)
             && self.allocation == other.allocation
             && match (&self.metadata, &other.metadata) {

@@ -169,16 +169,41 @@ impl Agent {
     }
 
     fn give_back(&mut self, resources: &Resources) {
-        for resource in resources {
-            self.taken.subtract(&bare(resource));
+        let kinds: Vec<Resource> = resources.iter().map(bare).collect();
+        for resource in &kinds {
+            self.taken.subtract(resource);
         }
-        self.update_available();
+        self.update_kinds(&kinds);
+    }
+
+    /// As `update_available`, where nothing changed but resources that are like these in all but their values.
+    fn update_kinds(&mut self, kinds: &[Resource]) {
+        for kind in kinds {
+            let of_kind = |resource: &Resource| resource.same_kind(kind);
+            let mut left = self.total.filter(of_kind);
+            for resource in self.taken.iter().filter(|resource| !resource.is_shared() && of_kind(resource)) {
+                left.subtract(resource);
+            }
+            self.available.retain(|resource| !of_kind(resource));
+            for resource in left {
+                self.available.insert(resource);
+            }
+        }
+    }
+
+    /// A total in which nothing changed but what is like these in all but their values.
+    pub fn convert_total(&mut self, total: Resources, kinds: &[Resource]) {
+        self.has_gpus = total.gpus().is_some_and(|gpus| !gpus.is_zero());
+        self.total = total;
+        self.update_kinds(kinds);
     }
 
     /// Makes what is available the reference for whoever is settled from now on. Those who were settled with no less
     /// remain so.
     pub fn settle_reference(&mut self) {
         if self.reference == self.available {
+            // One copy of long ranges, which are compared by pointer first, does for all.
+            self.available = self.reference.clone();
             return;
         }
         if !self.reference.contains(&self.available) {
@@ -200,8 +225,13 @@ impl Agent {
         if self.fresh.0 != ticks {
             self.fresh = (ticks, self.filter_number);
         }
+        let fresh_from = self.fresh.1;
         let filters = self.filters.entry(client).or_default();
-        if filters.iter().any(|filter| filter.deadline >= deadline && filter.refused.contains(&refused)) {
+        // One that was made before the last tick may go at the next one, which this one has to outlive.
+        let covers = |filter: &Filter| {
+            filter.number >= fresh_from && filter.deadline >= deadline && filter.refused.contains(&refused)
+        };
+        if filters.iter().any(covers) {
             return 0;
         }
         let before = filters.len() as isize;

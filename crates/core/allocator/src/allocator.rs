@@ -6,7 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use messor_stdx::Time;
 use messor_types::{
-    AgentId, FrameworkId, Quota, ResourceConversion, ResourceQuantities, Resources, Role, attributes_equal,
+    AgentId, FrameworkId, Quota, Resource, ResourceConversion, ResourceQuantities, Resources, Role,
+    attributes_equal,
 };
 use slab::Slab;
 
@@ -40,6 +41,9 @@ pub struct Allocator {
     pub(crate) changed: Vec<usize>,
     /// The same of `urgent`.
     pub(crate) urgent: Vec<usize>,
+    /// All agents with something to offer are to be looked at, or that cannot wait either: see `mark_promised`.
+    pub(crate) all_changed: bool,
+    pub(crate) all_urgent: bool,
     pub(crate) woken: bool,
     /// Agents with filters, by a time at which one may expire.
     pub(crate) expiries: BTreeSet<(Time, usize)>,
@@ -66,6 +70,8 @@ impl Allocator {
             plans: BTreeMap::new(),
             changed: Vec::new(),
             urgent: Vec::new(),
+            all_changed: false,
+            all_urgent: false,
             woken: false,
             expiries: BTreeSet::new(),
             ticks: 0,
@@ -78,7 +84,8 @@ impl Allocator {
         if let Err(reason) = self.change(now, event, effects) {
             effects.push(Effect::Inconsistent { reason });
         }
-        if !self.urgent.is_empty() && !self.woken {
+        let cannot_wait = !self.urgent.is_empty() || (self.all_urgent && !self.agents.is_empty());
+        if cannot_wait && !self.woken {
             self.woken = true;
             effects.push(Effect::Wake);
         }
@@ -213,15 +220,29 @@ impl Allocator {
         }
     }
 
-    /// Marks the agents that have something to offer.
+    /// All agents that have something to offer are to be looked at. They are marked when that is done: until then many
+    /// events may ask for it.
     pub(crate) fn mark_all(&mut self, urgent: bool) {
-        for slot in self.agents_with_resources() {
-            self.mark(slot, urgent);
-        }
+        self.all_changed = true;
+        self.all_urgent |= urgent;
     }
 
-    fn agents_with_resources(&self) -> Vec<usize> {
-        self.agents.iter().filter(|(_, agent)| !agent.available().is_empty()).map(|(slot, _)| slot).collect()
+    /// Marks what `mark_all` promised.
+    pub(crate) fn mark_promised(&mut self) {
+        let (changed, urgent) = (std::mem::take(&mut self.all_changed), std::mem::take(&mut self.all_urgent));
+        for (slot, agent) in &mut self.agents {
+            if !changed || agent.available().is_empty() {
+                continue;
+            }
+            if !agent.changed {
+                agent.changed = true;
+                self.changed.push(slot);
+            }
+            if urgent && !agent.urgent {
+                agent.urgent = true;
+                self.urgent.push(slot);
+            }
+        }
     }
 
     /// What is settled about a client is to be asked again, at every agent.
@@ -481,8 +502,12 @@ impl Allocator {
             self.tree.client_mut(client).agents.remove(&agent);
         }
         self.tree.replaced(client, agent, &Portion::new(offered), &Portion::new(&updated));
-        if total != *self.agents[agent].total() {
-            self.set_total(agent, total);
+        let kinds: Vec<Resource> =
+            stripped.iter().flat_map(|one| one.consumed.iter().chain(&one.converted)).cloned().collect();
+        if !kinds.is_empty() {
+            self.tree.change_total(&self.agents[agent].total().quantities(), &total.quantities());
+            self.agents[agent].convert_total(total, &kinds);
+            self.count(agent);
         }
         self.forget_client_if_idle(client);
         Ok(())

@@ -109,29 +109,32 @@ impl Ledger {
     /// Puts these quotas in the place of what these roles had. All agents have to be counted again if it is kept for
     /// the first time.
     pub fn update(&mut self, quotas: BTreeMap<Role, Quota>) {
+        let touched: BTreeSet<Role> = quotas.keys().map(top).collect();
         for (role, quota) in quotas {
             if quota.is_default() {
                 self.quotas.remove(&role);
+                self.needs.remove(&role);
             } else {
                 self.quotas.insert(role, quota);
             }
         }
         self.version += 1;
-        self.families.clear();
-        for role in self.quotas.keys() {
-            self.families.entry(top(role)).or_default().push(role.clone());
-        }
-        for family in self.families.values_mut() {
-            family.sort_by_key(|role| std::cmp::Reverse(role.ancestors().count()));
-        }
         if self.quotas.is_empty() {
             *self = Ledger { version: self.version, ..Ledger::default() };
             return;
         }
-        self.due.clear();
-        self.needs.clear();
-        self.required = ResourceQuantities::new();
-        for family in self.families.keys().cloned().collect::<Vec<_>>() {
+        for family in touched {
+            let below = Role::new(&format!("{family}/"));
+            let own = self.quotas.contains_key(&family).then(|| family.clone());
+            let subroles = self.quotas.range(below..).map(|(role, _)| role);
+            let subroles = subroles.take_while(|role| role.is_strict_subrole_of(&family)).cloned();
+            let mut roles: Vec<Role> = own.into_iter().chain(subroles).collect();
+            roles.sort_by_key(|role| std::cmp::Reverse(role.ancestors().count()));
+            if roles.is_empty() {
+                self.families.remove(&family);
+            } else {
+                self.families.insert(family.clone(), roles);
+            }
             self.settle(&family);
         }
     }
@@ -161,6 +164,14 @@ impl Ledger {
     }
 
     fn change(&mut self, role: &Role, gone: Option<&ResourceQuantities>, come: Option<&ResourceQuantities>) {
+        self.consume(role, gone, come);
+        let family = top(role);
+        if self.families.contains_key(&family) {
+            self.settle(&family);
+        }
+    }
+
+    fn consume(&mut self, role: &Role, gone: Option<&ResourceQuantities>, come: Option<&ResourceQuantities>) {
         for role in std::iter::once(role.clone()).chain(role.ancestors()) {
             let consumed = self.consumed.entry(role.clone()).or_default();
             // What is added comes first: sums do not go below zero on the way.
@@ -174,10 +185,6 @@ impl Ledger {
                 self.consumed.remove(&role);
             }
         }
-        let family = top(role);
-        if self.families.contains_key(&family) {
-            self.settle(&family);
-        }
     }
 
     /// A role is given so much of what is free, until the agent is counted: see `take_back`.
@@ -186,9 +193,10 @@ impl Ledger {
         self.change(role, None, Some(amounts));
     }
 
+    /// The agent is counted next: what is due is brought up to date then.
     pub fn take_back(&mut self, role: &Role, amounts: &ResourceQuantities) {
         self.free += amounts;
-        self.change(role, Some(amounts), None);
+        self.consume(role, Some(amounts), None);
     }
 
     /// Brings up to date what is due to the roles of a family.
@@ -213,7 +221,11 @@ impl Ledger {
         pending.iter().for_each(|(_, due)| sum += due);
         self.needs.extend(needs);
         self.required += &sum;
-        if let Some(before) = self.due.insert(family.clone(), sum) {
+        let before = match self.families.contains_key(family) {
+            true => self.due.insert(family.clone(), sum),
+            false => self.due.remove(family),
+        };
+        if let Some(before) = before {
             self.required -= &before;
         }
     }

@@ -20,8 +20,8 @@ type Offers = BTreeMap<usize, BTreeMap<Role, Vec<(AgentId, Resources)>>>;
 #[derive(Default)]
 struct Run {
     offers: Offers,
-    /// Where in its list the offer of an agent to a client is.
-    places: BTreeMap<(usize, usize), usize>,
+    /// Where in its list the offer of an agent to a client is; kept if agents are looked at twice.
+    places: Option<BTreeMap<(usize, usize), usize>>,
     /// By agent: once a run is enough.
     offered_shared: BTreeMap<usize, Resources>,
     passes: Passes,
@@ -31,12 +31,10 @@ impl Run {
     /// `place`: the client and the agent, which may have an offer already, of its guarantees.
     fn add(&mut self, client: &Client, place: (usize, usize), agent: &AgentId, resources: Resources) {
         let list = self.offers.entry(client.framework).or_default().entry(client.role.clone()).or_default();
-        match self.places.get(&place) {
-            Some(at) => list[*at].1 += &resources,
-            None => {
-                self.places.insert(place, list.len());
-                list.push((agent.clone(), resources));
-            }
+        let known = self.places.as_mut().map(|places| places.entry(place).or_insert(list.len()));
+        match known.and_then(|at| list.get_mut(*at)) {
+            Some((_, offered)) => *offered += &resources,
+            None => list.push((agent.clone(), resources)),
         }
     }
 }
@@ -60,6 +58,7 @@ impl Allocator {
             return;
         }
         self.expire_filters(now);
+        self.mark_promised();
         self.ticks += 1;
         for slot in std::mem::take(&mut self.urgent) {
             self.agents[slot].urgent = false;
@@ -70,8 +69,9 @@ impl Allocator {
             }
         }
         let agents = std::mem::take(&mut self.changed);
-        self.held_back_at = self.ledger.version;
         self.run(agents, effects);
+        // What is given away in a run leaves nobody more room than he had in it.
+        self.held_back_at = self.ledger.version;
         self.ask_to_leave(now, None, effects);
     }
 
@@ -82,6 +82,7 @@ impl Allocator {
             return;
         }
         self.expire_filters(now);
+        self.mark_promised();
         let agents = std::mem::take(&mut self.urgent);
         for slot in &agents {
             self.agents[*slot].urgent = false;
@@ -115,11 +116,15 @@ impl Allocator {
         self.woken = false;
         self.runs += 1;
         self.tree.refresh();
+        if agents.is_empty() {
+            return;
+        }
         self.rng.shuffle(&mut agents);
         let mut run = Run::default();
         if self.ledger.is_kept() {
             run.passes = Passes::new(&self.standing());
             if self.ledger.has_guarantees() {
+                run.places = Some(BTreeMap::new());
                 for slot in &agents {
                     self.look_at(*slot, Stage::Guarantees, &mut run);
                 }
@@ -211,11 +216,16 @@ impl Allocator {
             }
             match verdict {
                 Verdict::Offer(offer) => {
-                    for resource in &offer {
-                        if resource.is_shared() {
-                            offered_shared.insert(resource.clone());
-                        } else {
-                            available.subtract(resource);
+                    let is_all = offer.len() == available.len() && offer == available;
+                    if is_all && !offer.iter().any(|resource| resource.is_shared()) {
+                        available = Resources::new();
+                    } else {
+                        for resource in &offer {
+                            if resource.is_shared() {
+                                offered_shared.insert(resource.clone());
+                            } else {
+                                available.subtract(resource);
+                            }
                         }
                     }
                     if ledger.is_kept() {

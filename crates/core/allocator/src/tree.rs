@@ -32,11 +32,17 @@ struct Key {
     count: u64,
     path: Arc<str>,
     target: usize,
+    /// The only active client of a role and all below it, if that is known: whoever passes it over need not look
+    /// further. No two keys differ in this alone.
+    only: usize,
 }
+
+/// Not a client.
+const NOBODY: usize = usize::MAX;
 
 impl Key {
     fn new(path: Arc<str>, target: usize) -> Key {
-        Key { share: 0, count: 0, path, target }
+        Key { share: 0, count: 0, path, target, only: NOBODY }
     }
 }
 
@@ -249,8 +255,13 @@ impl Tree {
         here.own_key = own_key;
         let Some(parent) = self.nodes[node].parent else { return };
         let here = &self.nodes[node];
-        let key =
-            Key { share: self.share(&here.whole, here.weight), count: here.whole.count, ..here.key.clone() };
+        let only = match (here.active, here.own_order.first(), here.order.first()) {
+            (1, Some(own), _) => own.target,
+            (1, None, Some(below)) => below.only,
+            _ => NOBODY,
+        };
+        let share = self.share(&here.whole, here.weight);
+        let key = Key { share, count: here.whole.count, only, ..here.key.clone() };
         let active = here.active > 0;
         let old = std::mem::replace(&mut self.nodes[node].key, key.clone());
         let siblings = &mut self.nodes[parent].order;
@@ -394,6 +405,9 @@ impl Tree {
     /// False once the visitor wants to stop.
     fn walk(&self, node: usize, settled: &Bits, step: &mut impl FnMut(usize, &Client) -> Step) -> bool {
         for key in &self.nodes[node].order {
+            if key.only != NOBODY && settled.contains(key.only) {
+                continue;
+            }
             if key.target != OWN {
                 if !self.walk(key.target, settled, step) {
                     return false;

@@ -1,7 +1,9 @@
 //! The allocator from outside: events in, offers out.
 
+mod against_model;
 mod cluster;
 mod maintenance;
+mod model;
 mod quota;
 mod random;
 mod scenarios;
