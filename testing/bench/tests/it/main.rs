@@ -1,0 +1,41 @@
+//! The benchmarks in small: their own checks are what is tested here, not their times.
+
+use messor_bench::allocator::{Kind, measure};
+use messor_bench::report::Report;
+
+fn lines(name: &str, kind: Kind) -> Vec<String> {
+    let mut report = Report::default();
+    measure(name, kind, &mut report).unwrap();
+    assert!(report.lines.iter().all(|line| line.best() >= 0.0 && line.best() <= line.median()));
+    report.lines.into_iter().map(|line| line.what).collect()
+}
+
+#[test]
+fn every_offer_is_declined_for_ever() {
+    for roles in [1, 7] {
+        let kind = Kind::Declining { agents: 40, frameworks: 7, roles, rounds: 7 };
+        assert!(
+            lines("declining", kind).iter().any(|what| what == "the cycle after all declined everything")
+        );
+    }
+}
+
+#[test]
+fn quota_of_many_roles_is_satisfied() {
+    let kind = Kind::Quota { small: 50, large: 10 };
+    assert!(lines("quota", kind).iter().any(|what| what == "the cycle that satisfies all quota"));
+}
+
+#[test]
+fn reservations_are_converted() {
+    let kind = Kind::Reservations { roles: 20, repetitions: 3 };
+    assert_eq!(lines("reservations", kind), ["adding the agent", "3 times unreserving and reserving"]);
+}
+
+#[test]
+fn the_poorest_of_a_tree_is_served() {
+    for (levels, branches) in [(1, 30), (2, 5), (4, 2)] {
+        let kind = Kind::Sorter { agents: 101, levels, branches };
+        assert!(lines("sorter", kind).iter().any(|what| what == "a full sort"));
+    }
+}
