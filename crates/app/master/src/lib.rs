@@ -7,6 +7,7 @@ mod election;
 mod input;
 mod registry;
 mod service;
+mod whitelist;
 
 use std::process::ExitCode;
 use std::sync::Arc;

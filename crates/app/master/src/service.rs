@@ -20,6 +20,7 @@ use crate::driver::{MasterDriver, PROCESS};
 use crate::election::Sessions;
 use crate::input::Input;
 use crate::registry::RegistryLog;
+use crate::whitelist::{self, Watch};
 
 pub struct Options<'o> {
     pub flags: &'o MasterFlags,
@@ -33,6 +34,7 @@ pub struct Master {
     site: Arc<MasterSite>,
     sessions: Sessions,
     failure: Arc<OnceLock<String>>,
+    _whitelist: Option<Watch>,
 }
 
 struct MasterMetrics {
@@ -69,6 +71,11 @@ impl Master {
         let mailbox = net.open(PROCESS).map_err(|error| Failure::Words(error.to_string()))?;
         let (to_allocator, allocator_metrics) =
             allocator::start(config::allocator(flags, &info, random_seed())?, clock, machine.clone())?;
+
+        let whitelist = match &flags.whitelist {
+            Some(path) => whitelist::watch(path.as_str(), to_allocator.clone())?,
+            None => None,
+        };
 
         let files = Files::default();
         if let Some(log) = logging.file() {
@@ -118,7 +125,7 @@ impl Master {
             over: false,
         };
         let over = run_machine("master", clock, driver, mailbox, inputs)?;
-        Ok((Master { id, site, sessions, failure }, over))
+        Ok((Master { id, site, sessions, failure, _whitelist: whitelist }, over))
     }
 
     pub fn id(&self) -> &str {

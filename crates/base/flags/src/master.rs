@@ -84,7 +84,7 @@ flag_set! {
                 => "How many agents may be removed in which time for failed health checks, such as 1/10mins or 2/3hrs. Without it, each at once.";
             recovery_agent_removal_limit: String = "100%", alias "recovery_slave_removal_limit", check checks::percentage
                 => "Percentage of agents that may be removed when they do not come back after a failover. If more are missing, the master exits rather than remove them.";
-            whitelist: Option<Location>, not_yet "agent whitelists are not built"
+            whitelist: Option<Location>
                 => "File with the agents whose resources may be offered, a host name on each line; read again and again. Without it, all.";
             require_agent_domain: bool = "false"
                 => "Whether an agent without a fault domain is turned away.";
