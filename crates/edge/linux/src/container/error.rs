@@ -85,7 +85,6 @@ steps! {
     Capabilities "set the capabilities of",
     AmbientCapabilities "set the ambient capabilities of",
     NoNewPrivileges "drop privileges to come for",
-    ParentDeath "tie to its parent",
     Init "start the init of the pid namespace of",
     Execute "execute",
 }
