@@ -592,3 +592,5 @@ fn is_in(pid: i32, group: &Group) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unified_tests;

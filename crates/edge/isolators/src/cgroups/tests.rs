@@ -14,7 +14,7 @@ use super::*;
 use crate::isolator::tests::{container, nested, resources};
 use crate::tests::{skip, told};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The files that version 2 has in each group.
 const UNIFIED: [(&str, &str); 18] = [
@@ -42,7 +42,7 @@ const UNIFIED: [(&str, &str); 18] = [
 ];
 
 /// A container with 1 processor and 64 MB.
-fn usual(id: &str) -> Container {
+pub(super) fn usual(id: &str) -> Container {
     let mut container = container(id);
     container.config.resources = resources(&[("cpus", 1.0), ("mem", 64.0)]);
     container
@@ -54,7 +54,7 @@ fn limited(mut container: Container, limits: &[(&str, f64)]) -> Container {
     container
 }
 
-fn sharing(mut container: Container, share: bool) -> Container {
+pub(super) fn sharing(mut container: Container, share: bool) -> Container {
     let linux_info = Some(LinuxInfo { share_cgroups: Some(share), ..LinuxInfo::default() });
     container.config.container_info = Some(ContainerInfo { linux_info, ..ContainerInfo::default() });
     container
@@ -72,10 +72,10 @@ fn unified(flags: &AgentFlags, isolators: &[&str]) -> (tempfile::TempDir, Arc<Fa
 }
 
 /// The groups of this host, in a root that is removed at the end.
-struct Real {
-    root: String,
-    cgroups: Cgroups,
-    told: mpsc::Receiver<(ContainerId, ContainerLimitation)>,
+pub(super) struct Real {
+    pub root: String,
+    pub cgroups: Cgroups,
+    pub told: mpsc::Receiver<(ContainerId, ContainerLimitation)>,
     children: Vec<Child>,
 }
 
@@ -91,7 +91,7 @@ impl Real {
     }
 
     /// On the hierarchy that is mounted there.
-    fn on(mount: &str, isolators: &[&str], set: impl FnOnce(&mut AgentFlags)) -> Option<Real> {
+    pub fn on(mount: &str, isolators: &[&str], set: impl FnOnce(&mut AgentFlags)) -> Option<Real> {
         let flags = |flags: &mut AgentFlags| {
             set(flags);
             flags.containers.cgroups_hierarchy =
@@ -122,7 +122,7 @@ impl Real {
     }
 
     /// A process that waits for a line before it becomes `script`.
-    fn process(&mut self, script: &str) -> i32 {
+    pub fn process(&mut self, script: &str) -> i32 {
         let child = Command::new("/bin/sh")
             .args(["-c", &format!("read go; {script}")])
             .stdin(Stdio::piped())
@@ -135,12 +135,12 @@ impl Real {
         pid
     }
 
-    fn go(&mut self) {
+    pub fn go(&mut self) {
         use std::io::Write;
         self.children.last_mut().unwrap().stdin.take().unwrap().write_all(b"go\n").unwrap();
     }
 
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         for mut child in self.children.drain(..) {
             let _ = child.kill();
             let _ = child.wait();
