@@ -189,20 +189,32 @@ impl Cluster {
     fn add_agent(&mut self, number: usize, master: &str, flags: &[String]) {
         let given = flags.iter().find_map(|flag| flag.strip_prefix("--port=")?.parse().ok());
         let address = loopback(given.unwrap_or_else(free_port));
-        self.start_agent(number, address, master, flags);
+        self.start_agent(number, address, master, flags, &[]);
         self.agents.push(address);
     }
 
     /// Starts an agent again where one was, as its host would.
     pub fn restart_agent(&mut self, number: usize, flags: &[String]) {
-        self.processes.retain(|(name, _)| *name != format!("agent{number}"));
-        let master = self.master.to_string();
-        self.start_agent(number, self.agents[number], &master, flags);
+        self.restart_agent_in(number, flags, &[]);
     }
 
-    fn start_agent(&mut self, number: usize, address: SocketAddr, master: &str, flags: &[String]) {
+    /// The same, with more in its environment.
+    pub fn restart_agent_in(&mut self, number: usize, flags: &[String], environment: &[(&str, &str)]) {
+        self.processes.retain(|(name, _)| *name != format!("agent{number}"));
+        let master = self.master.to_string();
+        self.start_agent(number, self.agents[number], &master, flags, environment);
+    }
+
+    fn start_agent(
+        &mut self,
+        number: usize,
+        address: SocketAddr,
+        master: &str,
+        flags: &[String],
+        environment: &[(&str, &str)],
+    ) {
         let arguments = self.agent_arguments(number, address, master, flags);
-        self.spawn("mesos-agent", &format!("agent{number}"), &arguments);
+        self.spawn_with("mesos-agent", &format!("agent{number}"), &arguments, environment);
         self.wait_until_healthy("mesos-agent", address, "/health");
     }
 
@@ -229,6 +241,12 @@ impl Cluster {
         arguments.retain(|argument| !flags.iter().any(|flag| name_of(flag) == name_of(argument)));
         arguments.extend(flags.iter().cloned());
         arguments
+    }
+
+    /// Whether a process of the cluster has ended by itself, or was killed by somebody else.
+    pub fn has_ended(&mut self, name: &str) -> bool {
+        let (_, child) = self.processes.iter_mut().find(|(n, _)| n == name).expect("a process of that name");
+        matches!(child.try_wait(), Ok(Some(_)))
     }
 
     /// Sends a signal ("TERM", "USR1") to a process of the cluster and waits for its end; its exit code.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use messor_agent_core::{CAPABILITIES, Config, ReconfigurationPolicy, Recover};
-use messor_containerizer::discover;
+use messor_containerizer::{Launcher, discover};
 use messor_flags::AgentFlags;
 use messor_proto::mesos::agent_info::capability::Type as Capability;
 use messor_proto::mesos::internal::AgentCapabilities;
@@ -32,18 +32,20 @@ fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
 /// Between two questions to a resource estimator or a QoS controller: each looks at every process of the host.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The isolators that are built. Others are refused: a task must not believe that it is isolated.
-const ISOLATORS: [&str; 4] = ["posix/cpu", "posix/mem", "posix/rlimits", "filesystem/posix"];
-
-pub fn isolators(flags: &AgentFlags) -> Result<Vec<&str>, Failure> {
-    let wanted = flags.isolators();
-    match wanted.iter().find(|name| !ISOLATORS.contains(name)) {
-        Some(name) => Err(wrong(
-            "isolation",
-            format!("the isolator '{name}' is not supported yet; there are {}", ISOLATORS.join(", ")),
-        )),
-        None => Ok(wanted),
+/// The linux launcher has the warden, which is found or started here.
+pub fn launcher(flags: &AgentFlags, runtime_dir: &Path) -> Result<Launcher, Failure> {
+    if flags.containers.launcher != "linux" {
+        return Ok(Launcher::Posix);
     }
+    let warden = messor_warden::Config {
+        runtime_dir: runtime_dir.to_path_buf(),
+        program: std::env::current_exe()?,
+        arguments: ["mesos-containerizer", "warden"].map(Into::into).to_vec(),
+        cgroups: Vec::new(),
+    };
+    let hierarchy = Path::new(flags.containers.cgroups_hierarchy.as_str());
+    Launcher::linux(&warden, hierarchy, &flags.containers.cgroups_root)
+        .map_err(|error| wrong("launcher", error))
 }
 
 /// What the flag says, and for what it leaves out, what the host has.
@@ -98,7 +100,7 @@ pub fn machine(
     let mut config = Config::new(pid, info, &text(work_dir)?, &text(&launcher_dir)?);
     config.sandbox_directory.clone_from(&flags.containers.sandbox_directory);
     config.switch_user = flags.switch_user;
-    config.isolation = isolators(flags)?.join(",");
+    config.isolation = flags.isolators().join(",");
     config.cgroups_enable_cfs = flags.containers.cgroups_enable_cfs;
     config.executor_environment_variables =
         flags.executor_environment_variables.as_ref().map(|map| map.entries.clone()).unwrap_or_default();
@@ -168,14 +170,5 @@ mod tests {
     fn wrong_values_name_their_flag() {
         let error = resources(&flags("cpus"), Path::new("/")).unwrap_err().to_string();
         assert!(error.starts_with("--resources: "), "{error}");
-        let isolated = messor_flags::AgentFlags {
-            containers: messor_flags::ContainerFlags {
-                isolation: "cgroups/mem".to_string(),
-                ..Default::default()
-            },
-            ..AgentFlags::default()
-        };
-        let error = isolators(&isolated).unwrap_err().to_string();
-        assert!(error.contains("cgroups/mem") && error.contains("not supported yet"), "{error}");
     }
 }

@@ -8,16 +8,16 @@ use std::sync::{Arc, OnceLock};
 
 use messor_agent_core::{Event, View};
 use messor_checkpoint::{Expectation, Recorder, WorkDirLock};
-use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Program};
+use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Kind, Program, Reports};
 use messor_flags::AgentFlags;
 use messor_http_api::common::{Metrics, system_metrics};
 use messor_http_api::{
-    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, NoContainers, ProgramInfo,
-    Usage, UsageSource,
+    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, ProgramInfo, Usage,
+    UsageSource,
 };
 use messor_net::Net;
-use messor_proto::mesos::ContainerStatus;
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
+use messor_types::ContainerId;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -52,6 +52,7 @@ pub struct Agent {
 struct AgentMetrics {
     machine: Machine<Event, View>,
     garbage: Garbage,
+    containerizer: Containerizer,
 }
 
 impl MetricsSource for AgentMetrics {
@@ -62,6 +63,7 @@ impl MetricsSource for AgentMetrics {
                 None => Vec::new(),
             };
             all.extend(self.garbage.metrics());
+            all.extend(self.containerizer.metrics());
             all.extend(system_metrics().into_iter().map(|(name, value)| (format!("system/{name}"), value)));
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
@@ -74,21 +76,22 @@ struct ContainerizerUsage(Containerizer);
 impl UsageSource for ContainerizerUsage {
     fn usage(&self) -> Pin<Box<dyn Future<Output = Usage> + Send + '_>> {
         Box::pin(async {
-            let mut statistics = self.0.usage().await.unwrap_or_else(|error| {
+            let found = self.0.usage().await.unwrap_or_else(|error| {
                 tracing::warn!("cannot tell what containers use: {error}");
                 Default::default()
             });
-            let found = self.0.containers().into_iter().map(|(container, pid)| {
-                let status = ContainerStatus {
-                    container_id: Some((&container).into()),
-                    executor_pid: pid,
-                    ..ContainerStatus::default()
-                };
-                let statistics = statistics.remove(&container);
-                (container, ContainerUsage { status: Some(status), statistics, standalone: false })
-            });
-            found.collect()
+            let usage = |(container, (status, statistics)): (ContainerId, _)| {
+                let root = self.0.standing(container.root());
+                let standalone = root.is_some_and(|root| root.kind == Kind::Standalone);
+                let (status, statistics) = (Some(status), Some(statistics));
+                (container, ContainerUsage { status, statistics, standalone })
+            };
+            found.into_iter().map(usage).collect()
         })
+    }
+
+    fn pending(&self) -> Vec<(ContainerId, String)> {
+        self.0.pending()
     }
 }
 
@@ -128,6 +131,12 @@ impl Agent {
         let mailbox = net.open(&process).map_err(|error| words(&error))?;
 
         let launcher_dir = Path::new(&machine_config.launcher_dir).to_path_buf();
+        let isolation = flags.isolators();
+        let reports = Reports::default();
+        let limitations = Arc::new(reports.clone());
+        let host = messor_isolators::Host { work_dir: &work_dir, runtime_dir: &runtime_dir, limitations };
+        let launcher = config::launcher(flags, &runtime_dir)?;
+        let isolators = messor_isolators::make(flags, &host).map_err(|error| words(&error))?;
         let (containerizer, mut container_events) = Containerizer::new(
             ContainerizerConfig {
                 work_dir: work_dir.clone(),
@@ -137,8 +146,13 @@ impl Agent {
                 frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
                 fetcher_stall_timeout: Some(flags.fetcher_stall_timeout),
                 parallel_fetches: PARALLEL_FETCHES,
-                rlimits: config::isolators(flags)?.contains(&"posix/rlimits"),
+                switch_user: flags.switch_user,
+                isolation: isolation.iter().map(ToString::to_string).collect(),
+                cfs: flags.containers.cgroups_enable_cfs,
             },
+            isolators,
+            launcher,
+            &reports,
             Handle::current(),
         );
         let to_machine = machine.clone();
@@ -165,13 +179,17 @@ impl Agent {
             program: Arc::new(ProgramInfo { build, flags: shown }),
             files: files.clone(),
             logging: Arc::new(LevelLogging(logging.level())),
-            metrics: Arc::new(AgentMetrics { machine: machine.clone(), garbage: garbage.clone() }),
+            metrics: Arc::new(AgentMetrics {
+                machine: machine.clone(),
+                garbage: garbage.clone(),
+                containerizer: containerizer.clone(),
+            }),
             processes: vec![process.clone()],
         };
+        let containers = Arc::new(crate::source::Source(containerizer.clone()));
         let usage: Arc<dyn UsageSource> = Arc::new(ContainerizerUsage(containerizer.clone()));
         let oversubscription = Oversubscription::new(flags, machine.clone(), Arc::clone(&usage))?;
-        let site =
-            Arc::new(AgentSite::new(common, machine.clone(), usage, Arc::new(NoContainers), process.clone()));
+        let site = Arc::new(AgentSite::new(common, machine.clone(), usage, containers, process.clone()));
         source.follow(flags.zk_session_timeout, clock, machine.clone());
         let failure = Arc::default();
         let driver = AgentDriver {

@@ -14,7 +14,7 @@ flag_set! {
                 => "Containerizers with commas in between, tried in this order.";
             isolation: String = "posix/cpu,posix/mem"
                 => "Isolators with commas in between, such as cgroups/cpu,cgroups/mem. The older names process and cgroups mean posix/cpu,posix/mem and cgroups/cpu,cgroups/mem.";
-            launcher: String = "posix", check checks::launcher, not_yet "the linux launcher is not built"
+            launcher: String = "posix", check checks::launcher
                 => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix.";
             default_container_info: Option<Json>, not_yet "containers with images and volumes are not built"
                 => "ContainerInfo for executors that have none, as JSON.";

@@ -1,24 +1,27 @@
 //! The containerizer as the agent sees it: commands in, events out, usage when asked for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use messor_agent_core::{ContainerCommand, ContainerEvent, LaunchFailure};
-use messor_linux::procfs;
-use messor_proto::mesos::{Resource, ResourceStatistics};
-use messor_types::{ContainerId, Resources};
+use messor_agent_core::{ContainerCommand, ContainerEvent, Limits, Run};
+use messor_containers::{Answer, Containers, Event, IsolatorTraits, Standing, Step, Ticket};
+use messor_isolators::{Isolator, Limitations};
+use messor_proto::mesos::Resource;
+use messor_proto::mesos::slave::{ContainerLimitation, ContainerTermination};
+use messor_types::ContainerId;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::effects::{self, Reply};
+use crate::entry::{ContainerLaunch, Entry, scalars};
 use crate::fetching::Program;
-use crate::runtime::RuntimeDir;
-use crate::volumes::{self, VolumeError};
-use crate::{container, recovery};
+use crate::launcher::Launcher;
+use crate::{launching, nested};
 
-/// Events that wait for the agent. When it is full, containers wait with theirs; no event is lost.
-const EVENTS: usize = 256;
+/// Containers between fork and the run of their program: a thread waits with each.
+const PARALLEL_FORKS: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,184 +36,237 @@ pub struct Config {
     pub fetcher_stall_timeout: Option<Duration>,
     /// Containers that fetch at the same time; others wait for their turn.
     pub parallel_fetches: usize,
-    /// Whether the isolator posix/rlimits is in use.
-    pub rlimits: bool,
+    /// Whether containers of the operator API may name their user.
+    pub switch_user: bool,
+    /// The names of the isolators in use.
+    pub isolation: Vec<String>,
+    /// `--cgroups_enable_cfs`: CPUs are a hard limit, and are shown as one.
+    pub cfs: bool,
 }
 
 /// All containers of an agent. Dropping it leaves them running: they outlive their agent.
 #[derive(Clone)]
 pub struct Containerizer {
-    shared: Arc<Shared>,
-    runtime: Handle,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
     pub config: Config,
+    pub isolators: Vec<Arc<dyn Isolator>>,
+    pub launcher: Launcher,
     pub fetches: Semaphore,
-    pub events: mpsc::Sender<ContainerEvent>,
-    entries: Mutex<BTreeMap<ContainerId, Entry>>,
+    pub forks: Arc<Semaphore>,
+    /// What waits for the agent: three events of a container at most, so that containers bound it.
+    pub events: mpsc::UnboundedSender<ContainerEvent>,
+    pub runtime: Handle,
+    inner: Mutex<Inner>,
 }
 
-struct Entry {
-    destroy: watch::Sender<bool>,
-    pid: Option<i32>,
-    resources: Vec<Resource>,
-    /// The sandbox, once it is there.
-    sandbox: Option<PathBuf>,
+/// What is only touched together: the machine, and what stands for its numbers at this side.
+pub(crate) struct Inner {
+    pub machine: Containers,
+    pub entries: BTreeMap<ContainerId, Arc<Entry>>,
+    pub replies: BTreeMap<Ticket, Reply>,
+    last_ticket: u64,
+    /// The runs that the agent asked to recover.
+    pub runs: Vec<Run>,
+}
+
+impl Inner {
+    pub fn ticket(&mut self, reply: Reply) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.replies.insert(ticket, reply);
+        ticket
+    }
+}
+
+/// Where isolators tell of containers that went beyond what they may. It is there before the containerizer is.
+#[derive(Clone, Default)]
+pub struct Reports(Arc<std::sync::OnceLock<std::sync::Weak<Shared>>>);
+
+impl Limitations for Reports {
+    fn exceeded(&self, container: &ContainerId, limitation: ContainerLimitation) {
+        // Without a containerizer there is no container either.
+        if let Some(shared) = self.0.get().and_then(std::sync::Weak::upgrade) {
+            let container = container.clone();
+            let inner = shared.clone();
+            shared.runtime.spawn(async move { inner.event(Event::Limited { container, limitation }) });
+        }
+    }
 }
 
 impl Containerizer {
-    pub fn new(config: Config, runtime: Handle) -> (Containerizer, mpsc::Receiver<ContainerEvent>) {
-        let (events, receiver) = mpsc::channel(EVENTS);
-        let fetches = Semaphore::new(config.parallel_fetches.max(1));
-        let shared = Shared { config, fetches, events, entries: Mutex::default() };
-        (Containerizer { shared: Arc::new(shared), runtime }, receiver)
+    /// `isolators` in the order in which they prepare.
+    pub fn new(
+        config: Config,
+        isolators: Vec<Arc<dyn Isolator>>,
+        launcher: Launcher,
+        reports: &Reports,
+        runtime: Handle,
+    ) -> (Containerizer, mpsc::UnboundedReceiver<ContainerEvent>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let traits = |isolator: &Arc<dyn Isolator>| IsolatorTraits {
+            nesting: isolator.supports_nesting(),
+            standalone: isolator.supports_standalone(),
+        };
+        let inner = Inner {
+            machine: Containers::new(isolators.iter().map(traits).collect()),
+            entries: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            last_ticket: 0,
+            runs: Vec::new(),
+        };
+        let shared = Arc::new(Shared {
+            fetches: Semaphore::new(config.parallel_fetches.max(1)),
+            forks: Arc::new(Semaphore::new(PARALLEL_FORKS)),
+            config,
+            isolators,
+            launcher,
+            events,
+            runtime,
+            inner: Mutex::new(inner),
+        });
+        let _ = reports.0.set(Arc::downgrade(&shared));
+        (Containerizer { shared }, receiver)
     }
 
     /// Carries out a command; its answer comes as an event.
     pub fn command(&self, command: ContainerCommand) {
+        let shared = &self.shared;
         match command {
             ContainerCommand::Launch(launch) => {
                 let container = launch.container.clone();
-                let Some(destroyed) = self.shared.enter(&container, None, launch.resources.clone()) else {
-                    self.emit(ContainerEvent::LaunchFailed {
-                        message: format!("container {container} exists already"),
-                        container,
-                        reason: LaunchFailure::Launch,
-                    });
-                    return;
-                };
-                self.runtime.spawn(container::run(self.shared.clone(), launch, destroyed));
+                let config = &shared.config;
+                let fetches = launch.uris.iter().any(|info| !info.items.is_empty());
+                let entry = Entry::of_executor(*launch, &config.work_dir, &config.runtime_dir);
+                shared.launch(entry, fetches, Reply::Agent(container));
             }
             ContainerCommand::Recover { runs } => {
-                self.runtime.spawn(recovery::recover(self.shared.clone(), runs, self.runtime.clone()));
+                let known = runs.iter().map(|run| run.container.clone()).collect();
+                shared.lock().runs = runs;
+                shared.event(Event::Recover { known });
             }
-            ContainerCommand::Update { container, limits, .. } if !limits.is_empty() => {
-                let message = format!("not supported yet: {}", crate::launching::LIMITS);
-                self.emit(ContainerEvent::UpdateFailed { container, message });
-            }
-            ContainerCommand::Update { container, resources, .. } => {
+            ContainerCommand::Update { container, resources, limits } => {
                 // At once, so that a task that is told to run after this finds its volumes.
-                if let Err(error) = self.shared.update(&container, resources) {
-                    self.emit(ContainerEvent::UpdateFailed { container, message: error.to_string() });
+                if let Err(message) = shared.update(&container, resources, &limits) {
+                    shared.emit(ContainerEvent::UpdateFailed { container, message });
                 }
             }
-            ContainerCommand::Destroy { container } => {
-                let known = match self.shared.entries().get(&container) {
-                    Some(entry) => {
-                        entry.destroy.send_replace(true);
-                        true
-                    }
-                    None => false,
-                };
-                if !known {
-                    // It ended on its own, or never was: whoever waits for its end is told.
-                    self.emit(ContainerEvent::Exited { container, status: None, limitation: None });
-                }
-            }
+            ContainerCommand::Destroy { container } => shared.event(Event::Destroy { container }),
         }
-    }
-
-    /// The usage of every container, by one look at the processes of the host.
-    pub async fn usage(&self) -> std::io::Result<BTreeMap<ContainerId, ResourceStatistics>> {
-        let processes =
-            tokio::task::spawn_blocking(procfs::processes).await.map_err(std::io::Error::other)??;
-        let now = SystemTime::now();
-        let entries = self.shared.entries();
-        let usage = entries.iter().map(|(container, entry)| {
-            (container.clone(), crate::usage::statistics(&processes, entry.pid, &entry.resources, now))
-        });
-        Ok(usage.collect())
     }
 
     /// The containers there are, with the pid of those that run.
     pub fn containers(&self) -> Vec<(ContainerId, Option<u32>)> {
-        let pid = |entry: &Entry| entry.pid.and_then(|pid| u32::try_from(pid).ok());
-        self.shared.entries().iter().map(|(container, entry)| (container.clone(), pid(entry))).collect()
+        let inner = self.shared.lock();
+        let pid = |standing: Standing| standing.pid.and_then(|pid| u32::try_from(pid).ok());
+        inner.machine.standing().map(|(id, standing)| (id.clone(), pid(standing))).collect()
     }
 
-    fn emit(&self, event: ContainerEvent) {
-        let shared = self.shared.clone();
-        self.runtime.spawn(async move { shared.emit(event).await });
+    /// The containers that are not done with, and what is being done to them: for `/containerizer/debug`.
+    pub fn pending(&self) -> Vec<(ContainerId, String)> {
+        let inner = self.shared.lock();
+        let name = |step: &Step| {
+            crate::fault::name(step, |number| self.shared.isolators.get(number).map_or("?", |one| one.name()))
+        };
+        let pending = inner.machine.standing().filter_map(|(id, standing)| {
+            standing.pending.as_ref().map(|step| (id.clone(), format!("{}: {}", standing.state, name(step))))
+        });
+        pending.collect()
+    }
+
+    /// In the names of /metrics/snapshot.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let errors = self.shared.lock().machine.destroy_errors();
+        vec![("containerizer/mesos/container_destroy_errors".to_string(), errors as f64)]
+    }
+
+    /// Launches a container of the operator API: nested where its id has a parent, standalone otherwise.
+    pub async fn launch(&self, container: ContainerId, launch: ContainerLaunch) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        match nested::entry(&self.shared, container, launch) {
+            Ok((entry, fetches)) => self.shared.launch(entry, fetches, Reply::Caller(reply)),
+            Err(answer) => return answer,
+        }
+        answer.await.unwrap_or_else(|_| effects::ending())
+    }
+
+    /// How a container has ended, when it has; None: there is none.
+    pub async fn wait(&self, container: ContainerId) -> Option<ContainerTermination> {
+        match self.ask(|ticket| Event::Wait { container, ticket }).await {
+            Answer::Ended(termination) => Some(*termination),
+            _ => None,
+        }
+    }
+
+    /// Sends a signal to the first process of a container.
+    pub async fn kill(&self, container: ContainerId, signal: i32) -> Answer {
+        self.ask(|ticket| Event::Kill { container, signal, ticket }).await
+    }
+
+    /// Removes what is kept of a nested container that has ended, and its sandbox.
+    pub async fn remove(&self, container: ContainerId) -> Answer {
+        self.ask(|ticket| Event::Remove { container, ticket }).await
+    }
+
+    /// Ends a container; `wait` tells when that is done.
+    pub fn destroy(&self, container: ContainerId) {
+        if self.shared.lock().machine.standing_of(&container).is_some() {
+            self.shared.event(Event::Destroy { container });
+        }
+    }
+
+    /// What kind of container this is, and where it stands; None: there is none.
+    pub fn standing(&self, container: &ContainerId) -> Option<Standing> {
+        self.shared.lock().machine.standing_of(container)
+    }
+
+    async fn ask(&self, question: impl FnOnce(Ticket) -> Event) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let ticket = self.shared.lock().ticket(Reply::Caller(reply));
+        self.shared.event(question(ticket));
+        answer.await.unwrap_or_else(|_| effects::ending())
     }
 }
 
 impl Shared {
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn enter(
-        &self,
-        container: &ContainerId,
-        pid: Option<i32>,
-        resources: Vec<Resource>,
-    ) -> Option<watch::Receiver<bool>> {
-        let mut entries = self.entries();
-        if entries.contains_key(container) {
-            return None;
-        }
-        let (destroy, destroyed) = watch::channel(false);
-        entries.insert(container.clone(), Entry { destroy, pid, resources, sandbox: None });
-        Some(destroyed)
-    }
-
-    pub fn set_sandbox(&self, container: &ContainerId, sandbox: PathBuf) {
-        if let Some(entry) = self.entries().get_mut(container) {
-            entry.sandbox = Some(sandbox);
-        }
-    }
-
-    /// The volumes that a container begins with show in its sandbox.
-    pub fn link_volumes(&self, container: &ContainerId, sandbox: &Path) -> Result<(), VolumeError> {
-        let mut entries = self.entries();
-        let others = others(&entries, container);
-        let Some(entry) = entries.get_mut(container) else { return Ok(()) };
-        entry.sandbox = Some(sandbox.to_path_buf());
-        let change = volumes::Change { before: &[], after: &entry.resources, others: &others };
-        volumes::update(&self.config.work_dir, sandbox, &change)
-    }
-
-    /// New resources of a container, with their volumes.
-    fn update(&self, container: &ContainerId, resources: Vec<Resource>) -> Result<(), VolumeError> {
-        let mut entries = self.entries();
-        let others = others(&entries, container);
-        let Some(entry) = entries.get_mut(container) else { return Ok(()) };
-        let before = std::mem::replace(&mut entry.resources, resources);
-        let Some(sandbox) = &entry.sandbox else { return Ok(()) };
-        let change = volumes::Change { before: &before, after: &entry.resources, others: &others };
-        volumes::update(&self.config.work_dir, sandbox, &change)
-    }
-
-    pub fn set_pid(&self, container: &ContainerId, pid: i32) {
-        if let Some(entry) = self.entries().get_mut(container) {
-            entry.pid = Some(pid);
-        }
-    }
-
-    /// Forgets a container and tells of its end, in this order, so that its id is free when the agent hears of it.
-    pub async fn end(&self, event: ContainerEvent) {
-        if let ContainerEvent::LaunchFailed { container, .. } | ContainerEvent::Exited { container, .. } =
-            &event
-        {
-            self.entries().remove(container);
-            let runtime = RuntimeDir::of(&self.config.runtime_dir, container);
-            if let Err(error) = tokio::task::spawn_blocking(move || runtime.remove()).await {
-                tracing::warn!("what is kept of a container may be left: {error}");
-            }
-        }
-        self.emit(event).await;
-    }
-
-    pub async fn emit(&self, event: ContainerEvent) {
+    pub fn emit(&self, event: ContainerEvent) {
         // Nobody listens only when the agent is ending.
-        let _ = self.events.send(event).await;
+        let _ = self.events.send(event);
     }
-}
 
-/// What all other containers use.
-fn others(entries: &BTreeMap<ContainerId, Entry>, container: &ContainerId) -> Resources {
-    let list = entries.iter().filter(|(id, _)| *id != container).flat_map(|(_, entry)| &entry.resources);
-    let shared: Vec<Resource> = list.filter(|resource| resource.shared.is_some()).cloned().collect();
-    Resources::from_proto(&shared).unwrap_or_default()
+    /// Whether something in use holds containers to limits of these resources.
+    pub fn enforces(&self, limits: &[&str]) -> bool {
+        let has = |name: &str| self.config.isolation.iter().any(|one| one == name || one == "cgroups/all");
+        limits.iter().all(|limit| match *limit {
+            "cpus" => has("cgroups/cpu"),
+            "mem" => has("cgroups/mem"),
+            _ => false,
+        })
+    }
+
+    /// New resources of an executor's container. Its isolators are told on this thread.
+    fn update(
+        self: &Arc<Self>,
+        container: &ContainerId,
+        resources: Vec<Resource>,
+        limits: &Limits,
+    ) -> Result<(), String> {
+        if !self.enforces(&limits.keys().map(String::as_str).collect::<Vec<_>>()) {
+            return Err(format!("not supported yet: {}", launching::LIMITS));
+        }
+        let Some(entry) = self.lock().entries.get(container).cloned() else { return Ok(()) };
+        {
+            let mut state = entry.state();
+            state.config.limits = scalars(limits);
+            state.config.resources = resources;
+        }
+        self.event(Event::Update { container: container.clone() });
+        Ok(())
+    }
 }

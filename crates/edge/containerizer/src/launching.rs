@@ -1,22 +1,23 @@
-//! From a `Launch` to a started executor: program, arguments, environment, limits, user.
+//! From what a container is to be to a program that can be started: program, arguments, environment, limits, user.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use messor_agent_core::Launch;
-use messor_checkpoint::{FileError, write_file};
-use messor_linux::Pid;
+use messor_containers::Kind;
+use messor_linux::container::Process;
 use messor_linux::limits::{Limit, LimitError};
-use messor_linux::spawn::{Launch as Start, Session, SpawnError, Stdio, Step};
+use messor_linux::spawn::{Launch as Start, Session, Stdio};
 use messor_linux::users::Identity;
+use messor_proto::mesos::slave::ContainerLaunchInfo;
 use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_proto::{Version, WireEnum};
 
 use crate::containerizer::Config;
+use crate::entry::Entry;
 use crate::fetching::Program;
-use crate::runtime::RuntimeDir;
+use crate::launch_info;
+use crate::plan::{self, PlanError};
 use crate::sandbox::{self, SandboxError};
 
 /// What a container's first process finds when nobody set PATH; Apache Mesos's own.
@@ -28,97 +29,133 @@ pub enum LaunchError {
     Sandbox(#[from] SandboxError),
     #[error("the command of the executor has no value: give CommandInfo.value")]
     NoCommand,
-    #[error("not supported yet: {0}")]
-    NotSupported(&'static str),
+    #[error("not supported yet: '{0}', which an isolator asks for, by this launcher")]
+    Launcher(&'static str),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error(transparent)]
     Limit(#[from] LimitError),
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    #[error("the container cannot be noted: {0}")]
-    Note(#[from] FileError),
 }
 
-/// Nothing here holds a container to less than its host has.
-pub(crate) const LIMITS: &str = "limits of CPUs or memory";
+/// Nothing in use holds a container to less than its host has.
+pub(crate) const LIMITS: &str = "limits of CPUs or memory without the isolators cgroups/cpu and cgroups/mem";
 
-/// What became of starting it.
-pub(crate) enum Started {
-    Running(Pid),
-    /// Its program could not be executed. In Apache Mesos a launcher is running by then, says so in the sandbox and
-    /// exits with status 1, and frameworks see an executor that ended: so they do here.
-    Failed,
+/// The rest of what is known before the fork: command, environment, directory, user.
+pub(crate) fn complete(entry: &Entry, sandbox: &Path) -> ContainerLaunchInfo {
+    let state = entry.state();
+    let mut info = state.launch_info.clone();
+    let command = info.command.take().unwrap_or_else(|| state.config.command_info.clone());
+    let plan = entry.plan.as_ref();
+    // What is asked of the operator API says its environment in the command; an executor's is in the agent's part.
+    let own = match entry.kind {
+        Kind::Executor if info.environment.is_none() => CommandInfo::default(),
+        _ => command.clone(),
+    };
+    let sandbox_path = sandbox.to_string_lossy();
+    let debug = entry.kind == Kind::Debug;
+    let pairs = launch_info::environment(
+        plan.and_then(|plan| plan.parent.as_ref()).filter(|_| debug),
+        plan.map(|plan| plan.environment.as_slice()).unwrap_or_default(),
+        (!debug).then_some(&*sandbox_path),
+        info.environment.as_ref(),
+        &own,
+    );
+    info.environment = Some(launch_info::to_environment(&pairs));
+    info.command = Some(CommandInfo { uris: Vec::new(), environment: None, user: None, ..command });
+    let of_parent = plan.and_then(|plan| plan.parent.as_ref()?.working_directory.clone());
+    info.working_directory =
+        of_parent.filter(|_| debug).or_else(|| Some(sandbox.to_string_lossy().into_owned()));
+    if info.user.is_none() {
+        info.user.clone_from(&state.config.user);
+    }
+    info
 }
 
+/// From what is to be done in the new process to a program that can be started, with `sandbox` for its output.
 pub(crate) fn start(
-    launch: &Launch,
+    info: &ContainerLaunchInfo,
     sandbox: &Path,
     identity: Option<Identity>,
     config: &Config,
-) -> Result<Started, LaunchError> {
-    if !launch.limits.is_empty() {
-        return Err(LaunchError::NotSupported(LIMITS));
-    }
-    if let Some(wanted) = launch.container_info.as_ref().and_then(unsupported) {
-        return Err(LaunchError::NotSupported(wanted));
+) -> Result<Start, LaunchError> {
+    if let Some(field) = more_than_posix(info) {
+        return Err(LaunchError::Launcher(field));
     }
     let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
     let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
-    let report = stderr.try_clone();
-    let limits = match launch.container_info.as_ref().and_then(|info| info.rlimit_info.as_ref()) {
-        Some(info) if config.rlimits => limits(info)?,
-        _ => Vec::new(),
-    };
-    let (program, arguments) = program(&launch.command, Some(sandbox)).ok_or(LaunchError::NoCommand)?;
-    let mut environment = environment(&launch.environment);
-    environment.retain(|(name, _)| name != "MESOS_SANDBOX");
-    environment.push(("MESOS_SANDBOX".into(), sandbox.into()));
-    let start = Start {
+    let limits = info.rlimits.as_ref().map(limits).transpose()?.unwrap_or_default();
+    let directory = info.working_directory.as_ref().map(PathBuf::from);
+    let command = info.command.as_ref().ok_or(LaunchError::NoCommand)?;
+    let (program, arguments) = program(command, directory.as_deref()).ok_or(LaunchError::NoCommand)?;
+    Ok(Start {
         program: installed(program, &config.launcher_dir),
         arguments,
-        environment,
-        directory: Some(sandbox.to_owned()),
+        environment: variables(info),
+        directory,
         stdin: Stdio::Null,
         stdout: stdout.into(),
         stderr: stderr.into(),
         session: Session::New,
         identity,
         limits,
+        no_new_privileges: info.no_new_privileges(),
         ..Start::default()
-    };
-    let runtime = RuntimeDir::of(&config.runtime_dir, &launch.container);
-    runtime.note_config(launch, sandbox)?;
-    // Before its program runs, so that an agent which ends now leaves nothing that the next one does not find.
-    let noted = |pid: Pid| {
-        let pid = pid.as_raw_pid();
-        runtime.note_process(pid)?;
-        if launch.checkpoint {
-            let forked = config.work_dir.join("meta").join(&launch.directory).join("pids/forked.pid");
-            write_file(&forked, pid.to_string().as_bytes()).map_err(std::io::Error::other)?;
-        }
-        Ok(())
-    };
-    match start.start_when(noted) {
-        Ok(pid) => Ok(Started::Running(pid)),
-        Err(error @ SpawnError::Step { step: Step::Execute, .. }) => {
-            tracing::warn!("The executor of container {} did not start: {error}", launch.container);
-            if let Ok(mut report) = report {
-                // The sandbox is all that can be told of it; the exit status says the rest.
-                let _ = writeln!(report, "{error}");
-            }
-            Ok(Started::Failed)
-        }
-        Err(error) => Err(error.into()),
+    })
+}
+
+/// The first field that asks for more than the posix launcher does.
+fn more_than_posix(info: &ContainerLaunchInfo) -> Option<&'static str> {
+    let fields = [
+        ("rootfs", info.rootfs.is_some()),
+        ("enter_namespaces", !info.enter_namespaces.is_empty()),
+        ("clone_namespaces", !info.clone_namespaces.is_empty()),
+        ("mounts", !info.mounts.is_empty()),
+        ("masked_paths", !info.masked_paths.is_empty()),
+        ("file_operations", !info.file_operations.is_empty()),
+        ("pre_exec_commands", !info.pre_exec_commands.is_empty()),
+        ("seccomp_profile", info.seccomp_profile.is_some()),
+        ("effective_capabilities", info.effective_capabilities.is_some()),
+        ("bounding_capabilities", info.bounding_capabilities.is_some()),
+        ("tty_slave_path", info.tty_agent_path.is_some()),
+    ];
+    fields.iter().find(|(_, is_set)| *is_set).map(|(name, _)| *name)
+}
+
+/// The plan of a process for the linux launcher, with the sandbox for its output.
+pub(crate) fn plan(
+    info: &ContainerLaunchInfo,
+    sandbox: &Path,
+    identity: Option<Identity>,
+    parent: Option<i32>,
+    config: &Config,
+) -> Result<Process, LaunchError> {
+    if info.tty_agent_path.is_some() {
+        return Err(LaunchError::Launcher("tty_slave_path"));
     }
+    let process = plan::process(info, parent)?;
+    let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
+    let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
+    Ok(Process {
+        program: installed(process.program, &config.launcher_dir),
+        stdout: stdout.into(),
+        stderr: stderr.into(),
+        untrusted: vec![sandbox.to_path_buf(), config.work_dir.join("volumes")],
+        ..process
+    })
+}
+
+/// The environment as the program gets it.
+pub(crate) fn variables(info: &ContainerLaunchInfo) -> Vec<(OsString, OsString)> {
+    let pairs = info.environment.iter().flat_map(|environment| &environment.variables);
+    environment(&pairs.map(|one| (one.name.clone(), one.value().to_owned())).collect::<Vec<_>>())
 }
 
 /// What a container asks for that would be missing without a word: it must not run on the host instead.
-fn unsupported(info: &ContainerInfo) -> Option<&'static str> {
+pub(crate) fn unsupported(info: &ContainerInfo) -> Option<&'static str> {
     if info.r#type() == container_info::Type::Docker {
         Some("containers of type DOCKER")
     } else if info.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some()) {
         Some("container images")
-    } else if !info.volumes.is_empty() {
-        Some("volumes of containers")
     } else if info.network_infos.iter().any(|network| network.name.is_some()) {
         Some("container networks")
     } else if info.tty_info.is_some() {
@@ -144,7 +181,7 @@ pub(crate) fn program(command: &CommandInfo, directory: Option<&Path>) -> Option
 }
 
 /// A program of the launcher directory that is not installed there is this very binary, under that name.
-fn installed(program: OsString, launcher_dir: &Path) -> OsString {
+pub(crate) fn installed(program: OsString, launcher_dir: &Path) -> OsString {
     let path = Path::new(&program);
     match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
         (Some(parent), Some(name)) if parent == launcher_dir && name.starts_with("mesos-") => {
@@ -255,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_a_container_would_miss_is_refused() {
-        use messor_proto::mesos::{NetworkInfo, TtyInfo, Volume, container_info::MesosInfo};
+        use messor_proto::mesos::{NetworkInfo, TtyInfo, container_info::MesosInfo};
         let plain = ContainerInfo { r#type: container_info::Type::Mesos as i32, ..ContainerInfo::default() };
         assert_eq!(unsupported(&plain), None);
         let host = NetworkInfo::default();
@@ -265,7 +302,6 @@ mod tests {
         for wrong in [
             ContainerInfo { r#type: container_info::Type::Docker as i32, ..plain.clone() },
             ContainerInfo { mesos: Some(mesos), ..plain.clone() },
-            ContainerInfo { volumes: vec![Volume::default()], ..plain.clone() },
             ContainerInfo { network_infos: vec![network], ..plain.clone() },
             ContainerInfo { tty_info: Some(TtyInfo::default()), ..plain },
         ] {

@@ -1,141 +1,125 @@
-//! Finding the containers that an agent of before left: those of known runs are watched again, all others are ended.
+//! Finding the containers that an agent of before left, and telling isolators of them. What becomes of each is decided
+//! by the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use messor_agent_core::{ContainerEvent, Run};
+use messor_agent_core::Run;
+use messor_containers::{Found, Kind, Process};
+use messor_isolators::Recovered;
+use messor_proto::mesos::slave::ContainerConfig;
 use messor_types::ContainerId;
-use tokio::runtime::Handle;
 
-use crate::container::{self, blocking, kill, lost_processes};
-use crate::containerizer::{Config, Shared};
+use crate::containerizer::Shared;
+use crate::entry::Entry;
+use crate::processes::lost_processes;
 use crate::runtime::{Presence, RuntimeDir};
 
-/// What was found of everything that is not a run that goes on.
-#[derive(Default)]
-struct Found {
-    /// Runs whose first process is there.
-    running: BTreeMap<ContainerId, i32>,
-    /// Runs that ended while no agent was there, and how.
-    ended: BTreeMap<ContainerId, i32>,
-    /// Processes that are to end.
-    left: Vec<i32>,
-    /// Containers of which nothing shall be left.
-    gone: Vec<RuntimeDir>,
-    destroyed: BTreeSet<ContainerId>,
-}
-
-pub(crate) async fn recover(shared: Arc<Shared>, runs: Vec<Run>, runtime: Handle) {
-    let resources: BTreeMap<ContainerId, _> =
-        runs.iter().map(|run| (run.container.clone(), run.resources.clone())).collect();
-    let sandboxes: BTreeMap<ContainerId, _> =
-        runs.iter().map(|run| (run.container.clone(), shared.config.work_dir.join(&run.directory))).collect();
-    let to_look = shared.clone();
-    let found = match blocking(move || look(&to_look.config, &runs)).await.map_err(io::Error::other) {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) | Err(error) => {
-            let message = format!("the containers of the agent before cannot be found: {error}");
-            return shared.emit(ContainerEvent::RecoveryFailed { message }).await;
-        }
-    };
-    for container in &found.destroyed {
-        tracing::info!("Destroying container {container}, which is of no executor that is known");
+pub(crate) fn look(shared: &Shared, runs: &[Run]) -> io::Result<Vec<(Found, Entry)>> {
+    let config = &shared.config;
+    let runs: BTreeMap<&ContainerId, &Run> = runs.iter().map(|run| (&run.container, run)).collect();
+    let mut tops = RuntimeDir::all(&config.runtime_dir)?;
+    // One of a known run that is not noted here may still run: it was noted for the agent.
+    let noted: BTreeSet<ContainerId> = tops.iter().map(|(id, _)| id.clone()).collect();
+    for run in runs.values().filter(|run| run.forked_pid.is_some() && !noted.contains(&run.container)) {
+        tops.push((run.container.clone(), RuntimeDir::of(&config.runtime_dir, &run.container)));
     }
-    if !found.left.is_empty() {
-        kill(found.left).await;
-    }
-    let gone = found.gone;
-    if let Err(error) = blocking(move || gone.iter().for_each(RuntimeDir::remove)).await {
-        tracing::warn!("what is kept of containers may be left: {error}");
-    }
-    // Entered before anybody is told of them, so that they can be destroyed from then on.
-    let mut running = BTreeMap::new();
-    let mut watches = Vec::new();
-    for (container, pid) in found.running {
-        let resources = resources.get(&container).cloned().unwrap_or_default();
-        match shared.enter(&container, Some(pid), resources) {
-            Some(destroyed) => {
-                // Its volumes are linked since before.
-                if let Some(sandbox) = sandboxes.get(&container) {
-                    shared.set_sandbox(&container, sandbox.clone());
-                }
-                running.insert(container.clone(), u32::try_from(pid).unwrap_or_default());
-                watches.push((container, pid, destroyed));
-            }
-            None => tracing::warn!("Container {container} was recovered twice"),
-        }
-    }
-    for container in found.ended.keys() {
-        shared.enter(container, None, Vec::new());
-        running.insert(container.clone(), 0);
-    }
-    shared.emit(ContainerEvent::Recovered { running, destroyed: found.destroyed.len() }).await;
-    for (container, status) in found.ended {
-        let status = Some(status);
-        shared.end(ContainerEvent::Exited { container, status, limitation: None }).await;
-    }
-    for (container, pid, destroyed) in watches {
-        runtime.spawn(container::watch(shared.clone(), container, pid, destroyed));
-    }
-}
-
-fn look(config: &Config, runs: &[Run]) -> io::Result<Found> {
-    let mut found = Found::default();
-    for run in runs {
-        let runtime = RuntimeDir::of(&config.runtime_dir, &run.container);
-        let pid = run.forked_pid.and_then(|pid| i32::try_from(pid).ok()).or_else(|| runtime.pid());
-        let presence = match pid {
-            Some(pid) => runtime.presence(pid, run.container.value())?,
-            None => Presence::Ended,
-        };
-        match (presence, pid, runtime.status()) {
-            (Presence::Runs, Some(pid), _) => {
-                found.running.insert(run.container.clone(), pid);
-                continue;
-            }
-            (_, _, Some(status)) => {
-                found.ended.insert(run.container.clone(), status);
-            }
-            _ => {}
-        }
-        found.left.extend(runtime.nested_pids());
-        found.gone.push(runtime);
-    }
-    let known: BTreeSet<&ContainerId> = runs.iter().map(|run| &run.container).collect();
-    for (container, runtime) in RuntimeDir::all(&config.runtime_dir)? {
-        if known.contains(&container) {
-            continue;
-        }
-        if let Some(sandbox) = runtime.sandbox().filter(|sandbox| !is_below(&config.work_dir, sandbox)) {
+    let mut all: Vec<(Found, Entry)> = Vec::new();
+    for (id, runtime) in tops {
+        let run = runs.get(&id).copied();
+        let of_container = runtime.config();
+        if let (None, Some(of_container)) = (run, &of_container)
+            && !is_below(&config.work_dir, Path::new(&of_container.directory))
+        {
             tracing::warn!(
-                "Container {container} is of an agent with another work directory ({}) and is left alone; give each \
-                 agent of a host its own --runtime_dir",
-                sandbox.display()
+                "Container {id} is of an agent with another work directory ({}) and is left alone; give each agent of a \
+                 host its own --runtime_dir",
+                of_container.directory
             );
             continue;
         }
-        if let Some(pid) = runtime.pid()
-            && runtime.presence(pid, container.value())? == Presence::Runs
-        {
-            found.left.push(pid);
-        }
-        found.left.extend(runtime.nested_pids());
-        found.gone.push(runtime);
-        found.destroyed.insert(container);
-    }
-    // What lost its container altogether: a task whose executor ended, or of which nothing was noted.
-    for (pid, container) in lost_processes(&config.work_dir)? {
-        let container = ContainerId::new(&container);
-        if !found.running.contains_key(&container) {
-            found.left.push(pid);
-            if !known.contains(&container) {
-                found.destroyed.insert(container);
+        let mut of_container = of_container.unwrap_or_default();
+        let mut pid = runtime.pid();
+        if let Some(run) = run {
+            pid = run.forked_pid.and_then(|pid| i32::try_from(pid).ok()).or(pid);
+            of_container.resources.clone_from(&run.resources);
+            of_container.directory = config.work_dir.join(&run.directory).to_string_lossy().into_owned();
+            if of_container.executor_info.is_none() {
+                of_container.executor_info = Some(run.executor.clone());
             }
         }
+        all.push(one(shared, &id, &runtime, of_container, pid)?);
+        for (id, runtime) in runtime.nested(&id)? {
+            let of_container = runtime.config().unwrap_or_default();
+            let pid = runtime.pid();
+            all.push(one(shared, &id, &runtime, of_container, pid)?);
+        }
     }
-    Ok(found)
+    // What lost its container altogether: a task whose executor ended, or of which nothing was noted.
+    let mut found: BTreeSet<ContainerId> = all.iter().map(|(found, _)| found.container.clone()).collect();
+    for lost in lost_processes(&config.work_dir)? {
+        let id = ContainerId::new(&lost.root);
+        if found.insert(id.clone()) {
+            let runtime = RuntimeDir::of(&config.runtime_dir, &id);
+            let (mut left, entry) = one(shared, &id, &runtime, ContainerConfig::default(), None)?;
+            left.kind = if lost.standalone { Kind::Standalone } else { Kind::Executor };
+            all.push((left, entry));
+        }
+    }
+    Ok(all)
+}
+
+fn one(
+    shared: &Shared,
+    id: &ContainerId,
+    runtime: &RuntimeDir,
+    of_container: ContainerConfig,
+    pid: Option<i32>,
+) -> io::Result<(Found, Entry)> {
+    let kind = runtime.kind(id);
+    let presence = match pid {
+        Some(pid) => runtime.presence(pid, id.value())?,
+        None => Presence::Ended,
+    };
+    let pid = pid.filter(|_| presence == Presence::Runs);
+    let found = Found {
+        container: id.clone(),
+        kind,
+        process: pid.map_or(Process::None, Process::Runs),
+        status: runtime.status(),
+        termination: runtime.termination(),
+    };
+    let entry = Entry::new(id.clone(), kind, &shared.config.runtime_dir, of_container, None);
+    {
+        let mut state = entry.state();
+        state.pid = pid;
+        state.launch_info = runtime.launch_info().unwrap_or_default();
+    }
+    Ok((found, entry))
+}
+
+pub(crate) fn recover_isolators(
+    shared: &Shared,
+    going_on: &[Arc<Entry>],
+    orphans: &[ContainerId],
+) -> Result<(), String> {
+    let going_on: Vec<Recovered> =
+        going_on.iter().map(|entry| Recovered { container: entry.seen(), pid: entry.state().pid }).collect();
+    for isolator in &shared.isolators {
+        let takes_part = |container: &ContainerId| {
+            let standalone =
+                going_on.iter().any(|one| one.container.id == *container.root() && one.container.standalone);
+            (isolator.supports_nesting() || container.parent().is_none())
+                && (isolator.supports_standalone() || !standalone)
+        };
+        let concerned: Vec<Recovered> =
+            going_on.iter().filter(|one| takes_part(&one.container.id)).cloned().collect();
+        let recovered = isolator.recover(&concerned, orphans);
+        recovered.map_err(|error| format!("the isolator '{}' cannot recover: {error}", isolator.name()))?;
+    }
+    Ok(())
 }
 
 /// Whether a sandbox is of this work directory, under this or under an earlier name of it.

@@ -8,11 +8,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use messor_agent_core::Launch;
 use messor_checkpoint::{FileError, read_optional, write_file, write_message};
+use messor_containers::Kind;
 use messor_linux::{Exit, host, procfs};
-use messor_proto::mesos::slave::ContainerConfig;
+use messor_proto::Wire;
+use messor_proto::mesos::slave::{ContainerConfig, ContainerLaunchInfo, ContainerTermination};
 use messor_types::ContainerId;
+
+/// Empty files that say what kind of container it is.
+const STANDALONE: &str = "standalone.marker";
+const FORCE_DESTROY: &str = "force_destroy_on_recovery";
 
 /// The directory of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +33,15 @@ pub(crate) enum Presence {
 
 impl RuntimeDir {
     pub fn of(runtime_dir: &Path, container: &ContainerId) -> RuntimeDir {
-        RuntimeDir(runtime_dir.join("containers").join(container.value()))
+        let outer = match container.parent() {
+            Some(parent) => RuntimeDir::of(runtime_dir, parent).0,
+            None => runtime_dir.to_path_buf(),
+        };
+        RuntimeDir(outer.join("containers").join(container.value()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     /// What there is below a runtime directory: the top containers, without those nested in them.
@@ -41,28 +54,46 @@ impl RuntimeDir {
             .collect())
     }
 
-    /// The containers right below this one.
-    fn nested(&self) -> Vec<(String, RuntimeDir)> {
+    /// All containers below this one, at whatever depth.
+    pub fn nested(&self, id: &ContainerId) -> io::Result<Vec<(ContainerId, RuntimeDir)>> {
         let directory = self.0.join("containers");
-        let found = names(&directory).unwrap_or_else(|error| {
-            tracing::warn!("'{}' cannot be listed: {error}", directory.display());
-            Vec::new()
-        });
-        found.into_iter().map(|name| (name.clone(), RuntimeDir(directory.join(name)))).collect()
+        let mut found = Vec::new();
+        for name in names(&directory)? {
+            let nested = (ContainerId::nested(id, &name), RuntimeDir(directory.join(name)));
+            let below = nested.1.nested(&nested.0)?;
+            found.push(nested);
+            found.extend(below);
+        }
+        Ok(found)
     }
 
-    pub fn note_config(&self, launch: &Launch, sandbox: &Path) -> Result<(), FileError> {
-        let config = ContainerConfig {
-            executor_info: Some(launch.executor.clone()),
-            task_info: launch.task.clone(),
-            command_info: launch.command.clone(),
-            container_info: launch.container_info.clone(),
-            resources: launch.resources.clone(),
-            directory: sandbox.to_string_lossy().into_owned(),
-            user: launch.user.clone(),
-            ..ContainerConfig::default()
-        };
-        write_message(&self.0.join("config"), &config)
+    /// Notes what it is to be, and what kind of container, before anything of it is there.
+    pub fn note_config(&self, config: &ContainerConfig, kind: Kind) -> Result<(), FileError> {
+        match kind {
+            Kind::Standalone => write_file(&self.0.join(STANDALONE), b"")?,
+            Kind::Debug => write_file(&self.0.join(FORCE_DESTROY), b"")?,
+            Kind::Executor | Kind::Nested => {}
+        }
+        write_message(&self.0.join("config"), config)
+    }
+
+    pub fn note_launch_info(&self, info: &ContainerLaunchInfo) -> Result<(), FileError> {
+        write_message(&self.0.join("launch_info"), info)
+    }
+
+    /// The end of a nested container, for those who ask while its root lives.
+    pub fn note_termination(&self, termination: &ContainerTermination) -> Result<(), FileError> {
+        write_message(&self.0.join("termination"), termination)
+    }
+
+    pub fn kind(&self, container: &ContainerId) -> Kind {
+        if container.parent().is_none() {
+            if self.0.join(STANDALONE).exists() { Kind::Standalone } else { Kind::Executor }
+        } else if self.0.join(FORCE_DESTROY).exists() {
+            Kind::Debug
+        } else {
+            Kind::Nested
+        }
     }
 
     /// Notes a process that is there.
@@ -92,10 +123,22 @@ impl RuntimeDir {
         fs::read_to_string(self.0.join("pid")).ok()?.trim().parse().ok()
     }
 
-    /// The sandbox, where it is known.
-    pub fn sandbox(&self) -> Option<PathBuf> {
-        match read_optional::<ContainerConfig>(&self.0.join("config")) {
-            Ok(config) => config.map(|config| config.directory.into()),
+    pub fn config(&self) -> Option<ContainerConfig> {
+        self.read("config")
+    }
+
+    pub fn launch_info(&self) -> Option<ContainerLaunchInfo> {
+        self.read("launch_info")
+    }
+
+    pub fn termination(&self) -> Option<ContainerTermination> {
+        self.read("termination")
+    }
+
+    /// What cannot be read is as if it were not there, but for a word in the log.
+    fn read<M: Wire>(&self, name: &str) -> Option<M> {
+        match read_optional::<M>(&self.0.join(name)) {
+            Ok(found) => found,
             Err(error) => {
                 tracing::warn!("{error}");
                 None
@@ -121,26 +164,12 @@ impl RuntimeDir {
         Ok(if same { Presence::Runs } else { Presence::Ended })
     }
 
-    /// The processes of nested containers that run, which Apache Mesos starts beside their parent's.
-    pub fn nested_pids(&self) -> Vec<i32> {
-        let mut pids = Vec::new();
-        for (id, nested) in self.nested() {
-            if let Some(pid) = nested.pid()
-                && nested.presence(pid, &id).is_ok_and(|presence| presence == Presence::Runs)
-            {
-                pids.push(pid);
-            }
-            pids.extend(nested.nested_pids());
-        }
-        pids
-    }
-
-    pub fn remove(&self) {
+    pub fn remove(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("cannot remove '{}': {error}", self.0.display());
+                Err(io::Error::new(error.kind(), format!("cannot remove '{}': {error}", self.0.display())))
             }
-            _ => {}
+            _ => Ok(()),
         }
     }
 }
@@ -190,7 +219,7 @@ mod tests {
         assert_eq!(runtime.status(), None);
         runtime.note_status(Exit::Exited(3));
         assert_eq!(runtime.status(), Some(768));
-        runtime.remove();
+        runtime.remove().unwrap();
         assert_eq!(runtime.pid(), None);
         runtime.note_status(Exit::Exited(3));
         assert_eq!(RuntimeDir::all(folder.path()).unwrap(), []);
@@ -207,12 +236,26 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         assert_eq!(runtime.presence(pid, "b0d4").unwrap(), Presence::Runs);
         assert_eq!(runtime.presence(pid, "another").unwrap(), Presence::Ended);
-        let nested = folder.path().join("containers/c/containers/b0d4");
-        fs::create_dir_all(&nested).unwrap();
-        fs::write(nested.join("pid"), pid.to_string()).unwrap();
-        assert_eq!(runtime.nested_pids(), [pid]);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(runtime.nested_pids(), [0; 0]);
+        assert_eq!(runtime.presence(pid, "b0d4").unwrap(), Presence::Ended);
+    }
+
+    #[test]
+    fn nested_containers_are_found_with_their_kind_and_parents_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = ContainerId::new("c");
+        let nested = ContainerId::nested(&top, "n");
+        let debug = ContainerId::nested(&nested, "d");
+        let config = ContainerConfig { directory: "/sandbox".into(), ..ContainerConfig::default() };
+        for (id, kind) in [(&top, Kind::Standalone), (&nested, Kind::Nested), (&debug, Kind::Debug)] {
+            let runtime = RuntimeDir::of(folder.path(), id);
+            runtime.note_config(&config, kind).unwrap();
+            assert_eq!(runtime.kind(id), kind);
+        }
+        let found = RuntimeDir::of(folder.path(), &top).nested(&top).unwrap();
+        assert_eq!(found.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [nested, debug]);
+        assert!(found[1].1.path().ends_with("containers/c/containers/n/containers/d"));
+        assert_eq!(found[1].1.config(), Some(config));
     }
 }

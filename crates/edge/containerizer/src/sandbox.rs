@@ -5,11 +5,13 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use messor_linux::users::Identity;
-use rustix::fs::{Mode, OFlags};
+use messor_types::ContainerId;
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -66,6 +68,61 @@ pub(crate) fn create(
     }
     mark_latest(&path).map_err(failed)?;
     Ok(path)
+}
+
+/// The sandbox of a nested container, below that of its root.
+pub(crate) fn nested_path(root: &Path, container: &ContainerId) -> PathBuf {
+    match container.parent() {
+        Some(parent) => nested_path(root, parent).join("containers").join(container.value()),
+        None => root.to_path_buf(),
+    }
+}
+
+/// Makes the sandbox of a nested container. The task's user may write in the root's: so each directory on the way is
+/// opened without following links, and what is found there that is no directory is an error.
+pub(crate) fn create_nested(
+    root: &Path,
+    container: &ContainerId,
+    identity: Option<&Identity>,
+) -> Result<PathBuf, SandboxError> {
+    let path = nested_path(root, container);
+    let failed = |source: io::Error| SandboxError::Prepare { path: path.display().to_string(), source };
+    let mut directory = open_directory(rustix::fs::CWD, root).map_err(failed)?;
+    for name in path.strip_prefix(root).unwrap_or(Path::new("")) {
+        match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o750)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        directory = open_directory(&directory, Path::new(name)).map_err(failed)?;
+        if let Some(identity) = identity {
+            let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+            rustix::fs::fchown(&directory, Some(uid), Some(gid)).map_err(|error| failed(error.into()))?;
+        }
+    }
+    Ok(path)
+}
+
+/// Removes the sandbox of a nested container that has ended, without following links on the way.
+pub(crate) fn remove_nested(root: &Path, container: &ContainerId) -> io::Result<()> {
+    let path = nested_path(root, container);
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let mut directory = open_directory(rustix::fs::CWD, root)?;
+    for name in parent.strip_prefix(root).unwrap_or(Path::new("")) {
+        directory = match open_directory(&directory, Path::new(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+    }
+    let here = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    match fs::remove_dir_all(here.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn open_directory(at: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(at, path, flags, Mode::empty())?)
 }
 
 /// Points `runs/latest` at a run. It is replaced in one step, so that nobody finds it missing.
@@ -144,6 +201,27 @@ mod tests {
             let error = create(work.path(), directory, None).unwrap_err();
             assert!(matches!(error, SandboxError::Directory(_)), "{directory}");
         }
+    }
+
+    #[test]
+    fn what_the_task_planted_does_not_lead_nested_sandboxes_astray() {
+        let work = tempfile::tempdir().unwrap();
+        let (root, outside) = (work.path().join("root"), work.path().join("outside"));
+        fs::create_dir(&root).unwrap();
+        fs::create_dir_all(outside.join("n/precious")).unwrap();
+        let nested = ContainerId::nested(&ContainerId::new("c"), "n");
+        let deeper = ContainerId::nested(&nested, "m");
+        let path = create_nested(&root, &deeper, None).unwrap();
+        assert_eq!(path, root.join("containers/n/containers/m"));
+        remove_nested(&root, &deeper).unwrap();
+        assert!(!path.exists() && root.join("containers/n").is_dir());
+        remove_nested(&root, &nested).unwrap();
+        remove_nested(&root, &nested).unwrap();
+        fs::remove_dir(root.join("containers")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("containers")).unwrap();
+        assert!(create_nested(&root, &nested, None).is_err());
+        assert!(remove_nested(&root, &nested).is_err());
+        assert!(outside.join("n/precious").exists());
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     built("/slave(1)/api/v1", POST, "The v1 operator API of the agent."),
     built("/slave(1)/api/v1/executor", POST, "The v1 executor API."),
     later("/slave(1)/api/v1/resource_provider", POST, "The v1 resource provider API."),
-    later("/slave(1)/containerizer/debug", GET, "Operations of containers that hang."),
+    built("/slave(1)/containerizer/debug", GET, "What is being done to containers at this moment."),
     built("/slave(1)/containers", &[], "Containers with their status and statistics."),
     built("/slave(1)/flags", GET, "The flags that the agent runs with."),
     built("/slave(1)/health", &[], "200 while the agent serves."),

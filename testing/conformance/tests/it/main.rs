@@ -5,6 +5,7 @@ mod bad_input;
 mod clients;
 mod disks;
 mod election;
+mod faults;
 mod flows;
 mod footprint;
 mod log_tool;

@@ -10,7 +10,7 @@ use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
 use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_types::ContainerId;
 
-use crate::{Bench, environment, runs, scalar, shell, words};
+use crate::{Bench, environment, made, runs, scalar, shell, words};
 
 #[tokio::test]
 async fn an_executor_runs_in_its_sandbox_with_nothing_beside_it() {
@@ -147,8 +147,8 @@ async fn limits_are_set_where_the_isolator_is_in_use() {
         rlimit_info: Some(RLimitInfo { rlimits: vec![one] }),
         ..ContainerInfo::default()
     };
-    for (in_use, expected) in [(true, true), (false, false)] {
-        let mut bench = Bench::with("exit 0", |config| config.rlimits = in_use);
+    for (names, expected) in [("posix/rlimits", true), ("posix/cpu", false)] {
+        let mut bench = Bench::isolated("exit 0", |work_dir| made(names, work_dir), |_| {});
         bench.launch(Launch { container_info: Some(info.clone()), ..shell("c1", "ulimit -n") });
         bench.launched().await;
         bench.exited().await;
@@ -181,7 +181,7 @@ async fn usage_is_told_with_what_was_given() {
     bench.launched().await;
     let container = ContainerId::new("c1");
     let usage = bench.containerizer.usage().await.unwrap();
-    let found = &usage[&container];
+    let found = &usage[&container].1;
     assert!(found.mem_rss_bytes.unwrap() > 0 && found.cpus_user_time_secs.is_some() && found.timestamp > 0.0);
     assert_eq!((found.cpus_soft_limit, found.mem_limit_bytes), (Some(1.0), Some(32 << 20)));
     let update = ContainerCommand::Update {
@@ -191,7 +191,7 @@ async fn usage_is_told_with_what_was_given() {
     };
     bench.containerizer.command(update);
     let usage = bench.containerizer.usage().await.unwrap();
-    assert_eq!(usage[&container].mem_limit_bytes, Some(64 << 20));
+    assert_eq!(usage[&container].1.mem_limit_bytes, Some(64 << 20));
     bench.destroy("c1");
     bench.exited().await;
     assert!(bench.containerizer.usage().await.unwrap().is_empty());

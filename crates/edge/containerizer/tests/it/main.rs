@@ -1,24 +1,29 @@
 //! Real containers of the posix kind: what runs in them, what is left of them.
 
 mod fetch;
+mod isolators;
 mod life;
+mod nested;
 mod program;
 mod recovery;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use messor_agent_core::{ContainerCommand, ContainerEvent, Launch};
-use messor_containerizer::{Config, Containerizer, Program, run_directory};
+use messor_containerizer::{Config, Containerizer, Launcher, Program, Reports, run_directory};
+use messor_flags::{AgentFlags, ContainerFlags};
+use messor_isolators::{Host, Isolator};
 use messor_linux::procfs;
 use messor_proto::mesos::{CommandInfo, ExecutorInfo, FrameworkId as WireFrameworkId, Resource, value};
 use messor_types::ContainerId;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Bench {
     work: TempDir,
     containerizer: Containerizer,
-    events: Receiver<ContainerEvent>,
+    events: UnboundedReceiver<ContainerEvent>,
+    reports: Reports,
 }
 
 impl Bench {
@@ -36,6 +42,14 @@ impl Bench {
 
     /// With a fetcher that is this shell script.
     fn with(fetcher: &str, change: impl FnOnce(&mut Config)) -> Bench {
+        Bench::isolated(fetcher, |work_dir| made("posix/cpu,posix/mem", work_dir), change)
+    }
+
+    fn isolated(
+        fetcher: &str,
+        isolators: impl FnOnce(&Path) -> Vec<Arc<dyn Isolator>>,
+        change: impl FnOnce(&mut Config),
+    ) -> Bench {
         let work = tempfile::tempdir().unwrap();
         // The task's user must be able to walk to its sandbox.
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -50,11 +64,16 @@ impl Bench {
             frameworks_home: None,
             fetcher_stall_timeout: Some(Duration::from_secs(60)),
             parallel_fetches: 4,
-            rlimits: true,
+            switch_user: true,
+            isolation: Vec::new(),
+            cfs: false,
         };
         change(&mut config);
-        let (containerizer, events) = Containerizer::new(config, Handle::current());
-        Bench { work, containerizer, events }
+        let isolators = isolators(&config.work_dir);
+        let reports = Reports::default();
+        let (containerizer, events) =
+            Containerizer::new(config, isolators, Launcher::Posix, &reports, Handle::current());
+        Bench { work, containerizer, events, reports }
     }
 
     fn launch(&self, launch: Launch) {
@@ -105,6 +124,14 @@ impl Bench {
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         path
     }
+}
+
+/// The isolators of these names, as an agent has them.
+fn made(names: &str, work_dir: &Path) -> Vec<Arc<dyn Isolator>> {
+    let containers = ContainerFlags { isolation: names.to_string(), ..ContainerFlags::default() };
+    let flags = AgentFlags { containers, ..AgentFlags::default() };
+    let (runtime_dir, limitations) = (work_dir.join("run"), Arc::new(Reports::default()));
+    messor_isolators::make(&flags, &Host { work_dir, runtime_dir: &runtime_dir, limitations }).unwrap()
 }
 
 fn directory(container: &str) -> String {

@@ -11,7 +11,7 @@ use messor_types::ContainerId;
 
 use crate::{Bench, directory, runs, shell, words};
 
-fn run(container: &str, forked_pid: Option<u32>) -> Run {
+pub fn run(container: &str, forked_pid: Option<u32>) -> Run {
     Run {
         container: ContainerId::new(container),
         framework: "F".into(),

@@ -55,6 +55,24 @@ impl AgentSite {
         )
     }
 
+    /// What is being done to containers, in the form of 1.11.0; the names of the operations are ours.
+    pub(super) fn pending(&self, request: &Request) -> Answer {
+        let pending = self.usage.pending();
+        json(
+            request,
+            document::object(|o| {
+                o.array("pending", |a| {
+                    for (container, operation) in &pending {
+                        a.object(|o| {
+                            o.text("operation", operation);
+                            o.object("args", |o| o.text("containerId", &container.to_string()));
+                        });
+                    }
+                });
+            }),
+        )
+    }
+
     pub(super) async fn statistics(&self, view: &Arc<View>, request: &Request) -> Answer {
         let found = self.found(view).await;
         json(

@@ -45,6 +45,11 @@ pub type Usage = BTreeMap<ContainerId, ContainerUsage>;
 pub trait UsageSource: Send + Sync {
     /// Of all containers, nested and standalone ones too, by one look.
     fn usage(&self) -> Pin<Box<dyn Future<Output = Usage> + Send + '_>>;
+
+    /// What is being done to containers at this moment: the step, and to which.
+    fn pending(&self) -> Vec<(ContainerId, String)> {
+        Vec::new()
+    }
 }
 
 /// The HTTP side of an agent.
@@ -105,6 +110,12 @@ impl AgentSite {
         match path {
             "/health" => return empty(StatusCode::OK),
             "/flags" => return self.common.flags(request),
+            "/containerizer/debug" => {
+                return match request.method {
+                    Method::GET => self.pending(request),
+                    _ => method_not_allowed("GET", &request.method),
+                };
+            }
             "/containers" | "/monitor/statistics" => {
                 let Some(view) = self.machine.view().await else { return ending() };
                 return if path == "/containers" {

@@ -1,0 +1,143 @@
+//! An agent that is killed at each step of the launch and of the destruction of a container, with real processes: the
+//! next agent leaves nothing of it behind, and the task's end is told.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use messor_containerizer::{FAULT_VARIABLE, fault_points};
+use messor_testkit::{Cluster, Options, get, skip, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The points are shared out among so many tests, so that none takes too long.
+const SHARES: usize = 6;
+
+/// A way to run containers: the agent's flags, the isolators as they are named at the points, and where control groups
+/// would be left.
+struct Way {
+    flags: Vec<String>,
+    isolators: &'static [&'static str],
+    groups: Vec<PathBuf>,
+}
+
+fn posix() -> Way {
+    Way { flags: Vec::new(), isolators: &["filesystem/posix", "posix/cpu", "posix/mem"], groups: Vec::new() }
+}
+
+/// None where the host has no control groups of version 1, or this is not root.
+fn linux(share: usize) -> Option<Way> {
+    let base = Path::new("/sys/fs/cgroup");
+    let controllers = ["freezer", "cpu", "memory"];
+    if !controllers.iter().all(|name| base.join(name).is_dir()) || !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let root = format!("messor-faults-{}-{share}", std::process::id());
+    Some(Way {
+        flags: vec![
+            "--launcher=linux".to_string(),
+            "--isolation=cgroups/cpu,cgroups/mem".to_string(),
+            format!("--cgroups_root={root}"),
+        ],
+        isolators: &["filesystem/posix", "cgroups"],
+        groups: controllers.iter().map(|name| base.join(name).join(&root)).collect(),
+    })
+}
+
+/// What is left of containers: their processes, what is kept of them, their control groups.
+fn left(cluster: &Cluster, way: &Way) -> Vec<String> {
+    let mut left = Vec::new();
+    let entries = |path: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    for path in entries(&cluster.folder().join("agent0-run/containers")) {
+        left.push(path.display().to_string());
+    }
+    for group in &way.groups {
+        left.extend(
+            entries(group).iter().filter(|path| path.is_dir()).map(|path| path.display().to_string()),
+        );
+    }
+    let mark = format!("MESOS_SANDBOX={}", cluster.folder().display());
+    for process in entries(Path::new("/proc")) {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|one| one.starts_with(mark.as_bytes())) {
+            left.push(process.display().to_string());
+        }
+    }
+    left
+}
+
+fn kill_at(share: usize, way: Option<Way>) {
+    let Some(way) = way else { return skip("no control groups of version 1 here, or not root") };
+    let options = Options { agent_flags: way.flags.clone(), ..Options::default() };
+    let mut cluster = Cluster::with(&options);
+    let file = cluster.folder().join("fetched");
+    std::fs::write(&file, "words").expect("a file");
+    let points = fault_points(way.isolators);
+    let mine: Vec<&String> = points.iter().skip(share).step_by(SHARES).collect();
+    assert!(!mine.is_empty());
+    for (number, point) in mine.into_iter().enumerate() {
+        cluster.kill("agent0");
+        cluster.restart_agent_in(0, &way.flags, &[(FAULT_VARIABLE, point)]);
+        registered(&cluster);
+        let task = format!(
+            r#"{{"name": "t{number}", "task_id": {{"value": "t{number}"}}, "agent_id": {{"value": ""}},
+                "resources": [{{"name": "cpus", "type": "SCALAR", "scalar": {{"value": 0.1}}}},
+                    {{"name": "mem", "type": "SCALAR", "scalar": {{"value": 32}}}}],
+                "command": {{"value": "cat fetched", "uris": [{{"value": "{}"}}]}}}}"#,
+            file.display()
+        );
+        let mut execution = Command::new(cluster.bin().join("mesos-execute"))
+            .args([format!("--master={}", cluster.master), format!("--task={task}"), "--checkpoint".into()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mesos-execute runs");
+        wait_for(&format!("the agent to be killed {point}"), PATIENCE, || {
+            cluster.has_ended("agent0").then_some(())
+        });
+        cluster.restart_agent_in(0, &way.flags, &[]);
+        registered(&cluster);
+        wait_for(&format!("the end of the task of an agent that was killed {point}"), PATIENCE, || {
+            execution.try_wait().ok().flatten()
+        });
+        wait_for(&format!("nothing to be left of an agent that was killed {point}"), PATIENCE, || {
+            left(&cluster, &way).is_empty().then_some(())
+        });
+    }
+    drop(cluster);
+    for group in &way.groups {
+        let _ = std::fs::remove_dir(group);
+    }
+}
+
+fn registered(cluster: &Cluster) {
+    wait_for("the agent to be registered", PATIENCE, || {
+        let state = get(cluster.agents[0], "/metrics/snapshot").ok()?.json();
+        (state["slave/registered"].as_f64() == Some(1.0)).then_some(())
+    });
+}
+
+macro_rules! shares {
+    ($($number:literal $posix:ident $linux:ident,)*) => {$(
+        #[test]
+        fn $posix() {
+            kill_at($number, Some(posix()));
+        }
+
+        #[test]
+        fn $linux() {
+            kill_at($number, linux($number));
+        }
+    )*};
+}
+
+shares! {
+    0 nothing_leaks_of_a_killed_agent_0 nothing_leaks_with_the_linux_launcher_0,
+    1 nothing_leaks_of_a_killed_agent_1 nothing_leaks_with_the_linux_launcher_1,
+    2 nothing_leaks_of_a_killed_agent_2 nothing_leaks_with_the_linux_launcher_2,
+    3 nothing_leaks_of_a_killed_agent_3 nothing_leaks_with_the_linux_launcher_3,
+    4 nothing_leaks_of_a_killed_agent_4 nothing_leaks_with_the_linux_launcher_4,
+    5 nothing_leaks_of_a_killed_agent_5 nothing_leaks_with_the_linux_launcher_5,
+}
