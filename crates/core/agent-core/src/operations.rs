@@ -41,7 +41,7 @@ pub(crate) struct Operations {
     /// Records that change resources and are on their way to disk.
     writing: usize,
     held: VecDeque<(Pid, String, Vec<u8>)>,
-    /// Something was done since the agent registered.
+    /// Something was done since the agent last told a master what it has.
     pub changed: bool,
     /// It is time to register, when all is on disk.
     pub register: bool,

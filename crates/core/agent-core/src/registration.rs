@@ -117,6 +117,7 @@ impl Agent {
             let message = self.reregistration();
             turn.send(&master, &message);
         }
+        self.operations.changed = false;
         let longest = self.backoff.min(REGISTER_RETRY_MAX);
         self.backoff = longest * 2;
         let pause = self.random.up_to(longest);
@@ -213,18 +214,18 @@ impl Agent {
                 turn.warning("Ignoring a re-registration because the agent is terminating".to_string());
                 return;
             }
-            // The master took another message of the same attempt. It had come late, perhaps, and the master does not
-            // count on what was done since; it has to hear how things stand.
-            State::Running if self.operations.changed => {
-                turn.warning(format!("Already re-registered with master {from}: doing it again"));
-                self.disconnect(turn);
-                self.register(turn);
-            }
             State::Running => turn.warning(format!("Already re-registered with master {from}")),
             State::Disconnected => {
                 turn.info(format!("Re-registered with master {from}"));
                 self.connected(turn, message.connection);
             }
+        }
+        if self.operations.changed {
+            // The master took a message from before the last operation: it had come late, perhaps, and the master does not
+            // count on what was done since. It has to hear how things stand.
+            turn.warning("The master does not know what was done meanwhile: registering again".to_string());
+            self.disconnect(turn);
+            self.register(turn);
         }
         for reconciliation in message.reconciliations {
             let framework = FrameworkId::from(&reconciliation.framework_id);
@@ -282,7 +283,6 @@ impl Agent {
             _ => DEFAULT_PING_TIMEOUT,
         };
         self.state = State::Running;
-        self.operations.changed = false;
         turn.cancel_timer(Timer::Register);
         turn.set_timer(Timer::Ping, turn.now + self.ping_timeout);
         let mut actions = Vec::new();

@@ -584,3 +584,19 @@ fn an_agent_that_is_registered_again_while_it_is_tells_what_it_has() {
     agent.edge.master_says(again());
     assert!(agent.edge.take::<ReregisterAgentMessage>().is_empty(), "all of that is told");
 }
+
+/// While what it did is on its way to disk the agent cannot tell of it. The answer to an older message comes first: it
+/// registers all the same when it is there. (Seed 1795832357000002 of the simulator with operations.)
+#[test]
+fn an_agent_that_waits_for_its_disk_tells_what_it_has_whatever_it_hears_meanwhile() {
+    let mut agent = Agent::new();
+    let again = || AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() };
+    agent.edge.durable_at_once = false;
+    agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    agent.edge.master_says(again());
+    agent.edge.master_says(again());
+    assert!(agent.edge.take::<ReregisterAgentMessage>().is_empty(), "it is not on disk yet");
+    agent.edge.persist_all();
+    let told = agent.registration().checkpointed_resources;
+    assert_eq!(read(&told), read(&[reserved("cpus", 1.0)]));
+}
