@@ -10,7 +10,7 @@ use messor_flags::{Flag, Status, environments, programs};
 use crate::tidy::{root, rust_files};
 
 /// Where a program reads its flags. One that is missing here fails the test.
-const READERS: [(&str, &[&str]); 11] = [
+const READERS: [(&str, &[&str]); 12] = [
     ("mesos-master", &["app/master", "app/runtime", "edge/log", "edge/http-api"]),
     ("mesos-agent", &["app/agent", "app/runtime", "edge/log"]),
     ("mesos-local", &["app/messor", "app/runtime", "edge/log"]),
@@ -20,6 +20,7 @@ const READERS: [(&str, &[&str]); 11] = [
     ("mesos-executor", &["app/executors"]),
     ("mesos-containerizer", &["edge/containerizer"]),
     ("mesos-fetcher", &["edge/fetch", "edge/log"]),
+    ("mesos-tcp-connect", &["app/executors"]),
     ("libprocess", &["app/runtime", "app/agent", "app/messor"]),
     ("libprocess TLS", &["app/runtime"]),
 ];
