@@ -12,7 +12,7 @@ use messor_linux::mounts;
 use messor_linux::users::Identity;
 use messor_linux::{Exit, Signal};
 
-use crate::house::{House, is_alive, is_root, kill, process, shell};
+use crate::house::{House, eventually, is_alive, is_root, kill, process, shell};
 
 const NOBODY: u32 = 65534;
 
@@ -318,8 +318,10 @@ fn the_init_tells_how_the_program_ended_and_takes_all_with_it() {
     assert_eq!(house.run(inner("exit 3")).0, Exit::Exited(3));
     assert_eq!(house.run(inner("kill -9 $$")).0, Exit::Signalled { signal: 9, core_dumped: false });
     // Signals to it are the program's, TERM too, which a process 1 would not get.
-    let pid = house.launch("c", inner("trap 'exit 8' TERM; echo x; while :; do sleep 0.01; done")).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    let ready = house.path("ready");
+    let script = format!("trap 'exit 8' TERM; : > {}; while :; do sleep 0.01; done", ready.display());
+    let pid = house.launch("c", inner(&script)).unwrap();
+    eventually("the program has set its trap", || ready.exists());
     house.warden().signal(pid, Signal::TERM).unwrap();
     assert_eq!(house.ended().exit, Some(Exit::Exited(8)));
     // What is left ends with the program.
