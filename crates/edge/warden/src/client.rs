@@ -177,7 +177,7 @@ impl Shared {
         }
     }
 
-    fn answer(&self, number: Number, answer: Result<Told, StartError>) {
+    fn answer(&self, number: Number, mut answer: Result<Told, StartError>) {
         let mut state = self.state();
         let Some(waiter) = state.waiting.remove(&number) else {
             if let (Ok(Told::Forked { .. }), Some(link)) = (&answer, &state.link) {
@@ -197,7 +197,10 @@ impl Shared {
                 }
             }
             (Of::GoOn(pid), Err(_)) => {
-                state.watched.remove(&pid);
+                // It ended while it was held, and the warden has forgotten it.
+                if let Some(exit) = state.watched.remove(&pid).and_then(|one| one.ended) {
+                    answer = Err(StartError::Ended(exit));
+                }
             }
             _ => {}
         }

@@ -18,7 +18,11 @@ const GREETING_LIMIT: Duration = Duration::from_secs(30);
 /// Says hello, and waits for the answer.
 pub(crate) fn greet(stream: &UnixStream) -> io::Result<(Connection, Told)> {
     let mut connection = Connection::new(stream.try_clone()?)?;
-    socket::send(stream, &Request::Hello.encode())?;
+    match socket::send(stream, &Request::Hello.encode()) {
+        // It has said why, and closed.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        answer => answer?,
+    }
     let end = Instant::now() + GREETING_LIMIT;
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -395,34 +395,40 @@ impl Warden {
             }
         }
         while let Some(reaped) = wait::peek_any()? {
-            self.ended(reaped.pid, reaped.exit);
-            wait::wait(reaped.pid)?;
+            self.ended(reaped.pid, reaped.exit)?;
         }
         Ok(())
     }
 
-    /// A child has ended, and is not reaped yet: until its end is noted, its number is its own.
-    fn ended(&mut self, pid: Pid, exit: Exit) {
+    /// A child has ended. It is noted while its number is its own, so that whoever sees that it is gone finds the note; then it
+    /// is reaped, and told.
+    fn ended(&mut self, pid: Pid, exit: Exit) -> io::Result<()> {
         if let Some(number) = self.starting.iter().find(|(_, one)| one.pid == pid).map(|(number, _)| *number)
         {
             // What it said last; or its program has run already, and it is one of those now.
             self.progress(number);
             if let Some(one) = self.starting.remove(&number) {
                 self.note(&one.status_file, exit, &one.container);
+                wait::wait(pid)?;
                 if let State::Ending(Some((number, error))) = one.state {
                     let error = error.unwrap_or(StartError::Ended(exit));
                     self.tell(Told::Failed { number, error });
                 }
                 // For an agent that came since, and does not know of the request.
-                return self.tell(Told::Ended { pid: pid.as_raw_pid(), container: one.container, exit });
+                self.tell(Told::Ended { pid: pid.as_raw_pid(), container: one.container, exit });
+                return Ok(());
             }
         }
-        let pid = pid.as_raw_pid();
-        // All others were adopted.
-        let Some(one) = self.running.remove(&pid) else { return };
+        let Some(one) = self.running.remove(&pid.as_raw_pid()) else {
+            // All others were adopted.
+            wait::wait(pid)?;
+            return Ok(());
+        };
         let exit = one.status.map_or(exit, |status| status.exit(exit));
         self.note(&one.status_file, exit, &one.container);
-        self.tell(Told::Ended { pid, container: one.container, exit });
+        wait::wait(pid)?;
+        self.tell(Told::Ended { pid: pid.as_raw_pid(), container: one.container, exit });
+        Ok(())
     }
 
     fn note(&mut self, path: &Path, exit: Exit, container: &str) {
