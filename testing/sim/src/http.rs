@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use messor_master_core::{Event as MasterEvent, ReplyId, StreamId};
+use messor_master_core::{Event as MasterEvent, Outcome, ReplyId, StreamId};
 use messor_proto::Wire;
 use messor_proto::mesos::scheduler::{Call, Event, call};
 use messor_types::Pid;
@@ -59,10 +59,11 @@ impl World {
     }
 
     /// A call arrives at a master.
-    pub(crate) fn called(&mut self, number: usize, from: Pid, body: &[u8]) {
+    pub(crate) fn call_arrives(&mut self, number: usize, from: Pid, body: &[u8]) {
         let (stream, body) = unframed(body);
         let call = Box::new(Call::decode_checked(body).expect("keepers' calls are right"));
         let reply = ReplyId(self.fresh());
+        self.called.insert(reply.0, (from.clone(), stream));
         let node = &self.masters[number];
         if call.r#type() == call::Type::Subscribe {
             let record = Stream { master: node.pid.clone(), life: node.life, keeper: from };
@@ -72,6 +73,16 @@ impl World {
         }
         let stream = Some(StreamId(stream));
         self.master(number, MasterEvent::SchedulerCall { reply, principal: None, stream, call });
+    }
+
+    /// The answer to a call. Who is refused subscribes again.
+    pub(crate) fn answered(&mut self, number: usize, reply: ReplyId, outcome: &Outcome) {
+        let Some((keeper, stream)) = self.called.remove(&reply.0) else { return };
+        if !matches!(outcome, Outcome::Accepted | Outcome::Done) {
+            self.trace(|| format!("master {number} refuses a call of {keeper}: {outcome:?}"));
+            let master = self.masters[number].pid.clone();
+            self.send(master, keeper, EVENT, framed(stream, &[]));
+        }
     }
 
     pub(crate) fn stream_opened(&mut self, stream: StreamId) {

@@ -285,7 +285,10 @@ impl World {
                 Effect::StreamOpened { stream, .. } => self.stream_opened(stream),
                 Effect::Stream { stream, event } => self.stream_event(stream, &event),
                 Effect::CloseStream { stream } => self.stream_ends(stream),
-                Effect::Reply { reply, outcome } => self.operators_hear(reply, &outcome),
+                Effect::Reply { reply, outcome } => {
+                    self.operators_hear(reply, &outcome);
+                    self.answered(number, reply, &outcome);
+                }
                 Effect::Abort { reason } => return self.master_ends(number, &reason),
                 Effect::Log { line, .. } => self.trace(|| format!("master {number}: {line}")),
                 _ => (),

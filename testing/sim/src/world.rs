@@ -98,6 +98,8 @@ pub struct World {
     pub schedulers: Vec<Scheduler>,
     pub keepers: Vec<Keeper>,
     pub(crate) streams: BTreeMap<u64, http::Stream>,
+    /// Calls by HTTP that are being answered, by the number of the answer: whose they are, and of which stream.
+    pub(crate) called: BTreeMap<u64, (Pid, u64)>,
     /// By the number of the answer.
     pub(crate) asked: BTreeMap<u64, Asked>,
     pub(crate) closed: Closed,
@@ -161,6 +163,7 @@ impl World {
             schedulers: (0..options.schedulers).map(scheduler).collect(),
             keepers,
             streams: BTreeMap::new(),
+            called: BTreeMap::new(),
             asked: BTreeMap::new(),
             closed: Closed::default(),
             numbers: 0,
@@ -503,7 +506,7 @@ impl World {
         let Packet { from, to, name, body, .. } = packet;
         if let Some(number) = self.masters.iter().position(|node| node.pid.address == to.address) {
             if name == http::CALL {
-                self.called(number, from, &body);
+                self.call_arrives(number, from, &body);
             } else if to.id == self.masters[number].pid.id {
                 self.master(number, MasterEvent::Message { from, name, body });
             } else {
