@@ -10,9 +10,9 @@ use messor_flags::{Flag, Status, environments, programs};
 use crate::tidy::{root, rust_files};
 
 /// Where a program reads its flags. One that is missing here fails the test.
-const READERS: [(&str, &[&str]); 12] = [
+const READERS: [(&str, &[&str]); 14] = [
     ("mesos-master", &["app/master", "app/runtime", "edge/log", "edge/http-api"]),
-    ("mesos-agent", &["app/agent", "app/runtime", "edge/log"]),
+    ("mesos-agent", &["app/agent", "app/runtime", "edge/log", "edge/isolators"]),
     ("mesos-local", &["app/messor", "app/runtime", "edge/log"]),
     ("mesos-execute", &["app/cli"]),
     ("mesos-resolve", &["app/cli"]),
@@ -20,6 +20,8 @@ const READERS: [(&str, &[&str]); 12] = [
     ("mesos-executor", &["app/executors"]),
     ("mesos-containerizer", &["edge/containerizer"]),
     ("mesos-fetcher", &["edge/fetch", "edge/log"]),
+    ("mesos-default-executor", &["app/executors"]),
+    ("mesos-io-switchboard", &["edge/switchboard"]),
     ("mesos-tcp-connect", &["app/executors"]),
     ("libprocess", &["app/runtime", "app/agent", "app/messor"]),
     ("libprocess TLS", &["app/runtime"]),

@@ -20,7 +20,9 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The watch ends when this is dropped.
 #[derive(Debug)]
-pub struct Watch(#[allow(dead_code)] Sender<()>);
+pub struct Watch {
+    _ends: Sender<()>,
+}
 
 struct Watcher {
     path: PathBuf,
@@ -42,7 +44,7 @@ pub fn watch(path: &str, allocator: ToAllocator) -> std::io::Result<Option<Watch
     std::thread::Builder::new()
         .name("whitelist".to_string())
         .spawn(move || watcher.run(READ_INTERVAL, &end))?;
-    Ok(Some(Watch(watch)))
+    Ok(Some(Watch { _ends: watch }))
 }
 
 impl Watcher {
