@@ -195,7 +195,7 @@ fn offers_that_are_not_valid() {
     assert_eq!(world.metric("master/outstanding_offers"), 0.0);
 }
 
-/// Found by the simulator: the second ACCEPT finds its offers used, and called its running tasks lost.
+/// The second ACCEPT finds its offers used, and called its running tasks lost.
 #[test]
 fn an_accept_that_comes_twice_does_not_call_its_tasks_lost() {
     let (mut world, agent, scheduler, offer) = offered();
