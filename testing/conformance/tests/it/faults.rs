@@ -67,6 +67,21 @@ fn left(cluster: &Cluster, way: &Way) -> Vec<String> {
     left
 }
 
+/// Whether the end of every run of an executor is noted durably.
+fn all_ended(cluster: &Cluster) -> bool {
+    let below = |paths: Vec<PathBuf>, name: &str| -> Vec<PathBuf> {
+        let found =
+            paths.iter().flat_map(|path| std::fs::read_dir(path.join(name)).into_iter().flatten().flatten());
+        found
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect()
+    };
+    let agents = below(vec![cluster.folder().join("agent0/meta")], "slaves");
+    let runs = below(below(below(agents, "frameworks"), "executors"), "runs");
+    runs.iter().all(|run| run.join("executor.sentinel").exists())
+}
+
 fn kill_at(share: usize, way: Option<Way>) {
     let Some(way) = way else { return skip("no control groups of version 1 here, or not root") };
     let options = Options { agent_flags: way.flags.clone(), ..Options::default() };
@@ -105,6 +120,8 @@ fn kill_at(share: usize, way: Option<Way>) {
         wait_for(&format!("nothing to be left of an agent that was killed {point}"), PATIENCE, || {
             left(&cluster, &way).is_empty().then_some(())
         });
+        // What the next agent would have to clean up once more would kill it at its start.
+        wait_for("the end of every run to be noted", PATIENCE, || all_ended(&cluster).then_some(()));
     }
     drop(cluster);
     for group in &way.groups {
