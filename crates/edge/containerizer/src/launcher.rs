@@ -161,13 +161,23 @@ impl Linux {
         }
     }
 
+    /// Makes the group of a container, and those that lead to it.
+    fn make(&self, container: &ContainerId) -> Result<Group, GroupError> {
+        if let Some(parent) = container.parent() {
+            self.make(parent)?.child(NESTED).make()?;
+        }
+        let group = self.group(container);
+        group.make()?;
+        Ok(group)
+    }
+
     /// Makes the group of a container; what it has to enter.
     pub fn enter(&self, container: &ContainerId) -> Result<PathBuf, GroupError> {
-        let group = match self.version {
-            Version::V1 => self.group(container),
-            Version::V2 => self.group(container).child(LEAF),
-        };
-        group.make()?;
+        let mut group = self.make(container)?;
+        if self.version == Version::V2 {
+            group = group.child(LEAF);
+            group.make()?;
+        }
         Ok(group.file("cgroup.procs"))
     }
 
