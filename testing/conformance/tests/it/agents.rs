@@ -105,9 +105,13 @@ impl Framework {
     }
 
     fn offer(&self, fits: impl Fn(&Value) -> bool) -> Value {
-        let has = |event: &Value| {
-            event["offers"]["offers"][0]["resources"].as_array().is_some_and(|all| all.iter().any(&fits))
-        };
+        self.offer_of(|all| all.iter().any(&fits))
+    }
+
+    /// One whose resources fit as a whole: what is new of an agent may come in an offer of its own.
+    fn offer_of(&self, fits: impl Fn(&[Value]) -> bool) -> Value {
+        let has =
+            |event: &Value| event["offers"]["offers"][0]["resources"].as_array().is_some_and(|all| fits(all));
         self.next("OFFERS", has)["offers"]["offers"][0].clone()
     }
 
@@ -205,7 +209,8 @@ fn resources_are_promised_twice_kept_in_volumes_and_drained() {
     let framework = Framework::subscribe(master, &user, &capabilities);
 
     // What is promised twice runs a task, which writes into a volume of its own.
-    let offer = framework.offer(|resource| !resource["revocable"].is_null());
+    let twice = |all: &[Value]| all.iter().any(|resource| !resource["revocable"].is_null());
+    let offer = framework.offer_of(|all| twice(all) && all.iter().any(|resource| resource["name"] == "disk"));
     let agent = offer["agent_id"].clone();
     let cpus = || with(scalar("cpus", 0.5), "revocable", json!({}));
     let disk = json!({"persistence": {"id": "v"}, "volume": {"container_path": "data", "mode": "RW"}});
@@ -226,7 +231,8 @@ fn resources_are_promised_twice_kept_in_volumes_and_drained() {
     // The data outlives its task and its agent, and cannot be destroyed while it is used.
     cluster.kill("agent0");
     cluster.restart_agent(0, &agent_flags);
-    let offer = framework.offer(|resource| resource["disk"]["persistence"]["id"] == "v");
+    let kept = |resource: &Value| resource["disk"]["persistence"]["id"] == "v";
+    let offer = framework.offer_of(|all| twice(all) && all.iter().any(kept));
     let command = "grep kept data/file && sleep 1000";
     framework.accept(&offer, vec![launch(&offer, "reader", command, resources)]);
     framework.until("reader", "TASK_RUNNING");
