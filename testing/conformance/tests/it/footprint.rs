@@ -69,3 +69,68 @@ fn an_idle_command_executor_is_small_and_alone() {
     let _ = framework.kill();
     let _ = framework.wait();
 }
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().expect("it is there").is_dir() {
+            copy_tree(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).expect("room on the disk");
+        }
+    }
+}
+
+fn only_below(folder: &Path) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.next().unwrap_or_else(|| panic!("nothing in {}", folder.display())).path()
+}
+
+/// The most memory that the agent has had since it started.
+fn peak_kilobytes(cluster: &Cluster) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.pid("agent0")));
+    kilobytes(&status.expect("the agent runs"), "VmHWM")
+}
+
+/// MESOS-6285: an agent of 1.11.0 that recovers reads all that its past runs left, and may have no memory for it. Here
+/// five hundred ended runs of 100 KB each must not show.
+#[test]
+fn a_long_past_takes_no_memory_at_recovery() {
+    const RUNS: usize = 500;
+    let mut cluster = Cluster::start();
+    let environment = serde_json::json!({ "LONG": "x".repeat(100_000) }).to_string();
+    let done = Command::new(cluster.bin().join("mesos-execute"))
+        .args([&format!("--master={}", cluster.master), "--name=past", "--command=true", "--checkpoint"])
+        .args(["--resources=cpus:0.1;mem:32", &format!("--env={environment}")])
+        .stdout(Stdio::null())
+        .status();
+    assert!(done.expect("mesos-execute runs").success());
+    let agent = only_below(&cluster.folder().join("agent0/meta/slaves"));
+    let framework = only_below(&agent.join("frameworks"));
+    let runs = only_below(&framework.join("executors")).join("runs");
+    let run = only_below(&runs);
+    wait_for("the end of the run to be on disk", Duration::from_secs(20), || {
+        run.join("executor.sentinel").exists().then_some(())
+    });
+    let ready = |cluster: &Cluster| {
+        wait_for("the agent to be recovered", Duration::from_secs(60), || {
+            let answer = get(cluster.agents[0], "/state").ok()?;
+            (answer.status == 200 && !answer.json()["id"].as_str()?.is_empty()).then_some(())
+        });
+    };
+    cluster.kill("agent0");
+    cluster.restart_agent(0, &[]);
+    ready(&cluster);
+    let before = peak_kilobytes(&cluster);
+    cluster.kill("agent0");
+    for number in 0..RUNS {
+        copy_tree(&run, &runs.join(format!("ended-{number}")));
+    }
+    cluster.restart_agent(0, &[]);
+    ready(&cluster);
+    let after = peak_kilobytes(&cluster);
+    eprintln!("the agent's peak is {before} kB, {after} kB with {RUNS} ended runs");
+    assert!(after < before + 8 * 1024, "{after} kB with {RUNS} ended runs, {before} kB without");
+}

@@ -36,6 +36,45 @@ fn tasks_come_back_with_their_agent() {
     }
 }
 
+/// U053: of the unreachable tasks of a framework only the latest max_unreachable_tasks_per_framework are kept; where one
+/// that was dropped ran is still known, and it comes back with its agent like the others.
+#[test]
+fn u053_only_so_many_unreachable_tasks_are_kept() {
+    let mut world = World::with(
+        messor_master_core::Config { max_unreachable_tasks_per_framework: 2, ..config() },
+        messor_registry::State::default(),
+    );
+    let agents = [world.agent(1), world.agent(2)];
+    let scheduler = world.subscribe(modern());
+    world.allocation();
+    let offers = world.offers(scheduler.stream);
+    for (number, names) in [(1, ["a", "b"]), (2, ["c", "d"])] {
+        let agent = &agents[usize::from(number) - 1];
+        let offer = offers.iter().find(|offer| offer.agent_id == agent.into()).unwrap();
+        world.accept(&scheduler, &[offer], names.map(|name| task(name, agent)).to_vec());
+        for name in names {
+            world.report(number, &scheduler.id, agent, name, TaskState::TaskRunning);
+        }
+    }
+    world.events(scheduler.stream);
+    let message = world.reregistration(1, &agents[0]);
+    world.lose(1);
+    world.lose(2);
+    // Each loss is told, whether or not it is kept.
+    let unreachable = (TaskState::TaskUnreachable, Reason::AgentRemoved);
+    assert_eq!(states(&world.updates(scheduler.stream)), [unreachable; 4]);
+    let kept = |world: &World| -> Vec<String> {
+        world.view().frameworks[0].unreachable_tasks.iter().map(|task| task.task_id.value.clone()).collect()
+    };
+    assert_eq!(kept(&world), ["c", "d"]);
+    let asked = world.reconcile(&scheduler, "a", Some(&agents[0]));
+    assert_eq!(states(&asked), [(TaskState::TaskUnreachable, Reason::Reconciliation)]);
+    world.message(&agent_pid(1), &message);
+    let back = (TaskState::TaskRunning, Reason::AgentReregistered);
+    assert_eq!(states(&world.updates(scheduler.stream)), [back; 2]);
+    assert_eq!((world.view().frameworks[0].tasks.len(), kept(&world).len()), (2, 2));
+}
+
 /// The agent ended the task meanwhile, or never had it.
 #[test]
 fn tasks_that_the_agent_does_not_name_are_forgotten() {
