@@ -134,6 +134,63 @@ fn masters_come_and_go_and_the_registry_stays() {
     assert_eq!(status.code(), Some(1));
 }
 
+/// What `mesos-log read` shows of a replica whose master does not run.
+fn log_of(folder: &Path, number: usize) -> String {
+    let path = folder.join(format!("master{number}/replicated_log"));
+    let output =
+        Command::new(binary()).args(["log", "read"]).arg(format!("--path={}", path.display())).output();
+    let output = output.expect("messor log runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// One of three replicas is damaged. Its master says so and does not vote with what it has; emptied by its operator, it
+/// is filled by the two others, and stands in for one of them afterwards.
+#[test]
+fn a_damaged_replica_is_refused_emptied_and_filled_by_the_others() {
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("zk://{}/mesos", zookeeper.servers());
+    let ports = [free_port(), free_port(), free_port()];
+    let start = |number: usize| Master::start(folder.path(), number, ports[number], &url);
+    let mut masters: Vec<Master> = (0..3).map(start).collect();
+    let leader = leader_of(&masters);
+    all_replicas_vote(&masters);
+    set_weight(masters[leader].address, "before");
+
+    let damaged = (leader + 1) % 3;
+    masters[damaged].kill();
+    let directory = folder.path().join(format!("master{damaged}/replicated_log"));
+    let files = std::fs::read_dir(&directory).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let journal = { files }.find(|path| path.extension().is_some_and(|e| e == "log")).expect("a .log file");
+    let mut bytes = std::fs::read(&journal).expect("it is read");
+    bytes[40] ^= 4;
+    std::fs::write(&journal, &bytes).expect("it is damaged");
+    masters[damaged] = start(damaged);
+    let status = wait_for("its end", PATIENCE, || masters[damaged].process.try_wait().ok()?);
+    assert_eq!(status.code(), Some(1));
+    let said = std::fs::read_to_string(folder.path().join(format!("master{damaged}.log"))).expect("a log");
+    assert!(said.contains("is damaged at byte") && said.contains("move the directory away"), "{said}");
+    // The two others do not mind.
+    set_weight(masters[leader].address, "meanwhile");
+
+    std::fs::rename(&directory, folder.path().join("aside")).expect("it is moved away");
+    masters[damaged] = start(damaged);
+    all_replicas_vote(&masters[damaged..=damaged]);
+    masters[leader].kill();
+    let next = leader_of(&masters);
+    assert_ne!(next, leader);
+    set_weight(masters[next].address, "after");
+    let roles: Vec<Value> = weights(masters[next].address).as_array().expect("a list").clone();
+    let mut roles: Vec<&str> = roles.iter().filter_map(|weight| weight["role"].as_str()).collect();
+    roles.sort_unstable();
+    assert_eq!(roles, ["after", "before", "meanwhile"]);
+    // That took both of those that are left, so what they acknowledged is on each of them.
+    masters.iter_mut().for_each(Master::kill);
+    let refilled = log_of(folder.path(), damaged);
+    assert!(["before", "meanwhile", "after"].iter().all(|role| refilled.contains(role)), "{refilled}");
+}
+
 /// The oracle's Python, with which a real driver runs; None where the oracle cannot be set up.
 fn real_driver(arguments: &[&str], log: &Path) -> Option<Child> {
     let Some(oracle) = messor_testkit::oracle() else {
