@@ -1,6 +1,8 @@
 //! The benchmarks in small: their own checks are what is tested here, not their times.
 
 use messor_bench::allocator::{Kind, measure};
+use messor_bench::compare::{Work, play};
+use messor_bench::masters::{self, Programs};
 use messor_bench::report::Report;
 
 fn lines(name: &str, kind: Kind) -> Vec<String> {
@@ -37,5 +39,21 @@ fn the_poorest_of_a_tree_is_served() {
     for (levels, branches) in [(1, 30), (2, 5), (4, 2)] {
         let kind = Kind::Sorter { agents: 101, levels, branches };
         assert!(lines("sorter", kind).iter().any(|what| what == "a full sort"));
+    }
+}
+
+/// Each workload with some agents and tasks against a Messor of the dev build: what is checked is what came of it.
+#[test]
+fn the_workloads_in_small() {
+    let programs = Programs { messor: messor_testkit::binary(), ..Programs::default() };
+    let works = Work::smallest();
+    let (figures, faults) = play(&programs, &[masters::Kind::Messor], &works, 1);
+    assert_eq!(faults, Vec::<String>::new());
+    for line in &figures.lines {
+        assert!(line.median(masters::Kind::Messor).is_some_and(|value| value >= 0.0), "{line:?}");
+    }
+    let table = figures.to_string();
+    for name in messor_bench::compare::WORKLOADS {
+        assert!(table.contains(&format!("| {name} |")), "{name} is not in\n{table}");
     }
 }

@@ -1,0 +1,46 @@
+//! A master fails and starts again with its registry: all agents register again, with their tasks.
+
+use std::sync::Arc;
+
+use super::{expect_metric, grouped, kilobytes, millis, registered};
+use crate::board::{Board, Count};
+use crate::figures::{Figures, Goal, Recorder};
+use crate::fleet::Life;
+use crate::masters::{Kind, Master, Programs};
+use crate::scheduler::{STEP_TIME, framework};
+use crate::usage::Meter;
+
+pub fn run(
+    programs: &Programs,
+    kind: Kind,
+    (agents, tasks): (usize, usize),
+    figures: &mut Figures,
+) -> Result<(), String> {
+    let mut master = Master::start(programs, kind, &[])?;
+    let board = Arc::new(Board::default());
+    let fleet = registered(&master, &board, agents, 0, Life::Stay)?;
+    let messages = fleet.reregistrations(&framework(Some("bench-framework")), tasks, 0)?;
+    board.close()?;
+    master.restart()?;
+    board.reopen();
+    let ready = master.ready;
+    fleet.connect(master.address)?;
+    let before = master.memory()?;
+    let meter = Meter::start(master.pid())?;
+    fleet.reregister(&messages)?;
+    board.wait(Count::Reregistered, agents as u64, STEP_TIME, "agents register again")?;
+    let span = meter.stop()?;
+    let after = master.memory()?;
+    expect_metric(&master, "master/slaves_active", agents)?;
+    expect_metric(&master, "master/tasks_running", tasks)?;
+    board.close()?;
+    let size = format!("{} agents, {} tasks", grouped(agents), grouped(tasks));
+    let mut recorder = Recorder { figures, kind, workload: "failover", size };
+    recorder.less("start with the registry", "ms", millis(ready), None);
+    recorder.less("all registered again", "s", span.wall.as_secs_f64(), Some(Goal::Times(10.0)));
+    recorder.less("CPU", "s", span.master.as_secs_f64(), None);
+    let memory = kilobytes(after.anonymous_bytes, before.anonymous_bytes, tasks);
+    recorder.less("memory, agents included", "KB/task", memory, None);
+    recorder.span(span);
+    Ok(())
+}
