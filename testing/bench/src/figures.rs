@@ -118,15 +118,21 @@ impl Recorder<'_> {
     }
 
     pub fn span(&mut self, span: Span) {
+        self.span_of("", span);
+    }
+
+    /// Of one part of the workload.
+    pub fn span_of(&mut self, part: &str, span: Span) {
+        let size = if part.is_empty() { self.size.clone() } else { format!("{}: {part}", self.size) };
         let limits = &mut self.figures.limits;
         let same = |limit: &&mut Limit| {
-            limit.workload == self.workload && limit.size == self.size && limit.kind == self.kind
+            limit.workload == self.workload && limit.size == size && limit.kind == self.kind
         };
         match limits.iter_mut().find(same) {
             Some(limit) => limit.spans.push(span),
             None => limits.push(Limit {
                 workload: self.workload.to_string(),
-                size: self.size.clone(),
+                size,
                 kind: self.kind,
                 spans: vec![span],
             }),

@@ -166,7 +166,7 @@ fn together(
         }
         ended.store(true, Ordering::Relaxed);
         let delays = watch.join().map_err(|_| "the watch of /health panicked".to_string())?;
-        outcome.map(|()| ())?;
+        outcome?;
         Ok((times, delays?))
     })
 }
@@ -203,7 +203,7 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
         recorder.less(&format!("{name}, CPU"), "ms", millis(span.master) / size.rounds as f64, None);
         recorder.less(&format!("{name}, longest delay of /health"), "ms", worst(&delays), None);
         recorder.less(&format!("{name}, size"), "MB", megabytes, None);
-        recorder.span(span);
+        recorder.span_of(name, span);
     }
     let clients = size.clients;
     for (name, read) in [READS[0], READS[3]] {
@@ -216,7 +216,7 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
         recorder.less(&format!("{name}, {clients} clients at once, CPU of each"), "ms", cpu, None);
         let what = format!("{name}, {clients} clients at once, longest delay of /health");
         recorder.less(&what, "ms", worst(&delays), None);
-        recorder.span(span);
+        recorder.span_of(&format!("{name}, {clients} clients at once"), span);
     }
     board.close()
 }
