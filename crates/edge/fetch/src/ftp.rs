@@ -33,11 +33,26 @@ pub enum FtpError {
     Write(io::Error),
 }
 
+/// What a session is for.
+enum Job<'f> {
+    Download(&'f mut File),
+    Size,
+}
+
 pub(crate) fn download(
     source: &FtpSource,
     into: &mut File,
     stall_timeout: Option<Duration>,
 ) -> Result<u64, FtpError> {
+    perform(source, Job::Download(into), stall_timeout)
+}
+
+/// What a download will be, as the server says without sending it.
+pub(crate) fn size(source: &FtpSource, stall_timeout: Option<Duration>) -> Result<u64, FtpError> {
+    perform(source, Job::Size, stall_timeout)
+}
+
+fn perform(source: &FtpSource, job: Job<'_>, stall_timeout: Option<Duration>) -> Result<u64, FtpError> {
     let address = (source.host.as_str(), source.port)
         .to_socket_addrs()
         .map_err(FtpError::Connect)?
@@ -52,22 +67,22 @@ pub(crate) fn download(
         // The data connection must be as private as the control connection.
         stream.custom_command("PBSZ 0", &[Status::CommandOk]).map_err(session)?;
         stream.custom_command("PROT P", &[Status::CommandOk]).map_err(session)?;
-        retrieve(stream, mode, source, into, stall_timeout)
+        log_in(stream, mode, source, job, stall_timeout)
     } else {
         let socket = TcpStream::connect_timeout(&address, connect_timeout(stall_timeout))
             .map_err(|error| of_io(error, stall_timeout, FtpError::Connect))?;
         socket.set_read_timeout(stall_timeout).map_err(FtpError::Connect)?;
         socket.set_write_timeout(stall_timeout).map_err(FtpError::Connect)?;
         let stream = FtpStream::connect_with_stream(socket).map_err(session)?;
-        retrieve(stream, mode, source, into, stall_timeout)
+        log_in(stream, mode, source, job, stall_timeout)
     }
 }
 
-fn retrieve<T: TlsStream>(
+fn log_in<T: TlsStream>(
     stream: ImplFtpStream<T>,
     mode: Mode,
     source: &FtpSource,
-    into: &mut File,
+    job: Job<'_>,
     stall_timeout: Option<Duration>,
 ) -> Result<u64, FtpError> {
     let session = |error: LibraryError| of_session(error, stall_timeout);
@@ -82,6 +97,10 @@ fn retrieve<T: TlsStream>(
     stream.set_passive_nat_workaround(true);
     stream.login(&source.user, &source.password).map_err(session)?;
     stream.transfer_type(FileType::Binary).map_err(session)?;
+    let into = match job {
+        Job::Download(into) => into,
+        Job::Size => return Ok(stream.size(&source.path).map_err(session)? as u64),
+    };
     let mut data = stream.retr_as_stream(&source.path).map_err(session)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut received = 0;

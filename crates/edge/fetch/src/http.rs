@@ -46,6 +46,21 @@ pub(crate) fn download(
     into: &mut File,
     stall_timeout: Option<Duration>,
 ) -> Result<u64, HttpError> {
+    download_with(&agent_for(url, stall_timeout)?, url, into, stall_timeout)
+}
+
+/// What a download will be, as the server says without sending it.
+pub(crate) fn size(url: &str, stall_timeout: Option<Duration>) -> Result<Option<u64>, HttpError> {
+    let agent = agent_for(url, stall_timeout)?;
+    let response = agent.head(url).call().map_err(|error| failure(error, stall_timeout))?;
+    if response.status() != 200 {
+        return Err(HttpError::Status(response.status().as_u16()));
+    }
+    let length = response.headers().get("content-length").and_then(|value| value.to_str().ok());
+    Ok(length.and_then(|text| text.trim().parse().ok()))
+}
+
+fn agent_for(url: &str, stall_timeout: Option<Duration>) -> Result<Agent, HttpError> {
     let proxy = proxy(url, &|name| std::env::var(name).ok())?;
     // A plain http URL needs trust only if it is redirected, so there a host without certificates is no error yet.
     let roots = match tls::roots() {
@@ -53,7 +68,7 @@ pub(crate) fn download(
         found => found?,
     };
     let roots = roots.iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
-    download_with(&agent(roots, proxy, stall_timeout), url, into, stall_timeout)
+    Ok(agent(roots, proxy, stall_timeout))
 }
 
 fn agent(roots: Vec<Certificate<'static>>, proxy: Option<Proxy>, stall_timeout: Option<Duration>) -> Agent {
@@ -76,19 +91,23 @@ fn agent(roots: Vec<Certificate<'static>>, proxy: Option<Proxy>, stall_timeout: 
         .new_agent()
 }
 
+fn failure(error: ureq::Error, stall_timeout: Option<Duration>) -> HttpError {
+    match (error, stall_timeout) {
+        (ureq::Error::Timeout(_), Some(timeout)) => HttpError::Stalled(timeout),
+        (ureq::Error::Timeout(_), None) => HttpError::ConnectTimeout(CONNECT_TIMEOUT),
+        // ureq's own message would show the credentials.
+        (ureq::Error::BadUri(_), _) => HttpError::BadUrl,
+        (error, _) => HttpError::Request(error),
+    }
+}
+
 fn download_with(
     agent: &Agent,
     url: &str,
     into: &mut File,
     stall_timeout: Option<Duration>,
 ) -> Result<u64, HttpError> {
-    let failed = |error: ureq::Error| match (error, stall_timeout) {
-        (ureq::Error::Timeout(_), Some(timeout)) => HttpError::Stalled(timeout),
-        (ureq::Error::Timeout(_), None) => HttpError::ConnectTimeout(CONNECT_TIMEOUT),
-        // ureq's own message would show the credentials.
-        (ureq::Error::BadUri(_), _) => HttpError::BadUrl,
-        (error, _) => HttpError::Request(error),
-    };
+    let failed = |error: ureq::Error| failure(error, stall_timeout);
     let response = agent.get(url).call().map_err(failed)?;
     if response.status() != 200 {
         return Err(HttpError::Status(response.status().as_u16()));

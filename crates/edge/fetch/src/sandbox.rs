@@ -14,6 +14,9 @@ use cap_std::fs::{
 };
 use rustix::fs::{FileType, Mode, OFlags};
 
+/// How many names are tried for a directory of our own.
+const WORK_DIRECTORIES: u32 = 100;
+
 pub(crate) struct Sandbox {
     path: PathBuf,
     root: Dir,
@@ -74,6 +77,29 @@ impl Sandbox {
             None => self.root.try_clone()?,
         };
         Ok(rustix::fs::mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(mode & 0o777), 0)?)
+    }
+
+    /// A new directory of our own in the root, for programs that write by path; nothing else has its name.
+    pub fn create_work_directory(&self) -> io::Result<PathBuf> {
+        let process = std::process::id();
+        for number in 0..WORK_DIRECTORIES {
+            let name = PathBuf::from(format!(".fetch-{process}-{number}"));
+            match self.root.create_dir_with(&name, DirBuilder::new().mode(0o700)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map(|()| name),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Moves within the sandbox, in place of whatever is there.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.make_way(to)?;
+        self.root.rename(from, &self.root, to)
+    }
+
+    pub fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.root.remove_dir_all(path)
     }
 
     pub fn make_executable(&self, path: &Path) -> io::Result<()> {

@@ -19,10 +19,6 @@ pub enum UriError {
     RelativeFileUri,
     #[error("the path is relative, and the agent has no --frameworks_home to resolve it in")]
     NoFrameworksHome,
-    #[error(
-        "not supported yet: the scheme '{0}' (it needs a Hadoop client); use file, http, https, ftp or ftps"
-    )]
-    UnsupportedScheme(String),
     #[error("the host or port is malformed")]
     MalformedAuthority,
     #[error("the path or the credentials hold a line break or bytes that are not UTF-8")]
@@ -37,6 +33,8 @@ pub(crate) enum Source {
     Local(PathBuf),
     Http(String),
     Ftp(FtpSource),
+    /// Any other scheme: the Hadoop client knows many, and its configuration may add more.
+    Hadoop(String),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +45,11 @@ pub(crate) struct FtpSource {
     pub user: String,
     pub password: String,
     pub path: String,
+}
+
+/// The name that a URI's file has where no other is given: what follows its last slash.
+pub fn base_name(uri: &str) -> Result<&str, UriError> {
+    file_name(uri)
 }
 
 /// What an agent checks before it starts a fetcher at all.
@@ -117,7 +120,7 @@ pub(crate) fn source(uri: &str, frameworks_home: Option<&str>) -> Result<Source,
         }
         "http" | "https" => Ok(Source::Http(uri.to_owned())),
         "ftp" | "ftps" => ftp(scheme == "ftps", rest).map(Source::Ftp),
-        other => Err(UriError::UnsupportedScheme(other.to_owned())),
+        _ => Ok(Source::Hadoop(uri.to_owned())),
     }
 }
 
@@ -213,13 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn schemes_that_need_hadoop_are_named() {
-        assert_eq!(source("hdfs://name/a", None), Err(UriError::UnsupportedScheme("hdfs".into())));
-        assert!(
-            UriError::UnsupportedScheme("s3".into())
-                .to_string()
-                .starts_with("not supported yet: the scheme 's3'")
-        );
+    fn other_schemes_are_for_hadoop() {
+        for uri in ["hdfs://name/a", "s3://bucket/a", "  hftp://name:50070/a"] {
+            assert_eq!(source(uri, None), Ok(Source::Hadoop(uri.trim_start().into())));
+        }
     }
 
     #[test]

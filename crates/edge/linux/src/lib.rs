@@ -19,6 +19,7 @@ pub mod paths;
 pub mod poll;
 pub mod procfs;
 pub mod projects;
+pub mod remove;
 pub mod seccomp;
 pub mod signals;
 pub mod spawn;

@@ -20,6 +20,7 @@
 pub mod address;
 mod body;
 mod connection;
+mod local;
 mod mailbox;
 mod net;
 mod peer;
@@ -27,6 +28,7 @@ mod server;
 mod service;
 
 pub use body::{Body, BodyError, StreamClosed, StreamSender, next_piece, read_body, text};
+pub use local::LocalServer;
 pub use mailbox::{Mailbox, NetEvent, Packet};
 pub use net::{Counters, Net, ProcessExists};
 pub use server::{BindError, Limits, Request, RequestBody, Response, Server, ServerOptions};

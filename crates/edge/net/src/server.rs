@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -30,9 +31,9 @@ const BACKLOG: u32 = 4096;
 /// have 100 headers at most, which is a limit of hyper.
 const HEAD_BYTES: usize = 128 * 1024;
 /// So many messages of more than 1 MB are read at a time.
-const LARGE_BODIES: usize = 16;
+pub(crate) const LARGE_BODIES: usize = 16;
 /// When the system has no more file descriptors, accepting pauses so long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -144,6 +145,7 @@ impl Server {
             limits: limits.clone(),
             require_peer_address_ip_match: self.options.require_peer_address_ip_match,
             large_bodies: Semaphore::new(LARGE_BODIES),
+            takes_messages: true,
             handler,
         });
         let (stop, stopping) = watch::channel(false);
@@ -193,7 +195,7 @@ impl Server {
     }
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+pub(crate) fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -221,13 +223,14 @@ pub(crate) fn tune(stream: &TcpStream) {
     }
 }
 
-async fn converse<H, F>(
+pub(crate) async fn converse<S, H, F>(
     service: Arc<Service<H>>,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     admitted: Admitted,
     mut stopping: watch::Receiver<bool>,
 ) where
+    S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {

@@ -31,6 +31,8 @@ pub(crate) struct Service<H> {
     pub(crate) limits: Limits,
     pub(crate) require_peer_address_ip_match: bool,
     pub(crate) large_bodies: Semaphore,
+    /// Otherwise a libprocess message is a request like any other.
+    pub(crate) takes_messages: bool,
     pub(crate) handler: H,
 }
 
@@ -52,7 +54,7 @@ where
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let sender =
             message::sender(request.method().as_str(), header("user-agent"), header("libprocess-from"));
-        let task = if let Some(from) = sender {
+        let task = if let Some(from) = sender.filter(|_| self.takes_messages) {
             connection.carries_messages();
             let from = from.parse::<Pid>();
             tokio::spawn(async move { self.receive(request, from, peer).await })

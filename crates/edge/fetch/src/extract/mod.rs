@@ -77,10 +77,22 @@ fn suffix(name: &[u8]) -> Suffix<'_> {
     }
 }
 
-/// Extracts a file of the sandbox into the sandbox's root; false if its name is not that of an archive.
-pub(crate) fn extract(sandbox: &Sandbox, path: &Path, limits: Limits) -> Result<bool, ExtractError> {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let open = || sandbox.open_file(path).map_err(ExtractError::Read);
+/// Whether a file of this name is extracted where that is asked for.
+pub(crate) fn is_archive(name: &Path) -> bool {
+    suffix(name.file_name().unwrap_or_default().as_bytes()) != Suffix::Other
+}
+
+/// Extracts a file of `from`, which may be the sandbox, into the sandbox's root; false if `name` is not that of an
+/// archive.
+pub(crate) fn extract(
+    sandbox: &Sandbox,
+    from: &Sandbox,
+    path: &Path,
+    name: &Path,
+    limits: Limits,
+) -> Result<bool, ExtractError> {
+    let name = name.file_name().unwrap_or_default().as_bytes();
+    let open = || from.open_file(path).map_err(ExtractError::Read);
     let mut target = Extraction::new(sandbox, limits);
     match suffix(name) {
         Suffix::Other => return Ok(false),

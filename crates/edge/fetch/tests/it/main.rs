@@ -1,6 +1,7 @@
 //! The fetcher against local servers and hostile archives.
 
 mod archives;
+mod caching;
 mod servers;
 mod sources;
 

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use messor_proto::mesos::DurationInfo;
 use messor_proto::mesos::command_info::Uri;
-use messor_proto::mesos::fetcher::fetcher_info::item::Action;
 
 use crate::{Bench, servers, uri};
 
@@ -73,22 +72,12 @@ fn relative_paths_are_of_the_frameworks_home() {
 #[test]
 fn errors_name_the_uri_without_its_credentials() {
     let bench = Bench::new();
-    let error = bench.error(uri("hdfs://me:secret@name/file"));
-    assert!(error.starts_with("'hdfs://***@name/file' cannot be fetched: not supported yet"), "{error}");
+    let error = bench.error(uri("ftp://me:secret@name"));
+    assert!(error.starts_with("'ftp://***@name' cannot be fetched: it ends without a file name"), "{error}");
     let error = bench.error(uri("/no/such/file"));
     assert!(error.contains("'/no/such/file' cannot be read"), "{error}");
     let error = bench.error(uri(bench.outside().to_str().unwrap()));
     assert!(error.contains("is a directory"), "{error}");
-}
-
-#[test]
-fn a_cached_item_is_fetched_directly() {
-    let bench = Bench::new();
-    let mut info = bench.info(vec![bench.source("a", b"content")]);
-    info.items[0].action = Action::DownloadAndCache as i32;
-    info.items[0].cache_filename = Some("c1-a".into());
-    messor_fetch::fetch(&info).unwrap();
-    assert_eq!(bench.read("a"), "content");
 }
 
 #[test]
