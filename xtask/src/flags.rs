@@ -10,7 +10,7 @@ use messor_flags::{Flag, Status, environments, programs};
 use crate::tidy::{root, rust_files};
 
 /// Where a program reads its flags. One that is missing here fails the test.
-const READERS: [(&str, &[&str]); 14] = [
+const READERS: [(&str, &[&str]); 15] = [
     ("mesos-master", &["app/master", "app/runtime", "edge/log", "edge/http-api"]),
     ("mesos-agent", &["app/agent", "app/runtime", "edge/log", "edge/isolators"]),
     ("mesos-local", &["app/messor", "app/runtime", "edge/log"]),
@@ -23,6 +23,7 @@ const READERS: [(&str, &[&str]); 14] = [
     ("mesos-default-executor", &["app/executors"]),
     ("mesos-io-switchboard", &["edge/switchboard"]),
     ("mesos-tcp-connect", &["app/executors"]),
+    ("mesos-logrotate-logger", &["edge/logger"]),
     ("libprocess", &["app/runtime", "app/agent", "app/messor"]),
     ("libprocess TLS", &["app/runtime"]),
 ];

@@ -234,6 +234,7 @@ impl Cluster {
             format!("--work_dir={}", self.path(&name).display()),
             format!("--runtime_dir={}", self.path(&format!("{name}-run")).display()),
             format!("--launcher_dir={}", self.bin().display()),
+            format!("--fetcher_cache_dir={}", self.path(&format!("{name}-cache")).display()),
             "--launcher=posix".to_string(),
             "--isolation=posix/cpu,posix/mem".to_string(),
         ];

@@ -1,10 +1,13 @@
 //! From flags to what the machine is told.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use messor_agent_core::{CAPABILITIES, Config, ReconfigurationPolicy, Recover};
-use messor_containerizer::{Launcher, discover};
+use messor_containerizer::{CacheDirectory, Launcher, Logger, discover};
 use messor_flags::AgentFlags;
+use messor_logger::Settings;
+use messor_oversubscription::Modules;
 use messor_proto::mesos::agent_info::capability::Type as Capability;
 use messor_proto::mesos::internal::AgentCapabilities;
 use messor_proto::mesos::{AgentInfo, DomainInfo};
@@ -46,6 +49,33 @@ pub fn launcher(flags: &AgentFlags, runtime_dir: &Path) -> Result<Launcher, Fail
     let hierarchy = Path::new(flags.containers.cgroups_hierarchy.as_str());
     Launcher::linux(&warden, hierarchy, &flags.containers.cgroups_root)
         .map_err(|error| wrong("launcher", error))
+}
+
+/// The fetcher's cache begins empty, in a directory without anything of these.
+pub fn fetcher_cache(flags: &AgentFlags, precious: &[&Path]) -> Result<Option<Arc<CacheDirectory>>, Failure> {
+    let directory =
+        std::path::absolute(&flags.fetcher_cache_dir).map_err(|error| wrong("fetcher_cache_dir", error))?;
+    let opened = CacheDirectory::open(&directory, flags.fetcher_cache_size.0, precious);
+    Ok(opened.map_err(|error| wrong("fetcher_cache_dir", error))?.map(Arc::new))
+}
+
+/// The modules that are built in, with the parameters that `--modules` gives them.
+pub fn modules(json: Option<&str>) -> Result<Modules, Failure> {
+    let modules = json.map(|json| Modules::parse(json, &[messor_logger::MODULE]));
+    Ok(modules.transpose().map_err(|error| Failure::Words(error.to_string()))?.unwrap_or_default())
+}
+
+/// Where what containers write goes.
+pub fn logger(flags: &AgentFlags, modules: &Modules) -> Result<Logger, Failure> {
+    let Some(name) = flags.container_logger.as_deref() else { return Ok(Logger::Sandbox) };
+    if name != messor_logger::MODULE {
+        let there = messor_logger::MODULE;
+        return Err(wrong("container_logger", format!("'{name}' is not built in; there is {there}")));
+    }
+    let settings = Settings::of_parameters(modules.of(name).unwrap_or_default())
+        .map_err(|error| wrong("modules", error))?;
+    settings.check().map_err(|error| wrong("container_logger", error))?;
+    Ok(Logger::Logrotate(settings))
 }
 
 /// What the flag says, and for what it leaves out, what the host has.
@@ -164,6 +194,30 @@ mod tests {
         assert_eq!(found, expected);
         let error = capabilities("{\"capabilities\":[{\"type\":{}}]}").unwrap_err().to_string();
         assert!(error.starts_with("--agent_features: "), "{error}");
+    }
+
+    #[test]
+    fn the_logger_is_the_one_that_is_built_in() {
+        let made = |name: &str, json: Option<&str>| {
+            let flags = AgentFlags { container_logger: Some(name.to_string()), ..AgentFlags::default() };
+            logger(&flags, &modules(json)?)
+        };
+        let error = made("com_example_Logger", None).unwrap_err().to_string();
+        assert!(error.starts_with("--container_logger: 'com_example_Logger' is not built in"), "{error}");
+        let name = messor_logger::MODULE;
+        let parameters = |key: &str, value: &str| {
+            format!(
+                r#"{{"libraries": [{{"file": "/usr/lib/liblogrotate_container_logger.so", "modules":
+                     [{{"name": "{name}", "parameters": [{{"key": "{key}", "value": "{value}"}}]}}]}}]}}"#
+            )
+        };
+        let error = made(name, Some(&parameters("logrotate_path", "/none"))).unwrap_err().to_string();
+        assert!(error.starts_with("--container_logger: '/none' is not there"), "{error}");
+        let error = made(name, Some(&parameters("max_size", "1MB"))).unwrap_err().to_string();
+        assert!(error.starts_with("--modules: ") && error.contains("max_size"), "{error}");
+        let found = made(name, Some(&parameters("logrotate_path", "/bin/sh"))).unwrap();
+        assert!(matches!(found, Logger::Logrotate(_)));
+        assert!(matches!(logger(&AgentFlags::default(), &Modules::default()), Ok(Logger::Sandbox)));
     }
 
     #[test]

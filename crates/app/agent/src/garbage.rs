@@ -1,12 +1,19 @@
 //! The removal of sandboxes that nobody needs: when gc_delay is over, or sooner when the disk fills up.
+//!
+//! Tasks may have written in them whatever they could, so no way leads through a link of theirs; and what is still mounted
+//! in one, a persistent volume for one, is unmounted first, or stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use messor_containerizer::EndedSandbox;
 use messor_http_api::Files;
+use messor_linux::{mounts, remove};
+use tokio::sync::mpsc;
 
 #[derive(Clone, Default)]
 pub struct Garbage {
@@ -78,13 +85,24 @@ impl Garbage {
         self.lock().remove(Path::new(path));
     }
 
-    /// Takes out what is older than `age`.
+    /// Takes out what is older than `age`, the oldest first.
     fn take_older(&self, age: Duration, now: Instant) -> Vec<PathBuf> {
         let mut waiting = self.lock();
-        waiting
-            .extract_if(.., |_, since| now.saturating_duration_since(*since) >= age)
-            .map(|(path, _)| path)
-            .collect()
+        let due = waiting.extract_if(.., |_, since| now.saturating_duration_since(*since) >= age);
+        let mut due: Vec<(PathBuf, Instant)> = due.collect();
+        due.sort_by_key(|(_, since)| *since);
+        due.into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Of `--gc_non_executor_container_sandboxes`.
+    pub async fn collect_ended(self, mut ended: mpsc::UnboundedReceiver<EndedSandbox>, work_dir: PathBuf) {
+        while let Some(EndedSandbox { directory, is_old }) = ended.recv().await {
+            let directory = directory.to_string_lossy();
+            match is_old {
+                true => self.schedule_old(&directory, &work_dir),
+                false => self.schedule(&directory),
+            }
+        }
     }
 
     /// In the names of /metrics/snapshot.
@@ -115,8 +133,7 @@ impl Garbage {
 
     fn collect(&self, policy: &Policy, files: &Files) {
         let used = match messor_linux::host::disk(&policy.work_dir) {
-            Ok(disk) if disk.total_bytes > 0 => 1.0 - disk.available_bytes as f64 / disk.total_bytes as f64,
-            Ok(_) => 0.0,
+            Ok(disk) => disk.used_fraction(),
             Err(error) => return tracing::warn!("cannot tell how full the disk is: {error}"),
         };
         let age = policy.age_allowed(used);
@@ -127,15 +144,15 @@ impl Garbage {
             messor_stdx::format_duration(age)
         );
         let due = self.take_older(age, Instant::now());
-        let due: BTreeSet<PathBuf> = due.iter().map(|path| policy.work_dir.join(path)).collect();
-        files.detach_below(&due);
-        for full in due {
-            let count = match std::fs::remove_dir_all(&full) {
+        let full: BTreeSet<PathBuf> = due.iter().map(|path| policy.work_dir.join(path)).collect();
+        files.detach_below(&full);
+        for path in due {
+            let full = policy.work_dir.join(&path);
+            let count = match remove(&policy.work_dir, &path) {
                 Ok(()) => {
                     tracing::info!("removed {}", full.display());
                     &self.counts.succeeded
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => &self.counts.succeeded,
                 Err(error) => {
                     tracing::warn!("cannot remove {}: {error}", full.display());
                     &self.counts.failed
@@ -144,6 +161,17 @@ impl Garbage {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+fn remove(work_dir: &Path, path: &Path) -> io::Result<()> {
+    let full = work_dir.join(path);
+    for target in mounts::unmount_below(&full)? {
+        tracing::warn!(
+            "{} was still mounted in a sandbox that is removed, and is unmounted",
+            target.display()
+        );
+    }
+    remove::remove_below(work_dir, path)
 }
 
 #[cfg(test)]
@@ -210,5 +238,61 @@ mod tests {
         assert_eq!(metric("path_removals_pending"), Some(1.0));
         assert_eq!(metric("path_removals_failed"), Some(0.0));
         assert_eq!(metric("executor_directory_max_allowed_age_secs"), Some(0.0));
+    }
+
+    #[test]
+    fn the_oldest_goes_first() {
+        let garbage = Garbage::default();
+        for path in ["b", "a", "c"] {
+            garbage.schedule(path);
+        }
+        let later = Instant::now() + Duration::from_secs(1);
+        assert_eq!(garbage.take_older(Duration::ZERO, later), ["b", "a", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_volume_that_is_still_mounted_in_a_sandbox_keeps_its_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let work_dir = folder.path().canonicalize().unwrap();
+        let volume = work_dir.join("volumes/roles/r/v");
+        let target = work_dir.join("slaves/a/runs/1/data");
+        for path in [&volume, &target] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        std::fs::write(volume.join("precious"), "").unwrap();
+        std::fs::write(target.with_file_name("stdout"), "").unwrap();
+        if mounts::mount(Some(&volume), &target, None, mounts::BIND, None).is_err() {
+            return eprintln!("skipped: nothing can be mounted here");
+        }
+        let garbage = Garbage::default();
+        garbage.schedule("slaves/a/runs/1");
+        garbage.collect(&Policy { delay: Duration::ZERO, ..policy(&work_dir) }, &Files::default());
+        assert!(volume.join("precious").exists());
+        assert!(!work_dir.join("slaves/a/runs/1").exists());
+        assert_eq!(garbage.metrics()[2].1, 1.0);
+    }
+
+    /// U024: the sandbox of a nested container lies in one that its task may write in.
+    #[tokio::test]
+    async fn u024_what_a_task_planted_does_not_lead_astray() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("slaves/a/runs/1");
+        std::fs::create_dir_all(run.join("containers/n")).unwrap();
+        std::fs::create_dir_all(folder.path().join("precious/m")).unwrap();
+        std::os::unix::fs::symlink("../../../../precious", run.join("other")).unwrap();
+        let garbage = Garbage::default();
+        let (sender, ended) = mpsc::unbounded_channel();
+        for directory in ["slaves/a/runs/1/containers/n", "slaves/a/runs/1/other/m", "slaves/a/runs/1/gone"] {
+            sender
+                .send(EndedSandbox { directory: directory.into(), is_old: directory.ends_with("gone") })
+                .unwrap();
+        }
+        drop(sender);
+        garbage.clone().collect_ended(ended, folder.path().to_path_buf()).await;
+        garbage.collect(&Policy { delay: Duration::ZERO, ..policy(folder.path()) }, &Files::default());
+        assert!(run.exists() && !run.join("containers/n").exists());
+        assert!(folder.path().join("precious/m").exists());
+        let [failed, pending, succeeded, _] = garbage.metrics().map(|(_, number)| number);
+        assert_eq!((failed, pending, succeeded), (1.0, 0.0, 1.0));
     }
 }

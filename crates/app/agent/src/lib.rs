@@ -6,6 +6,7 @@ mod driver;
 mod garbage;
 mod oversubscription;
 mod service;
+mod socket;
 mod source;
 
 use std::process::ExitCode;

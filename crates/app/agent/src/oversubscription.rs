@@ -28,14 +28,13 @@ pub struct Oversubscription {
 impl Oversubscription {
     pub fn new(
         flags: &AgentFlags,
+        modules: &Modules,
         machine: Machine<Event, View>,
         usage: Arc<dyn UsageSource>,
     ) -> Result<Oversubscription, Failure> {
         let words = |error: ModuleError| Failure::Words(error.to_string());
-        let modules = flags.modules.as_ref().map(|json| Modules::parse(json.as_str()));
-        let modules = modules.transpose().map_err(words)?.unwrap_or_default();
-        let estimator = flags.resource_estimator.as_deref().map(|name| resource_estimator(name, &modules));
-        let controller = flags.qos_controller.as_deref().map(|name| qos_controller(name, &modules));
+        let estimator = flags.resource_estimator.as_deref().map(|name| resource_estimator(name, modules));
+        let controller = flags.qos_controller.as_deref().map(|name| qos_controller(name, modules));
         Ok(Oversubscription {
             estimator: estimator.transpose().map_err(words)?.map(|made| Arc::new(Mutex::new(made))),
             controller: controller.transpose().map_err(words)?.map(|made| Arc::new(Mutex::new(made))),
@@ -109,4 +108,45 @@ fn usage(view: &View, mut containers: messor_http_api::Usage) -> ResourceUsage {
         }
     }
     ResourceUsage { executors, total: view.total.to_proto(ResourceFormat::PostRefinement) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messor_agent_core::{ExecutorState, ExecutorView, FrameworkView};
+    use messor_proto::mesos::{FrameworkInfo, Task, TaskId};
+    use messor_stdx::Memo;
+    use messor_types::{ContainerId, ExecutorId, FrameworkId, Resources};
+
+    #[test]
+    fn u073_usage_names_tasks_that_have_not_ended() {
+        let task = |id: &str| {
+            let task_id = TaskId { value: id.into() };
+            Arc::new(Memo::new(Task { task_id, name: format!("the {id}"), ..Task::default() }))
+        };
+        let executor = ExecutorView {
+            id: ExecutorId::new("e"),
+            info: Arc::default(),
+            container: ContainerId::new("c"),
+            directory: "/sandbox".into(),
+            state: ExecutorState::Running,
+            command_executor: false,
+            resources: Resources::default(),
+            queued_tasks: Vec::new(),
+            launched_tasks: vec![task("running")],
+            terminated_tasks: vec![task("terminated")],
+            completed_tasks: vec![task("completed")],
+        };
+        let framework = FrameworkView {
+            id: FrameworkId::new("f"),
+            info: Arc::new(FrameworkInfo::default()),
+            pid: None,
+            executors: vec![executor],
+            completed_executors: Vec::new(),
+        };
+        let view = View { frameworks: vec![framework], ..View::default() };
+        let found = usage(&view, Default::default());
+        let names: Vec<&str> = found.executors[0].tasks.iter().map(|task| task.name.as_str()).collect();
+        assert_eq!(names, ["the running"]);
+    }
 }

@@ -19,7 +19,7 @@ use messor_net::Net;
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
 use messor_types::ContainerId;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::detector::Source;
@@ -116,7 +116,9 @@ impl Agent {
         let expectation = Expectation { strict: flags.strict, boot_id: &boot_id };
         let recovered = messor_checkpoint::read(&work_dir, expectation).map_err(|error| words(&error))?;
         let pid = net.pid(&process);
-        let machine_config = config::machine(flags, pid, &hostname, libprocess_ip, &work_dir)?;
+        let socket = crate::socket::open(flags, &runtime_dir)?;
+        let mut machine_config = config::machine(flags, pid, &hostname, libprocess_ip, &work_dir)?;
+        machine_config.domain_socket = socket.as_ref().map(|socket| socket.path.clone());
         let (machine, inputs) = Machine::new();
         let to_machine = machine.clone();
         let recorder = Recorder::start(
@@ -131,6 +133,15 @@ impl Agent {
         let mailbox = net.open(&process).map_err(|error| words(&error))?;
 
         let launcher_dir = Path::new(&machine_config.launcher_dir).to_path_buf();
+        let fetcher_cache = config::fetcher_cache(flags, &[&work_dir, &runtime_dir, &launcher_dir])?;
+        let garbage = Garbage::default();
+        let ended_sandboxes = flags.gc_non_executor_container_sandboxes.then(|| {
+            let (sender, ended) = mpsc::unbounded_channel();
+            tokio::spawn(garbage.clone().collect_ended(ended, work_dir.clone()));
+            sender
+        });
+        let modules = config::modules(flags.modules.as_ref().map(|json| json.as_str()))?;
+        let logger = config::logger(flags, &modules)?;
         let isolation = flags.isolators();
         let reports = Reports::default();
         let limitations = Arc::new(reports.clone());
@@ -145,6 +156,10 @@ impl Agent {
                 launcher_dir,
                 frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
                 fetcher_stall_timeout: Some(flags.fetcher_stall_timeout),
+                fetcher_cache,
+                hadoop_home: flags.hadoop_home.as_ref().map(|home| home.as_str().into()),
+                logger,
+                ended_sandboxes,
                 parallel_fetches: PARALLEL_FETCHES,
                 switch_user: flags.switch_user,
                 isolation: isolation.iter().map(ToString::to_string).collect(),
@@ -161,7 +176,6 @@ impl Agent {
                 to_machine.event(Event::Container(event));
             }
         });
-        let garbage = Garbage::default();
         let mut shown = messor_flags::shown(flags);
         shown.retain(|(name, _)| !hidden_flags.contains(&name.as_str()));
         let files = Files::default();
@@ -188,8 +202,11 @@ impl Agent {
         };
         let containers = Arc::new(crate::source::Source(containerizer.clone()));
         let usage: Arc<dyn UsageSource> = Arc::new(ContainerizerUsage(containerizer.clone()));
-        let oversubscription = Oversubscription::new(flags, machine.clone(), Arc::clone(&usage))?;
+        let oversubscription = Oversubscription::new(flags, &modules, machine.clone(), Arc::clone(&usage))?;
         let site = Arc::new(AgentSite::new(common, machine.clone(), usage, containers, process.clone()));
+        if let Some(socket) = socket {
+            tokio::spawn(socket.serve(Arc::clone(&site), net.clone(), &process));
+        }
         source.follow(flags.zk_session_timeout, clock, machine.clone());
         let failure = Arc::default();
         let driver = AgentDriver {

@@ -117,7 +117,7 @@ pub static PROGRAMS: [Entry; 21] = [
     entry(
         "mesos-logrotate-logger",
         "Rotates the logs of containers. Started by the agent.",
-        NotBuilt("container loggers are not built"),
+        Built(messor_logger::main),
     ),
     entry(
         "mesos-cni-port-mapper",

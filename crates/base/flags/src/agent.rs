@@ -136,20 +136,20 @@ flag_set! {
                 => "How long the directories of executors that are done are kept. Less, if the disk fills up.";
             gc_disk_headroom: f64 = "0.1", check checks::fraction
                 => "Part of the disk to keep free: directories are kept for gc_delay * max(0, 1 - gc_disk_headroom - disk usage).";
-            gc_non_executor_container_sandboxes: bool = "false", not_yet "nested and standalone containers are not built"
+            gc_non_executor_container_sandboxes: bool = "false"
                 => "Whether sandboxes of nested and standalone containers are collected too.";
             disk_watch_interval: Duration = "1mins", check checks::more_than_nothing
                 => "Time between two looks at how full the disk is.";
-            fetcher_cache_size: Size = "2GB", no_effect "artifacts are fetched past the cache"
+            fetcher_cache_size: Size = "2GB"
                 => "Size of the cache of fetched artifacts.";
-            fetcher_cache_dir: String = "{tmp}/mesos/fetch", no_effect "artifacts are fetched past the cache"
+            fetcher_cache_dir: String = "{tmp}/mesos/fetch"
                 => "Directory of the cache of fetched artifacts. It is emptied when the agent starts.";
             fetcher_stall_timeout: Duration = "1mins"
                 => "How long a download may stand still.";
-            hadoop_home: Option<Location>, not_yet "hdfs:// artifacts are not fetched"
+            hadoop_home: Option<Location>
                 => "Where Hadoop is, for hdfs:// artifacts. Without it, HADOOP_HOME, or hadoop on the PATH.";
-            container_logger: Option<String>, not_yet "modules cannot be loaded"
-                => "Logger of containers' standard output and error from a module. Without it, the files stdout and stderr in the sandbox.";
+            container_logger: Option<String>
+                => "Logger of containers' standard output and error: org_apache_mesos_LogrotateContainerLogger, which needs logrotate; its parameters are in --modules. Without it, the files stdout and stderr in the sandbox, which grow.";
         }
 
         "Authentication and authorization" {
@@ -175,16 +175,16 @@ flag_set! {
 
         "Modules and endpoints" {
             modules: Option<Json>
-                => "Modules and their parameters, as JSON: {\"libraries\": [{\"modules\": [{\"name\": \"m\", \"parameters\": [{\"key\": \"k\", \"value\": \"v\"}]}]}]}. Only those of --resource_estimator and --qos_controller, which are built in; no library is loaded.";
+                => "Modules and their parameters, as JSON: {\"libraries\": [{\"modules\": [{\"name\": \"m\", \"parameters\": [{\"key\": \"k\", \"value\": \"v\"}]}]}]}. Only those of --resource_estimator, --qos_controller and --container_logger, which are built in; no library is loaded.";
             modules_dir: Option<Location>, not_yet "modules cannot be loaded"
                 => "Directory of files, each with modules to load, taken in the order of their names. Not together with --modules.";
             hooks: Option<String>, not_yet "modules cannot be loaded"
                 => "Hooks from modules, with commas in between.";
             http_heartbeat_interval: Duration = "30secs", check checks::more_than_nothing, no_effect "containers cannot be attached to"
                 => "Time between two heartbeats on the streams of LAUNCH_NESTED_CONTAINER_SESSION and ATTACH_CONTAINER_OUTPUT.";
-            http_executor_domain_sockets: bool = "false", not_yet "executors are reached over TCP"
+            http_executor_domain_sockets: bool = "false"
                 => "Whether executors reach the agent over a socket in the file system.";
-            domain_socket_location: Option<String>, check checks::socket_path, no_effect "executors are reached over TCP"
+            domain_socket_location: Option<String>, check checks::socket_path
                 => "Path of that socket, less than 108 characters, or systemd:NAME. Without it, agent.sock in --runtime_dir.";
             memory_profiling: bool = "false", no_effect "there is no memory profiler in this program"
                 => "Whether the memory profiler has endpoints.";

@@ -68,6 +68,8 @@ pub struct Config {
     pub libprocess_ip: Option<String>,
     /// The library for JVM and Python executors, where there is one on this host.
     pub native_library: Option<String>,
+    /// The socket in the file system over which executors come; None: they come over TCP.
+    pub domain_socket: Option<String>,
     pub frameworks_home: Option<String>,
     pub fetcher_stall_timeout: Duration,
     pub registration_backoff_factor: Duration,
@@ -107,6 +109,7 @@ impl Config {
             executor_environment_variables: Vec::new(),
             libprocess_ip: None,
             native_library: None,
+            domain_socket: None,
             frameworks_home: None,
             fetcher_stall_timeout: Duration::from_secs(60),
             registration_backoff_factor: Duration::from_secs(1),

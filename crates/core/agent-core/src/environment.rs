@@ -49,6 +49,9 @@ pub(crate) fn executor_environment(
     set("MESOS_SLAVE_PID", &config.pid.to_string());
     set("MESOS_AGENT_ENDPOINT", &config.pid.address.to_string());
     set("MESOS_CHECKPOINT", if checkpoint { "1" } else { "0" });
+    if let Some(path) = &config.domain_socket {
+        set("MESOS_DOMAIN_SOCKET", path);
+    }
     // There is no other command executor here than the one of the HTTP API.
     set("MESOS_HTTP_COMMAND_EXECUTOR", "1");
     let grace = shutdown_grace_period(config, info);

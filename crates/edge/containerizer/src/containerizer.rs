@@ -16,8 +16,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::effects::{self, Reply};
 use crate::entry::{ContainerLaunch, Entry, scalars};
+use crate::fetch_cache::{CacheDirectory, FetchCache};
 use crate::fetching::Program;
 use crate::launcher::Launcher;
+use crate::logging::Logger;
 use crate::{launching, nested};
 
 /// Containers between fork and the run of their program: a thread waits with each.
@@ -34,14 +36,31 @@ pub struct Config {
     pub fetcher: Program,
     pub frameworks_home: Option<String>,
     pub fetcher_stall_timeout: Option<Duration>,
+    /// None: everything is fetched past the cache.
+    pub fetcher_cache: Option<Arc<CacheDirectory>>,
+    /// For the fetcher: where the Hadoop client is.
+    pub hadoop_home: Option<PathBuf>,
     /// Containers that fetch at the same time; others wait for their turn.
     pub parallel_fetches: usize,
+    pub logger: Logger,
+    /// Who removes sandboxes of nested and standalone containers some time after their end; None: they stay until
+    /// somebody asks. Containers bound what waits there.
+    pub ended_sandboxes: Option<mpsc::UnboundedSender<EndedSandbox>>,
     /// Whether containers of the operator API may name their user.
     pub switch_user: bool,
     /// The names of the isolators in use.
     pub isolation: Vec<String>,
     /// `--cgroups_enable_cfs`: CPUs are a hard limit, and are shown as one.
     pub cfs: bool,
+}
+
+/// The sandbox of a container that has ended, and that is no executor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSandbox {
+    /// Relative to the work directory.
+    pub directory: PathBuf,
+    /// It ended while an agent of before was there, or none.
+    pub is_old: bool,
 }
 
 /// All containers of an agent. Dropping it leaves them running: they outlive their agent.
@@ -55,6 +74,7 @@ pub(crate) struct Shared {
     pub isolators: Vec<Arc<dyn Isolator>>,
     pub launcher: Launcher,
     pub fetches: Semaphore,
+    pub fetch_cache: Arc<FetchCache>,
     pub forks: Arc<Semaphore>,
     /// What waits for the agent: three events of a container at most, so that containers bound it.
     pub events: mpsc::UnboundedSender<ContainerEvent>,
@@ -118,6 +138,7 @@ impl Containerizer {
             runs: Vec::new(),
         };
         let shared = Arc::new(Shared {
+            fetch_cache: Arc::new(FetchCache::new(config.fetcher_cache.clone())),
             fetches: Semaphore::new(config.parallel_fetches.max(1)),
             forks: Arc::new(Semaphore::new(PARALLEL_FORKS)),
             config,
@@ -167,11 +188,9 @@ impl Containerizer {
     /// The containers that are not done with, and what is being done to them: for `/containerizer/debug`.
     pub fn pending(&self) -> Vec<(ContainerId, String)> {
         let inner = self.shared.lock();
-        let name = |step: &Step| {
-            crate::fault::name(step, |number| self.shared.isolators.get(number).map_or("?", |one| one.name()))
-        };
+        let isolator = |number: usize| self.shared.isolators.get(number).map_or("?", |one| one.name());
         let pending = inner.machine.standing().filter_map(|(id, standing)| {
-            standing.pending.as_ref().map(|step| (id.clone(), format!("{}: {}", standing.state, name(step))))
+            standing.pending.as_ref().map(|step| (id.clone(), operation(step, isolator)))
         });
         pending.collect()
     }
@@ -179,7 +198,11 @@ impl Containerizer {
     /// In the names of /metrics/snapshot.
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let errors = self.shared.lock().machine.destroy_errors();
-        vec![("containerizer/mesos/container_destroy_errors".to_string(), errors as f64)]
+        let mut all = self.shared.fetch_cache.metrics();
+        let of_isolators = self.shared.isolators.iter().flat_map(|isolator| isolator.metrics());
+        let own = std::iter::once(("container_destroy_errors", errors as f64)).chain(of_isolators);
+        all.extend(own.map(|(name, number)| (format!("containerizer/mesos/{name}"), number)));
+        all
     }
 
     /// Launches a container of the operator API: nested where its id has a parent, standalone otherwise.
@@ -230,6 +253,17 @@ impl Containerizer {
     }
 }
 
+/// What isolators do has the names of 1.11.0.
+fn operation(step: &Step, isolator: impl Fn(usize) -> &'static str) -> String {
+    match step {
+        Step::Prepare(number) => format!("{}::prepare", isolator(*number)),
+        Step::Isolate(number) => format!("{}::isolate", isolator(*number)),
+        Step::CleanUp(number) => format!("{}::cleanup", isolator(*number)),
+        Step::Update(all) => format!("{}::update", all.first().map_or("?", |number| isolator(*number))),
+        other => format!("containerizer::{}", crate::fault::name(other, isolator)),
+    }
+}
+
 impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -238,6 +272,15 @@ impl Shared {
     pub fn emit(&self, event: ContainerEvent) {
         // Nobody listens only when the agent is ending.
         let _ = self.events.send(event);
+    }
+
+    pub fn sandbox_ended(&self, sandbox: &std::path::Path, is_old: bool) {
+        if let (Some(collector), Ok(directory)) =
+            (&self.config.ended_sandboxes, sandbox.strip_prefix(&self.config.work_dir))
+        {
+            // Nobody listens only when the agent is ending.
+            let _ = collector.send(EndedSandbox { directory: directory.to_path_buf(), is_old });
+        }
     }
 
     /// Whether something in use holds containers to limits of these resources.
@@ -268,5 +311,24 @@ impl Shared {
         }
         self.event(Event::Update { container: container.clone() });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_isolators_do_has_the_names_of_apache_mesos() {
+        let isolator = |number| ["filesystem/posix", "cgroups/mem"][number];
+        for (step, name) in [
+            (Step::Prepare(1), "cgroups/mem::prepare"),
+            (Step::Isolate(0), "filesystem/posix::isolate"),
+            (Step::CleanUp(1), "cgroups/mem::cleanup"),
+            (Step::Update(vec![1]), "cgroups/mem::update"),
+            (Step::Fetch, "containerizer::fetch"),
+        ] {
+            assert_eq!(operation(&step, isolator), name);
+        }
     }
 }

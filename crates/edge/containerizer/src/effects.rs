@@ -150,6 +150,7 @@ impl Shared {
                     let looked = blocking(move || recovery::look(&by, &runs)).await;
                     let looked = looked.map_err(std::io::Error::other).flatten();
                     let looked = looked.map(|found| {
+                        recovery::tell_of_ended(&shared, &found);
                         let mut inner = shared.lock();
                         let mut all = Vec::new();
                         for (one, entry) in found {
@@ -186,7 +187,11 @@ impl Shared {
                 self.emit(ContainerEvent::Exited { container, status: termination.status, limitation });
             }
             // Whoever wants to know of another's end waits for it.
-            Effect::Ended { .. } => {}
+            Effect::Ended { container, .. } => {
+                if let Some(entry) = inner.entries.get(&container) {
+                    self.sandbox_ended(&entry.sandbox(), false);
+                }
+            }
             // It ended on its own, or never was: whoever waits for its end is told.
             Effect::NotThere { container } => {
                 self.emit(ContainerEvent::Exited { container, status: None, limitation: None });

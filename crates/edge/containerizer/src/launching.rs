@@ -17,6 +17,7 @@ use crate::containerizer::Config;
 use crate::entry::Entry;
 use crate::fetching::Program;
 use crate::launch_info;
+use crate::logging::{self, LoggingError};
 use crate::plan::{self, PlanError};
 use crate::sandbox::{self, SandboxError};
 
@@ -26,7 +27,7 @@ pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Logging(#[from] LoggingError),
     #[error("the command of the executor has no value: give CommandInfo.value")]
     NoCommand,
     #[error("not supported yet: '{0}', which an isolator asks for, by this launcher")]
@@ -81,8 +82,7 @@ pub(crate) fn start(
     if let Some(field) = more_than_posix(info) {
         return Err(LaunchError::Launcher(field));
     }
-    let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
-    let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
+    let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
     let limits = info.rlimits.as_ref().map(limits).transpose()?.unwrap_or_default();
     let directory = info.working_directory.as_ref().map(PathBuf::from);
     let command = info.command.as_ref().ok_or(LaunchError::NoCommand)?;
@@ -133,8 +133,7 @@ pub(crate) fn plan(
         return Err(LaunchError::Launcher("tty_slave_path"));
     }
     let process = plan::process(info, parent)?;
-    let stdout = sandbox::open_output(sandbox, "stdout", identity.as_ref())?;
-    let stderr = sandbox::open_output(sandbox, "stderr", identity.as_ref())?;
+    let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
     Ok(Process {
         program: installed(process.program, &config.launcher_dir),
         stdout: stdout.into(),

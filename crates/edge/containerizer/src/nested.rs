@@ -1,6 +1,6 @@
 //! Containers of the operator API: what they take from their parent, and what of their own.
 
-use messor_containers::{Answer, Failure, Kind};
+use messor_containers::{Answer, Kind};
 use messor_proto::mesos::fetcher::FetcherInfo;
 use messor_proto::mesos::fetcher::fetcher_info::{Item, item::Action};
 use messor_proto::mesos::slave::{ContainerClass, ContainerConfig};
@@ -66,10 +66,6 @@ pub(crate) fn entry(
         cache_filename: None,
     });
     let items: Vec<Item> = uris.collect();
-    if items.iter().any(|item| item.uri.cache()) {
-        let message = "not supported yet: the fetcher's cache; leave 'cache' of the URI out".to_string();
-        return Err(Answer::Failed { failure: Failure::Other, message });
-    }
     let fetches = !items.is_empty();
     let plan = Plan {
         environment: Vec::new(),

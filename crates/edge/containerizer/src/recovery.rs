@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use messor_agent_core::Run;
@@ -69,6 +69,27 @@ pub(crate) fn look(shared: &Shared, runs: &[Run]) -> io::Result<Vec<(Found, Entr
         }
     }
     Ok(all)
+}
+
+/// Tells whoever collects them of sandboxes whose containers ended before.
+pub(crate) fn tell_of_ended(shared: &Shared, found: &[(Found, Entry)]) {
+    if shared.config.ended_sandboxes.is_none() {
+        return;
+    }
+    let mut standalone: BTreeSet<PathBuf> = BTreeSet::new();
+    for (found, entry) in found {
+        if found.kind == Kind::Standalone {
+            standalone.insert(entry.sandbox());
+        }
+        if found.termination.is_some() && found.container.parent().is_some() {
+            shared.sandbox_ended(&entry.sandbox(), true);
+        }
+    }
+    // Of a standalone container that ended nothing else is kept.
+    let all = std::fs::read_dir(shared.config.work_dir.join("containers")).into_iter().flatten().flatten();
+    for sandbox in all.map(|entry| entry.path()).filter(|path| !standalone.contains(path)) {
+        shared.sandbox_ended(&sandbox, true);
+    }
 }
 
 fn one(

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -102,21 +102,12 @@ pub(crate) fn create_nested(
     Ok(path)
 }
 
-/// Removes the sandbox of a nested container that has ended, without following links on the way.
+/// Removes the sandbox of a nested container that has ended, without following links and without what is mounted there.
 pub(crate) fn remove_nested(root: &Path, container: &ContainerId) -> io::Result<()> {
     let path = nested_path(root, container);
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    let mut directory = open_directory(rustix::fs::CWD, root)?;
-    for name in parent.strip_prefix(root).unwrap_or(Path::new("")) {
-        directory = match open_directory(&directory, Path::new(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
-        };
-    }
-    let here = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    match fs::remove_dir_all(here.join(name)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+    match path.strip_prefix(root) {
+        Ok(path) => messor_linux::remove::remove_below(root, path),
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 

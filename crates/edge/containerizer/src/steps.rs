@@ -17,13 +17,13 @@ use messor_warden::Start;
 use crate::containerizer::Shared;
 use crate::entry::Entry;
 use crate::fault;
+use crate::fetching;
 use crate::launch_info;
 use crate::launcher::{self, ForkError, Launcher};
 use crate::launching::{self, LaunchError};
 use crate::processes::{self, blocking};
 use crate::runtime::RuntimeDir;
 use crate::sandbox::{self, SandboxError};
-use crate::{fetching, processes::ended};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -74,7 +74,7 @@ pub(crate) async fn perform(shared: &Arc<Shared>, entry: &Arc<Entry>, step: &Ste
             let done = blocking(move || update(&shared, &entry, &all)).await;
             done.map_err(Problem::from).flatten().map(|()| Outcome::Done)
         }
-        Step::Fetch => fetch(shared, entry).await.map(|()| Outcome::Done),
+        Step::Fetch => fetching::fetch(shared, entry).await.map(|()| Outcome::Done),
         Step::GoOn => go_on(entry).await,
         Step::KillAll => {
             let killed = processes::kill_all(entry, &shared.config.work_dir, &shared.launcher).await;
@@ -135,7 +135,7 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), Problem> 
     .await?
 }
 
-fn identity(entry: &Entry, groups: &[u32]) -> Result<Option<Identity>, UserError> {
+pub(crate) fn identity(entry: &Entry, groups: &[u32]) -> Result<Option<Identity>, UserError> {
     let user = entry.state().config.user.clone();
     user.map(|user| Identity::of(&user, groups)).transpose()
 }
@@ -244,54 +244,6 @@ async fn go_on(entry: &Arc<Entry>) -> Result<Outcome, Problem> {
     let exit = Exit::Exited(1);
     entry.runtime.note_status(exit);
     Ok(Outcome::NotExecuted { status: exit.to_wait_status() })
-}
-
-async fn fetch(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), Problem> {
-    let mut stopped = entry.stop_fetch.subscribe();
-    let config = &shared.config;
-    let sandbox = entry.sandbox();
-    let user = entry.state().config.user.clone();
-    let uris = entry.plan.as_ref().map(|plan| plan.uris.as_slice()).unwrap_or_default();
-    let home = config.frameworks_home.as_deref();
-    let infos = fetching::complete(uris, &sandbox, user.as_deref(), home, config.fetcher_stall_timeout);
-    let _turn = tokio::select! {
-        turn = shared.fetches.acquire() => turn.map_err(|error| Problem::FetcherStart(error.to_string()))?,
-        _ = stopped.wait_for(|stopped| *stopped) => return Err(Problem::Destroyed),
-    };
-    for info in infos {
-        if *stopped.borrow() {
-            return Err(Problem::Destroyed);
-        }
-        let (program, directory, of) = (config.fetcher.clone(), sandbox.clone(), entry.clone());
-        let pid = blocking(move || -> Result<i32, Problem> {
-            let owner = identity(&of, &[])?;
-            let stdout = sandbox::open_output(&directory, "stdout", owner.as_ref())?;
-            let stderr = sandbox::open_output(&directory, "stderr", owner.as_ref())?;
-            fetching::start(&program, &info, std::env::vars_os(), stdout, stderr)
-                .map(|pid| pid.as_raw_pid())
-                .map_err(|error| Problem::FetcherStart(error.to_string()))
-        })
-        .await??;
-        tokio::select! {
-            result = ended(pid) => result.map_err(Problem::Watch)?,
-            _ = stopped.wait_for(|stopped| *stopped) => {}
-        }
-        // Also what it started and left.
-        processes::kill(vec![pid]).await;
-        ended(pid).await.map_err(Problem::Watch)?;
-        let exit = processes::reap(pid).map_err(Problem::Watch)?;
-        if *stopped.borrow() {
-            return Err(Problem::Destroyed);
-        }
-        if !exit.is_some_and(Exit::success) {
-            let words = fetching::last_words(&sandbox);
-            return Err(Problem::Fetch {
-                exit: exit.map_or("the fetcher ended".to_owned(), |exit| format!("the fetcher {exit}")),
-                reason: if words.is_empty() { String::new() } else { format!(" ({words})") },
-            });
-        }
-    }
-    Ok(())
 }
 
 async fn finish(entry: &Arc<Entry>, termination: &ContainerTermination) -> Result<(), Problem> {

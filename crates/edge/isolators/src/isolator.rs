@@ -99,6 +99,11 @@ pub trait Isolator: Send + Sync {
         false
     }
 
+    /// What it counts, in the names of 1.11.0 behind `containerizer/mesos/`.
+    fn metrics(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// Once, before anything else. `going_on` are parents before their children. Afterwards everything else that is found
     /// of this isolator on the host and is of no known container is removed; `orphans` are going to be destroyed by the
     /// containerizer, which calls `cleanup` for each.

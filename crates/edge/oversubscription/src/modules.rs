@@ -21,9 +21,9 @@ pub enum ModuleError {
     #[error("--modules: the module '{0}' is there twice; take one out")]
     Twice(String),
     #[error(
-        "--modules: the module '{0}' is not built in, and libraries cannot be loaded; take it out. There are {FIXED} and {LOAD}"
+        "--modules: the module '{name}' is not built in, and libraries cannot be loaded; take it out. There are {there}"
     )]
-    NotBuiltIn(String),
+    NotBuiltIn { name: String, there: String },
     #[error("--{flag}: '{name}' is not built in; there is {there}")]
     Unknown { flag: &'static str, name: String, there: &'static str },
     #[error("--{flag}: the module '{name}' needs parameters: give them with --modules")]
@@ -44,19 +44,26 @@ pub struct Modules(BTreeMap<String, Vec<mesos::Parameter>>);
 
 impl Modules {
     /// Where a library would be found is of no interest, as what is named is built in.
-    pub fn parse(json: &str) -> Result<Modules, ModuleError> {
+    /// `others` are modules that are built in elsewhere.
+    pub fn parse(json: &str, others: &[&str]) -> Result<Modules, ModuleError> {
         let read = mesos::Modules::from_json(json.as_bytes(), Version::V0)?;
         let mut modules = BTreeMap::new();
         for module in read.libraries.into_iter().flat_map(|library| library.modules) {
             let name = module.name.filter(|name| !name.is_empty()).ok_or(ModuleError::Nameless)?;
-            if ![FIXED, LOAD].contains(&name.as_str()) {
-                return Err(ModuleError::NotBuiltIn(name));
+            if ![FIXED, LOAD].iter().chain(others).any(|there| *there == name) {
+                let there = [&[FIXED, LOAD], others].concat().join(", ");
+                return Err(ModuleError::NotBuiltIn { name, there });
             }
             if modules.insert(name.clone(), module.parameters).is_some() {
                 return Err(ModuleError::Twice(name));
             }
         }
         Ok(Modules(modules))
+    }
+
+    /// What a module that is named is given.
+    pub fn of(&self, name: &str) -> Option<&[mesos::Parameter]> {
+        self.0.get(name).map(Vec::as_slice)
     }
 
     fn parameters(
@@ -116,7 +123,7 @@ mod tests {
             r#"{{"libraries": [{{"file": "/usr/local/lib/lib.so", "modules":
                  [{{"name": "{name}", "parameters": [{parameters}]}}]}}]}}"#
         );
-        Modules::parse(&json).unwrap()
+        Modules::parse(&json, &[]).unwrap()
     }
 
     fn refused<T>(result: Result<T, ModuleError>) -> String {
@@ -130,6 +137,7 @@ mod tests {
             r#"{"libraries": {"file": "/usr/local/lib64/libfixed_resource_estimator.so", "modules":
                 {"name": "org_apache_mesos_FixedResourceEstimator",
                  "parameters": {"key": "resources", "value": "cpus:14"}}}}"#,
+            &[],
         )
         .unwrap();
         let mut estimator = resource_estimator(FIXED, &modules).unwrap();
@@ -143,13 +151,14 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_by_the_name_of_its_flag() {
         let library = r#"{"libraries": [{"name": "l", "modules": [{"name": "com_example_M"}]}]}"#;
-        let error = refused(Modules::parse(library));
+        let error = refused(Modules::parse(library, &[]));
         assert!(error.starts_with("--modules: the module 'com_example_M' is not built in"), "{error}");
+        assert!(Modules::parse(library, &["com_example_M"]).unwrap().of("com_example_M").is_some());
         let twice =
             format!(r#"{{"libraries": [{{"modules": [{{"name": "{FIXED}"}}, {{"name": "{FIXED}"}}]}}]}}"#);
-        assert!(refused(Modules::parse(&twice)).contains("twice"));
-        assert!(refused(Modules::parse(r#"{"libraries": [{"modules": [{}]}]}"#)).contains("'name'"));
-        assert!(refused(Modules::parse(r#"{"libraries": 7}"#)).starts_with("--modules: "));
+        assert!(refused(Modules::parse(&twice, &[])).contains("twice"));
+        assert!(refused(Modules::parse(r#"{"libraries": [{"modules": [{}]}]}"#, &[])).contains("'name'"));
+        assert!(refused(Modules::parse(r#"{"libraries": 7}"#, &[])).starts_with("--modules: "));
 
         let none = Modules::default();
         let error = refused(resource_estimator("com_example_M", &none));

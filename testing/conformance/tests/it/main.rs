@@ -1,14 +1,17 @@
 //! End-to-end tests: real processes, real frameworks, the real Apache Mesos 1.11.0 where it is there.
 
 mod agents;
+mod artifacts;
 mod bad_input;
 mod clients;
 mod disks;
+mod domain_sockets;
 mod election;
 mod faults;
 mod flows;
 mod footprint;
 mod log_tool;
+mod loggers;
 mod probes;
 mod recovery;
 mod replicated_log;

@@ -19,12 +19,23 @@ pub struct Execution {
 
 impl Execution {
     pub fn start(cluster: &Cluster, name: &str, command: &str, more: &[&str]) -> Execution {
+        let (named, command) = (format!("--name={name}"), format!("--command={command}"));
+        let mut all = vec![named.as_str(), &command, "--resources=cpus:0.1;mem:32"];
+        all.extend(more);
+        Execution::with(cluster, name, &all)
+    }
+
+    /// Of a whole TaskInfo in a file.
+    pub fn of_task(cluster: &Cluster, name: &str, path: &Path) -> Execution {
+        Execution::with(cluster, name, &[&format!("--task={}", path.display())])
+    }
+
+    fn with(cluster: &Cluster, name: &str, arguments: &[&str]) -> Execution {
         let output = cluster.folder().join(format!("{name}.out"));
         let file = std::fs::File::create(&output).expect("a file");
         let child = Command::new(cluster.bin().join("mesos-execute"))
-            .args([&format!("--master={}", cluster.master), &format!("--name={name}")])
-            .args([&format!("--command={command}"), "--resources=cpus:0.1;mem:32"])
-            .args(more)
+            .arg(format!("--master={}", cluster.master))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a file"))
             .stderr(file)

@@ -16,18 +16,18 @@ fn execute(cluster: &Cluster, arguments: &[&str]) -> Output {
         .expect("mesos-execute runs")
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Runs a TaskInfo; the cluster fills in the agent.
-fn run_task(cluster: &Cluster, task: &serde_json::Value) -> Output {
+pub fn run_task(cluster: &Cluster, task: &serde_json::Value) -> Output {
     let path = cluster.folder().join("task.json");
     std::fs::write(&path, task.to_string()).expect("a file is written");
     execute(cluster, &[&format!("--task={}", path.display()), "--show_output"])
 }
 
-fn task(name: &str, command: serde_json::Value) -> serde_json::Value {
+pub fn task(name: &str, command: serde_json::Value) -> serde_json::Value {
     serde_json::json!({
         "name": name,
         "task_id": {"value": name},

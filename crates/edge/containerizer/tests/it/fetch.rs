@@ -85,3 +85,87 @@ async fn destroying_aborts_a_fetch_and_one_that_waits_for_its_turn() {
     assert!(bench.failed().await.1.contains("container c1 failed to start: it was destroyed"));
     assert!(!fetcher.iter().any(|pid| runs(pid)), "{fetcher:?}");
 }
+
+/// A fetcher that says 5 bytes of everything, and downloads when the pipe `go` beside it says so.
+const CACHING: &str = r#"
+here=$(dirname "$0")
+if [ "$1" = sizes ]; then echo 5; exit; fi
+action=$(echo "$MESOS_FETCHER_INFO" | sed 's/.*"action":"\([A-Z_]*\)".*/\1/')
+file=$(echo "$MESOS_FETCHER_INFO" | sed 's/.*"cache_filename":"\([^"]*\)".*/\1/')
+echo "$action" >>"$here/actions"
+if [ "$action" = DOWNLOAD_AND_CACHE ]; then
+  echo begun >"$here/pipe"
+  read go <"$here/go"
+  printf hello >"$here/cache/$file"
+fi"#;
+
+fn cached(container: &str) -> Launch {
+    let mut launch = fetching(container, "true");
+    launch.uris[0].items[0].uri.cache = Some(true);
+    launch
+}
+
+struct Cached {
+    inner: Bench,
+    begun: std::path::PathBuf,
+    go: std::path::PathBuf,
+}
+
+impl Cached {
+    fn new() -> Cached {
+        let bench = Bench::with(CACHING, |config| {
+            let path = config.work_dir.join("cache");
+            let precious = [config.runtime_dir.as_path()];
+            let opened = messor_containerizer::CacheDirectory::open(&path, 100, &precious).unwrap();
+            config.fetcher_cache = opened.map(std::sync::Arc::new);
+        });
+        let begun = bench.pipe();
+        let go = begun.with_file_name("go");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        Cached { inner: bench, begun, go }
+    }
+
+    fn actions(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.begun.with_file_name("actions")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    async fn go_on(&self) {
+        let go = self.go.clone();
+        tokio::task::spawn_blocking(move || std::fs::write(go, "on\n").unwrap()).await.unwrap();
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let name = format!("containerizer/fetcher/{name}");
+        let all = self.inner.containerizer.metrics();
+        all.into_iter().find(|(found, _)| *found == name).unwrap().1
+    }
+}
+
+#[tokio::test]
+async fn what_several_containers_want_is_downloaded_once() {
+    let mut bench = Cached::new();
+    bench.inner.launch(cached("c1"));
+    assert_eq!(words(bench.begun.clone()).await, ["begun"]);
+    for container in ["c2", "c3"] {
+        bench.inner.launch(cached(container));
+    }
+    assert_eq!(bench.metric("cache_size_used_bytes"), 5.0);
+    bench.go_on().await;
+    for _ in 0..3 {
+        bench.inner.ended().await;
+    }
+    let mut actions = bench.actions();
+    actions.sort();
+    assert_eq!(actions, ["DOWNLOAD_AND_CACHE", "RETRIEVE_FROM_CACHE", "RETRIEVE_FROM_CACHE"]);
+    assert_eq!(bench.metric("task_fetches_succeeded"), 3.0);
+    assert_eq!(bench.metric("cache_size_total_bytes"), 100.0);
+    // What is not as it was stored is downloaded anew.
+    std::fs::write(bench.begun.with_file_name("cache").join("c1-file"), "hell").unwrap();
+    bench.inner.launch(cached("c4"));
+    assert_eq!(words(bench.begun.clone()).await, ["begun"]);
+    bench.go_on().await;
+    bench.inner.ended().await;
+    assert_eq!(bench.actions()[3], "DOWNLOAD_AND_CACHE");
+}

@@ -56,6 +56,20 @@ impl Bench {
         let path = work.path().join("mesos-fetcher");
         fs::write(&path, format!("#!/bin/sh\n{fetcher}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Bench::begin(work, isolators, change)
+    }
+
+    /// Another agent, where the one before was.
+    fn next_agent(self, change: impl FnOnce(&mut Config)) -> Bench {
+        Bench::begin(self.work, |work_dir| made("posix/cpu,posix/mem", work_dir), change)
+    }
+
+    fn begin(
+        work: TempDir,
+        isolators: impl FnOnce(&Path) -> Vec<Arc<dyn Isolator>>,
+        change: impl FnOnce(&mut Config),
+    ) -> Bench {
+        let path = work.path().join("mesos-fetcher");
         let mut config = Config {
             work_dir: work.path().to_owned(),
             runtime_dir: work.path().join("run"),
@@ -63,6 +77,10 @@ impl Bench {
             fetcher: Program { path, name: "mesos-fetcher".into() },
             frameworks_home: None,
             fetcher_stall_timeout: Some(Duration::from_secs(60)),
+            fetcher_cache: None,
+            hadoop_home: None,
+            logger: messor_containerizer::Logger::default(),
+            ended_sandboxes: None,
             parallel_fetches: 4,
             switch_user: true,
             isolation: Vec::new(),
@@ -100,6 +118,11 @@ impl Bench {
             ContainerEvent::Exited { status, .. } => status,
             other => panic!("not exited: {other:?}"),
         }
+    }
+
+    /// Whatever comes before it.
+    async fn ended(&mut self) {
+        while !matches!(self.event().await, ContainerEvent::Exited { .. }) {}
     }
 
     async fn failed(&mut self) -> (messor_agent_core::LaunchFailure, String) {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use messor_agent_core::{ContainerCommand, ContainerEvent};
-use messor_containerizer::{Answer, ContainerLaunch, Kind};
+use messor_containerizer::{Answer, ContainerLaunch, EndedSandbox, Kind};
 use messor_proto::mesos::CommandInfo;
 use messor_types::ContainerId;
 
@@ -38,6 +38,31 @@ async fn a_nested_container_has_its_own_sandbox_and_its_end_is_kept() {
     assert_eq!(bench.containerizer.remove(outer.clone()).await, Answer::Removed);
     assert!(!sandbox.exists() && bench.containerizer.wait(outer).await.is_none());
     assert_eq!(bench.containerizer.wait(inner).await, None);
+}
+
+/// U024: whoever collects sandboxes is told of those that are no executor's, also by the next agent.
+#[tokio::test]
+async fn u024_ended_sandboxes_are_told() {
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let again = sender.clone();
+    let mut bench = Bench::with("", |config| config.ended_sandboxes = Some(sender));
+    bench.launch(shell("c1", "sleep 1000"));
+    bench.launched().await;
+    let standalone = ContainerId::new("alone");
+    for id in [nested("n1"), standalone.clone()] {
+        let launched = bench.containerizer.launch(id.clone(), command("true")).await;
+        assert!(matches!(launched, Answer::Launched { .. }), "{launched:?}");
+        bench.containerizer.wait(id).await;
+    }
+    let told = |directory: std::path::PathBuf, is_old| EndedSandbox { directory, is_old };
+    let inner = std::path::Path::new(&crate::directory("c1")).join("containers/n1");
+    assert_eq!(ended.recv().await.unwrap(), told(inner.clone(), false));
+    assert_eq!(ended.recv().await.unwrap(), told("containers/alone".into(), false));
+
+    let bench = bench.next_agent(|config| config.ended_sandboxes = Some(again));
+    bench.containerizer.command(ContainerCommand::Recover { runs: Vec::new() });
+    assert_eq!(ended.recv().await.unwrap(), told(inner, true));
+    assert_eq!(ended.recv().await.unwrap(), told("containers/alone".into(), true));
 }
 
 #[tokio::test]

@@ -293,6 +293,15 @@ impl Isolator for Xfs {
         "disk/xfs"
     }
 
+    fn metrics(&self) -> Vec<(&'static str, f64)> {
+        let used = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).used.len();
+        let total = self.shared.range.len();
+        vec![
+            ("disk/project_ids_free", total.saturating_sub(used) as f64),
+            ("disk/project_ids_total", total as f64),
+        ]
+    }
+
     fn recover(&self, going_on: &[Recovered], _: &[ContainerId]) -> Result<(), IsolatorError> {
         let shared = &self.shared;
         let mut state = shared.state();
@@ -561,6 +570,8 @@ mod tests {
         for id in ["a", "b", "c"] {
             host.isolator.prepare(&host.container(id)).unwrap();
         }
+        let counted = [("disk/project_ids_free", 0.0), ("disk/project_ids_total", 3.0)];
+        assert_eq!(host.isolator.metrics(), counted);
         let error = host.isolator.prepare(&host.container("d")).unwrap_err().to_string();
         assert_eq!(error, "--xfs_project_range: all project ids are in use");
         // The next agent knows them still.
