@@ -105,11 +105,20 @@ impl Node {
     }
 }
 
-/// What reservations and volumes an agent has, if it is up.
-pub fn really_kept(agents: &[Node], id: &AgentId) -> Option<Resources> {
+/// What there is on an agent, if it is up.
+pub fn really(agents: &[Node], id: &AgentId, now: Time) -> Option<invariants::Really> {
     agents.iter().find_map(|node| {
-        let own = node.process.as_ref()?.agent.id()?;
-        (own == id).then(|| node.deeds.now())
+        let agent = &node.process.as_ref()?.agent;
+        if agent.id()? != id {
+            return None;
+        }
+        let view = agent.view(now);
+        let executors = view.frameworks.iter().flat_map(|framework| &framework.executors);
+        let tasks = executors.flat_map(|executor| {
+            let queued = executor.queued_tasks.iter().map(|task| task.task_id.value.clone());
+            queued.chain(executor.launched_tasks.iter().map(|task| task.task_id.value.clone()))
+        });
+        Some(invariants::Really { kept: node.deeds.now(), tasks: tasks.collect() })
     })
 }
 
@@ -171,8 +180,8 @@ impl World {
         self.synced(number, &in_use);
         self.steps(number, steps);
         self.zk_forget(masters + number);
-        let told = self.network.break_all(address);
-        self.tell_exits(told);
+        let broken = self.network.break_all(address);
+        self.tell_breaks(broken);
     }
 
     fn agent_ends(&mut self, number: usize, reason: &str) {
@@ -301,7 +310,7 @@ impl World {
                     self.check_told(number, name, &body);
                     self.send(own.clone(), to, name, body);
                 }
-                Effect::Link { pid: to } => self.link(own.clone(), to),
+                Effect::Link { pid: to } => self.relink(own.clone(), to),
                 Effect::Unlink { pid: to } => self.network.unlink(&own, &to),
                 Effect::StreamOpened { stream, .. } => self.agents[number].executors.opened(stream),
                 Effect::Stream { stream, event } => {
@@ -373,23 +382,26 @@ impl World {
                 let message = UpdateOperationStatusMessage::decode_checked(body).expect(RIGHT);
                 let uuid = message.operation_uuid.as_ref().and_then(OperationUuid::from_proto);
                 if let Some(uuid) = uuid {
-                    node.deeds.told(&uuid, message.status.state(), disk);
+                    node.deeds.told(&uuid, &message.status, message.framework_id.is_some(), disk);
                 }
             }
             UpdateAgentMessage::NAME => {
                 let message = UpdateAgentMessage::decode_checked(body).expect(RIGHT);
+                node.deeds.tells_version(message.resource_version_uuid.as_ref());
                 for operation in message.operations.iter().flat_map(|list| &list.operations) {
                     if let Some(uuid) = OperationUuid::from_proto(&operation.uuid) {
-                        node.deeds.told(&uuid, operation.latest_status.state(), disk);
+                        node.deeds.told(&uuid, &operation.latest_status, true, disk);
                     }
                 }
             }
             RegisterAgentMessage::NAME => {
                 let message = RegisterAgentMessage::decode_checked(body).expect(RIGHT);
+                node.deeds.tells_version(message.resource_version_uuid.as_ref());
                 node.deeds.told_all(&message.checkpointed_resources, disk);
             }
             ReregisterAgentMessage::NAME => {
                 let message = ReregisterAgentMessage::decode_checked(body).expect(RIGHT);
+                node.deeds.tells_version(message.resource_version_uuid.as_ref());
                 node.deeds.told_all(&message.checkpointed_resources, disk);
             }
             _ => {}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use messor_proto::Wire;
-use messor_proto::mesos::internal::{AcknowledgeOperationStatusMessage, RunTaskMessage, StatusUpdateMessage};
+use messor_proto::mesos::internal::{
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, RunTaskMessage, StatusUpdateMessage,
+};
 use messor_types::{AgentId, OperationUuid, Pid};
 
 use crate::invariants;
@@ -14,6 +16,12 @@ use crate::world::{LONGEST_CUT, World};
 
 /// An election, the time that agents have to come back, their pings, two tries to reconcile.
 const LONGEST_SILENCE: Duration = Duration::from_secs(360);
+
+/// Whether somebody waits to hear of an operation.
+pub fn has_feedback(body: &[u8]) -> bool {
+    let message = ApplyOperationMessage::decode_checked(body).expect("the master's own messages are right");
+    message.framework_id.is_some() && message.operation_info.id.is_some()
+}
 
 impl World {
     /// Without faults a scheduler hears of each task, again and again.
@@ -47,7 +55,7 @@ impl World {
     pub(crate) fn disagreement(&self) -> Option<String> {
         let now = self.agenda.now;
         let leader = self.masters.iter().filter_map(|node| node.process.as_ref()).find(|p| p.leads)?;
-        let view = leader.master.view(now);
+        let view = leader.master.view_without_metrics(now);
         let differs = self.agents.iter().enumerate().find_map(|(number, node)| {
             let agent = node.process.as_ref()?.agent.view(now);
             let id = agent.info.id.as_ref().map(AgentId::from)?;

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use messor_agent_core::Record;
 use messor_proto::mesos::internal::ApplyOperationMessage;
 use messor_proto::mesos::offer::{self, operation::Type};
-use messor_proto::mesos::{self, OperationState};
-use messor_types::{AgentId, OperationUuid, Resource, Resources, operation_resources, volume_path};
+use messor_proto::mesos::{self, OperationId, OperationState, OperationStatus};
+use messor_types::{
+    AgentId, OperationUuid, Resource, Resources, is_terminal_operation, operation_resources, volume_path,
+};
 
 #[derive(Clone, Debug)]
 pub struct Deed {
@@ -31,6 +33,10 @@ pub struct Deeds {
     pub undone: BTreeSet<OperationUuid>,
     /// Operations with an id: by whom they have to be acknowledged.
     feedback: BTreeSet<OperationUuid>,
+    /// What frameworks call the operations that came here.
+    ids: BTreeMap<OperationUuid, OperationId>,
+    /// Of the resources, as the agent told it since it started.
+    version: Option<Vec<u8>>,
     /// Records that were looked at for what follows.
     seen: usize,
     /// The volumes that have data.
@@ -77,6 +83,11 @@ impl Deeds {
         before: &Resources,
         after: &Resources,
     ) {
+        let uuid = OperationUuid::from_proto(&message.operation_uuid).expect("it has 16 bytes");
+        let info = &message.operation_info;
+        if let (Some(id), Some(_)) = (&info.id, &message.framework_id) {
+            self.ids.insert(uuid, id.clone());
+        }
         let (before, after) = (kept_of(before), kept_of(after));
         let expected = self.kept(self.history.len());
         assert!(
@@ -86,9 +97,11 @@ impl Deeds {
         if before == after {
             return;
         }
-        let uuid = OperationUuid::from_proto(&message.operation_uuid).expect("it has 16 bytes");
         assert!(self.applied.insert(uuid), "an operation is applied at most once: {uuid} was twice");
-        let info = &message.operation_info;
+        assert!(
+            self.version.as_ref() == Some(&message.resource_version_uuid.uuid.value),
+            "what is outdated is not done: {uuid} assumes the resources of another time"
+        );
         if info.r#type() == Type::Destroy {
             self.destroyed.extend(volumes_of(info));
         }
@@ -115,9 +128,26 @@ impl Deeds {
         records.checked_sub(1).map_or(0, |last| self.written[last])
     }
 
-    /// Somebody is told that an operation is done.
-    pub fn told(&mut self, uuid: &OperationUuid, state: OperationState, disk: &[Record]) {
-        if state != OperationState::OperationFinished {
+    /// A master is told of which version the resources are.
+    pub fn tells_version(&mut self, version: Option<&mesos::Uuid>) {
+        if let Some(version) = version {
+            self.version = Some(version.value.clone());
+        }
+    }
+
+    /// Somebody is told of an operation: a framework, or a master that asked and knows the id itself.
+    pub fn told(&mut self, uuid: &OperationUuid, status: &OperationStatus, framework: bool, disk: &[Record]) {
+        use OperationState::{OperationDropped, OperationError, OperationFailed, OperationFinished};
+        let state = status.state();
+        if let Some(id) = self.ids.get(uuid).filter(|_| framework && is_terminal_operation(state)) {
+            let named = status.operation_id.as_ref() == Some(id);
+            assert!(named, "what ends has its id: {id:?} is told to be {} without it", state.as_str_name());
+        }
+        if matches!(state, OperationDropped | OperationError | OperationFailed) {
+            let done = self.applied.contains(uuid) && !self.undone.contains(uuid);
+            assert!(!done, "what is done is not denied: {uuid} is told to be {}", state.as_str_name());
+        }
+        if state != OperationFinished {
             return;
         }
         let deed = self.history.iter().position(|deed| deed.uuid == *uuid);
@@ -144,6 +174,7 @@ impl Deeds {
 
     /// The agent starts again and finds what is on its disk.
     pub fn recovered(&mut self, kept: &Resources, disk: &[Record]) {
+        self.version = None;
         let durable = self.durable(disk);
         assert!(
             durable >= self.told,

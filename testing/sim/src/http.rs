@@ -10,6 +10,7 @@ use messor_types::Pid;
 
 use crate::invariants;
 use crate::keeper::Action;
+use crate::network::Way;
 use crate::world::{Happening, World};
 
 pub const CALL: &str = "call by HTTP";
@@ -18,9 +19,10 @@ pub const EVENT: &str = "event by HTTP";
 /// A stream that a master has open, or is asked to open.
 #[derive(Debug)]
 pub struct Stream {
-    master: Pid,
-    life: u64,
+    pub master: Pid,
     keeper: Pid,
+    /// Of its connection.
+    life: u64,
 }
 
 fn framed(stream: u64, body: &[u8]) -> Vec<u8> {
@@ -66,7 +68,8 @@ impl World {
         self.called.insert(reply.0, (from.clone(), stream));
         let node = &self.masters[number];
         if call.r#type() == call::Type::Subscribe {
-            let record = Stream { master: node.pid.clone(), life: node.life, keeper: from };
+            let life = self.network.life((node.pid.address, from.address));
+            let record = Stream { master: node.pid.clone(), keeper: from, life };
             self.streams.insert(stream, record);
             let stream = StreamId(stream);
             return self.master(number, MasterEvent::Subscribe { stream, reply, principal: None, call });
@@ -81,28 +84,24 @@ impl World {
         if !matches!(outcome, Outcome::Accepted | Outcome::Done) {
             self.trace(|| format!("master {number} refuses a call of {keeper}: {outcome:?}"));
             let master = self.masters[number].pid.clone();
-            self.send(master, keeper, EVENT, framed(stream, &[]));
-        }
-    }
-
-    pub(crate) fn stream_opened(&mut self, stream: StreamId) {
-        if let Some(Stream { master, keeper, .. }) = self.streams.get(&stream.0) {
-            self.link(master.clone(), keeper.clone());
+            let life = self.network.life((master.address, keeper.address));
+            self.answer(master, keeper, life, EVENT, framed(stream, &[]));
         }
     }
 
     pub(crate) fn stream_event(&mut self, stream: StreamId, event: &Arc<Event>) {
-        if let Some(Stream { master, keeper, .. }) = self.streams.get(&stream.0) {
+        if let Some(Stream { master, keeper, life }) = self.streams.get(&stream.0) {
             for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
                 invariants::closed_agents_are_not_offered(&self.closed, &offer.agent_id);
             }
-            self.send(master.clone(), keeper.clone(), EVENT, framed(stream.0, &event.encode_bytes()));
+            let body = framed(stream.0, &event.encode_bytes());
+            self.answer(master.clone(), keeper.clone(), *life, EVENT, body);
         }
     }
 
     pub(crate) fn stream_ends(&mut self, stream: StreamId) {
-        if let Some(Stream { master, keeper, .. }) = self.streams.remove(&stream.0) {
-            self.send(master, keeper, EVENT, framed(stream.0, &[]));
+        if let Some(Stream { master, keeper, life }) = self.streams.remove(&stream.0) {
+            self.answer(master, keeper, life, EVENT, framed(stream.0, &[]));
         }
     }
 
@@ -153,10 +152,12 @@ impl World {
         );
     }
 
-    /// A master is told that the connection to a keeper broke: its streams are over.
-    pub(crate) fn streams_break(&mut self, number: usize, of: &Pid) {
-        let (master, life) = (self.masters[number].pid.clone(), self.masters[number].life);
-        let broken = |stream: &Stream| stream.keeper == *of && stream.master == master && stream.life == life;
+    /// Somebody hears that its connections to an address broke. If it is a master, their streams are over.
+    pub(crate) fn streams_break(&mut self, way: Way) {
+        let Some(number) = self.masters.iter().position(|node| node.pid.address == way.0) else { return };
+        let now = self.network.life(way);
+        let broken =
+            |stream: &Stream| (stream.master.address, stream.keeper.address) == way && stream.life != now;
         let list: Vec<u64> =
             self.streams.iter().filter(|(_, stream)| broken(stream)).map(|(id, _)| *id).collect();
         for stream in list {

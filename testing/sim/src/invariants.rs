@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use messor_allocator::{Allocator, Effect as Decision};
-use messor_master_core::{Effect, View};
+use messor_master_core::{Effect, FrameworkView, View};
 use messor_proto::Wire;
 use messor_proto::mesos::internal::log::{
     Action, Metadata, PromiseResponse, WriteResponse, promise_response, write_response,
@@ -12,10 +12,12 @@ use messor_proto::mesos::internal::{
     AgentRegisteredMessage, AgentReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
     StatusUpdateMessage,
 };
-use messor_proto::mesos::{self, TaskState};
+use messor_proto::mesos::{self, OperationId, TaskState};
 use messor_registry::{Operation, State};
 use messor_stdx::Time;
-use messor_types::{AgentId, Quota, Resource, ResourceQuantities, Resources, Role, Scalar, volume_path};
+use messor_types::{
+    AgentId, Quota, Resource, ResourceQuantities, Resources, Role, Scalar, is_terminal_operation, volume_path,
+};
 
 use crate::deeds::kept_of;
 use crate::disks::Replica;
@@ -29,34 +31,64 @@ pub fn no_task_runs_twice<'t>(begun: impl Iterator<Item = &'t String>) {
     }
 }
 
-/// What an agent's tasks use and what is offered of it is never more than what it has. `really`: what reservations and
-/// volumes there are on the agent. While the master knows of others, as operations are on their way, the parts need not
-/// fit one another; the sums have to even then. (What agents really run is checked by itself.)
-pub fn nothing_is_allocated_twice(view: &View, really: impl Fn(&AgentId) -> Option<Resources>) {
+/// What there really is on an agent.
+pub struct Really {
+    /// Its reservations and volumes.
+    pub kept: Resources,
+    /// The tasks that it knows.
+    pub tasks: BTreeSet<String>,
+}
+
+/// What an agent's tasks use and what is offered of it is never more than what it has. While the master knows of other
+/// reservations and volumes than there are on the agent, as operations are on their way, the parts need not fit one
+/// another; the sums have to even then. (What agents really run is checked by itself.)
+///
+/// The connection to an agent may lose an operation and a task that rests on it. When the agent registers again it says
+/// what it has, without the operation, and the task counts until it has been asked about that: it takes nothing there.
+pub fn nothing_is_allocated_twice(view: &View, really: impl Fn(&AgentId) -> Option<Really>) {
     for agent in &view.agents {
-        let mut taken = agent.used.clone().unallocated();
-        taken += &agent.offered.clone().unallocated();
+        let used = agent.used.clone().unallocated();
+        let taken = used.clone() + &agent.offered.clone().unallocated();
         let (own, promised) = (agent.total.non_revocable(), agent.total.revocable());
-        let (shared, taken_own) = (taken.shared(), taken.non_revocable().non_shared());
-        // Tasks on reservations that never came to be are not there either: the agent is being asked about them.
-        let used = kept_of(&agent.used.clone().unallocated()).non_shared();
-        if !own.non_shared().contains(&used) {
+        // An agent that starts again does not say at once what it promises twice.
+        let sums = |taken: &Resources| {
+            own.quantities().contains(&taken.non_revocable().non_shared().quantities())
+                && (promised.is_empty() || promised.contains(&taken.revocable()))
+        };
+        let parts = |taken: &Resources| {
+            own.non_shared().contains(&taken.non_revocable().non_shared())
+                && taken.shared().iter().all(|one| own.iter().any(|other| same_volume(one, other)))
+        };
+        if sums(&taken) && parts(&taken) {
             continue;
         }
-        let settled = really(&agent.id).is_some_and(|kept| kept == kept_of(&own));
-        let fits = !settled
-            || own.non_shared().contains(&taken_own)
-                && shared.iter().all(|one| own.iter().any(|other| same_volume(one, other)));
-        // An agent that starts again does not say at once what it promises twice.
-        let fits = fits
-            && own.quantities().contains(&taken_own.quantities())
-            && (promised.is_empty() || promised.contains(&taken.revocable()));
+        let fits = match really(&agent.id) {
+            // It cannot be asked.
+            None => sums(&taken) || !parts(&used),
+            Some(really) => {
+                let there = taken - &unknown_there(view, &agent.id, &really.tasks);
+                sums(&there) && (parts(&there) || really.kept != kept_of(&own))
+            }
+        };
         assert!(
             fits,
             "nothing is allocated twice: agent {} has {}, used are {}, offered {}",
             agent.id, agent.total, agent.used, agent.offered
         );
     }
+}
+
+/// What tasks use of an agent that it does not know of.
+fn unknown_there(view: &View, id: &AgentId, known: &BTreeSet<String>) -> Resources {
+    let tasks =
+        view.frameworks.iter().flat_map(|framework| framework.tasks.iter().chain(&framework.pending_tasks));
+    tasks
+        .filter(|task| AgentId::from(&task.agent_id) == *id && !is_over(task.state()))
+        .filter(|task| !known.contains(&task.task_id.value))
+        .map(|task| {
+            Resources::from_proto(&task.resources).expect("a task's resources are right").unallocated()
+        })
+        .fold(Resources::new(), |sum, resources| sum + &resources)
 }
 
 fn same_volume(one: &Resource, other: &Resource) -> bool {
@@ -163,6 +195,55 @@ pub fn what_is_lost_is_told(before: &BTreeSet<String>, view: &View, effects: &[E
 pub fn the_allocator_agrees_with_itself(allocator: &Allocator) {
     if let Err(broken) = allocator.audit() {
         panic!("the allocator agrees with itself: {broken}");
+    }
+}
+
+/// What the allocator takes for offered or allocated is what the master has out: what an operation made, an offer was
+/// declined of, or a task has left is given back. Asked only while nothing is on its way between the two.
+pub fn nothing_is_lost_between_master_and_allocator(view: &View, allocator: &Allocator) {
+    for (id, total, taken) in allocator.books() {
+        let Some(agent) = view.agents.iter().find(|agent| agent.id == *id) else {
+            panic!("nothing is lost between master and allocator: {id} is known to the allocator alone");
+        };
+        let out = (agent.used.clone() + &agent.offered).unallocated();
+        assert!(
+            *total == agent.total && *taken == out,
+            "nothing is lost between master and allocator: of {id} the allocator has {total} and {taken} taken, \
+             the master {} and {out}",
+            agent.total
+        );
+    }
+}
+
+/// Operations with an id that are not over yet, by their uuid, as a master has them.
+#[derive(Debug, Default)]
+pub struct Awaited {
+    operations: BTreeMap<Vec<u8>, (String, OperationId)>,
+}
+
+impl Awaited {
+    /// A framework that is connected hears of the end of its operation at once.
+    pub fn what_ends_is_told(&mut self, view: &View, effects: &[Effect]) {
+        let awaited = |operation: &mesos::Operation| {
+            let over = is_terminal_operation(operation.latest_status.state());
+            let framework = operation.framework_id.as_ref().filter(|_| !over)?.value.clone();
+            Some((operation.uuid.value.clone(), (framework, operation.info.id.clone()?)))
+        };
+        let now = view.operations.iter().filter_map(|operation| awaited(operation)).collect();
+        let before = std::mem::replace(&mut self.operations, now);
+        for (uuid, (framework, id)) in before {
+            let connected = |known: &&FrameworkView| {
+                known.framework.id.as_str() == framework && known.framework.connected
+            };
+            if self.operations.contains_key(&uuid) || !view.frameworks.iter().any(|known| connected(&known)) {
+                continue;
+            }
+            let told = effects.iter().any(|effect| {
+                matches!(effect, Effect::Stream { event, .. } if event.update_operation_status.as_ref()
+                    .is_some_and(|update| update.status.operation_id.as_ref() == Some(&id)))
+            });
+            assert!(told, "what ends is told: {framework} did not hear of operation {}", id.value);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p messor-sim -- --seed 4711 --trace` replays one run; `--seconds 120` runs fresh seeds for so long on
 //! every core and tells how many; `--from 1 --to 1000` runs these. With `--operations` there are reservations, volumes, quota,
-//! drains and doubled messages too.
+//! drains and doubled messages too; with `--mixed` in every second run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -10,16 +10,23 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use messor_sim::{Options, World};
+use messor_sim::{Options, Report, World};
+
+/// With operations.
+const KEEPERS: usize = 2;
 
 fn main() -> ExitCode {
     let mut options = Options::of_seed(0);
-    let (mut seconds, mut from, mut to) = (None, None, None);
+    let (mut seconds, mut from, mut to, mut mixed) = (None, None, None, false);
     let words: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         if word == "--operations" {
-            options.keepers = 2;
+            options.keepers = KEEPERS;
+            continue;
+        }
+        if word == "--mixed" {
+            mixed = true;
             continue;
         }
         if word == "--trace" {
@@ -36,20 +43,21 @@ fn main() -> ExitCode {
         }
     }
     match (seconds, from, to) {
-        (None, None, None) => one(options),
+        (None, None, None) if !mixed => one(options),
         (Some(seconds), None, None) => {
             // Fresh ones: what was run yesterday was found yesterday.
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            many(&options, now.as_secs() * 1_000_000, u64::MAX, Duration::from_secs(seconds))
+            many(&options, mixed, now.as_secs() * 1_000_000, u64::MAX, Duration::from_secs(seconds))
         }
-        (None, Some(from), Some(to)) => many(&options, from, to, Duration::MAX),
+        (None, Some(from), Some(to)) => many(&options, mixed, from, to, Duration::MAX),
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: messor-sim [--operations] [--seed NUMBER] [--trace] | --seconds NUMBER | --from NUMBER --to NUMBER"
+        "usage: messor-sim [--operations] --seed NUMBER [--trace]\n       \
+         messor-sim [--operations | --mixed] (--seconds NUMBER | --from NUMBER --to NUMBER)"
     );
     ExitCode::from(64)
 }
@@ -74,11 +82,44 @@ struct Sum {
     simulated: Duration,
 }
 
-fn many(options: &Options, from: u64, to: u64, at_most: Duration) -> ExitCode {
+impl Sum {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.faults += report.faults;
+        self.elections += report.elections;
+        self.tasks += report.tasks;
+        self.operations += report.operations;
+        self.doubled += report.doubled;
+        self.registry_writes += report.registry_writes;
+        self.simulated += report.simulated;
+    }
+
+    fn say(&self, kind: &str) {
+        println!(
+            "simulator{kind}: {} seeds, {:.0} simulated hours, {} faults, {} doubled messages, {} elections, \
+             {} registry writes, {} tasks, {} operations",
+            self.seeds,
+            self.simulated.as_secs_f64() / 3600.0,
+            self.faults,
+            self.doubled,
+            self.elections,
+            self.registry_writes,
+            self.tasks,
+            self.operations,
+        );
+    }
+}
+
+/// What a run is like: with operations or without.
+fn keepers(options: &Options, mixed: bool, seed: u64) -> usize {
+    if mixed { if seed.is_multiple_of(2) { KEEPERS } else { 0 } } else { options.keepers }
+}
+
+fn many(options: &Options, mixed: bool, from: u64, to: u64, at_most: Duration) -> ExitCode {
     let start = Instant::now();
     let next = AtomicU64::new(from);
     let failed = Mutex::new(Vec::new());
-    let sum = Mutex::new(Sum::default());
+    let sums = Mutex::new([Sum::default(), Sum::default()]);
     let lock_failed = || failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -88,22 +129,17 @@ fn many(options: &Options, from: u64, to: u64, at_most: Duration) -> ExitCode {
                     if seed > to {
                         return;
                     }
+                    let keepers = keepers(options, mixed, seed);
                     let run = || {
-                        let mut world = World::new(Options { seed, trace: false, ..options.clone() });
+                        let mut world =
+                            World::new(Options { seed, keepers, trace: false, ..options.clone() });
                         world.run();
                         world.report
                     };
                     match catch_unwind(AssertUnwindSafe(run)) {
                         Ok(report) => {
-                            let mut sum = sum.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                            sum.seeds += 1;
-                            sum.faults += report.faults;
-                            sum.elections += report.elections;
-                            sum.tasks += report.tasks;
-                            sum.operations += report.operations;
-                            sum.doubled += report.doubled;
-                            sum.registry_writes += report.registry_writes;
-                            sum.simulated += report.simulated;
+                            let mut sums = sums.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            sums[usize::from(keepers > 0)].add(&report);
                         }
                         Err(_) => {
                             eprintln!("seed {seed} fails, as said above");
@@ -114,24 +150,19 @@ fn many(options: &Options, from: u64, to: u64, at_most: Duration) -> ExitCode {
             });
         }
     });
-    let sum = sum.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    println!(
-        "simulator: {} seeds, {:.0} simulated hours, {} faults, {} doubled messages, {} elections, {} registry writes, \
-         {} tasks, {} operations; {:.0} s",
-        sum.seeds,
-        sum.simulated.as_secs_f64() / 3600.0,
-        sum.faults,
-        sum.doubled,
-        sum.elections,
-        sum.registry_writes,
-        sum.tasks,
-        sum.operations,
-        start.elapsed().as_secs_f64()
-    );
+    let sums = sums.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for (sum, kind) in sums.iter().zip(["", " with operations"]).filter(|(sum, _)| sum.seeds > 0) {
+        sum.say(kind);
+    }
+    println!("simulator: {:.0} s", start.elapsed().as_secs_f64());
     let failed = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     for seed in &failed {
-        let operations = if options.keepers > 0 { " --operations" } else { "" };
+        let operations = if keepers(options, mixed, *seed) > 0 { " --operations" } else { "" };
         println!("failed: cargo run -p messor-sim --{operations} --seed {seed} --trace");
     }
-    if failed.is_empty() && sum.seeds > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() && sums.iter().any(|sum| sum.seeds > 0) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

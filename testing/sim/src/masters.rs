@@ -22,7 +22,7 @@ use messor_types::Pid;
 use crate::agenda::Clock;
 use crate::agents;
 use crate::disks::Replica;
-use crate::invariants;
+use crate::invariants::{self, Awaited};
 use crate::world::{Happening, World, host, pid};
 use crate::zookeeper::{Client, Role};
 
@@ -49,6 +49,8 @@ pub enum AnyTimer {
 pub struct Process {
     pub master: Master,
     pub allocator: Allocator,
+    /// When the master hears the last that the allocator said.
+    allocator_is_heard: Time,
     waking: bool,
     registrar: Registrar,
     log: Log,
@@ -56,6 +58,8 @@ pub struct Process {
     group: Group,
     /// The election is won and the registry recovered.
     pub leads: bool,
+    /// Operations that frameworks wait for the end of.
+    awaited: Awaited,
     timers: BTreeMap<AnyTimer, Time>,
 }
 
@@ -138,12 +142,14 @@ impl World {
         node.process = Some(Box::new(Process {
             master: Master::new(config, now),
             allocator,
+            allocator_is_heard: Time::ZERO,
             waking: false,
             registrar: Registrar::new(RegistrarConfig::new(self.rng.next())),
             log,
             contender: Contender::new(election(None), info.encode_bytes()),
             group: Group::new(election(Some("log_replicas")), Some(replica_pid.to_string().into_bytes())),
             leads: false,
+            awaited: Awaited::default(),
             timers: BTreeMap::new(),
         }));
         let restored = node.replica.restored();
@@ -167,9 +173,10 @@ impl World {
             while node.replica.sync_one().is_some() {}
         }
         let address = node.pid.address;
+        self.streams.retain(|_, stream| stream.master.address != address);
         self.zk_forget(number);
-        let told = self.network.break_all(address);
-        self.tell_exits(told);
+        let broken = self.network.break_all(address);
+        self.tell_breaks(broken);
     }
 
     /// It ends by itself, and is started again by its supervisor.
@@ -207,6 +214,10 @@ impl World {
                 }
             }
             Inside::AllocatorTick => {
+                if process.leads && process.allocator_is_heard < self.agenda.now {
+                    let view = process.master.view_without_metrics(self.agenda.now);
+                    invariants::nothing_is_lost_between_master_and_allocator(&view, &process.allocator);
+                }
                 self.allocate(number, messor_allocator::Event::Tick);
                 self.inside(number, Duration::from_secs(1), Inside::AllocatorTick);
             }
@@ -254,16 +265,22 @@ impl World {
         let Some(process) = &mut node.process else { return };
         let mut effects = Vec::new();
         let stored = matches!(event, Event::Stored { outcome: Ok(true), .. });
-        let live = stored.then(|| invariants::live_tasks(&process.master.view(self.agenda.now)));
+        let live =
+            stored.then(|| invariants::live_tasks(&process.master.view_without_metrics(self.agenda.now)));
         process.master.handle(node.clock.local(self.agenda.now), event, &mut effects);
         if let Some(live) = live {
-            invariants::what_is_lost_is_told(&live, &process.master.view(self.agenda.now), &effects);
+            invariants::what_is_lost_is_told(
+                &live,
+                &process.master.view_without_metrics(self.agenda.now),
+                &effects,
+            );
         }
         if leads {
-            let view = process.master.view(self.agenda.now);
-            let agents = &self.agents;
-            invariants::nothing_is_allocated_twice(&view, |id| agents::really_kept(agents, id));
+            let view = process.master.view_without_metrics(self.agenda.now);
+            let (agents, now) = (&self.agents, self.agenda.now);
+            invariants::nothing_is_allocated_twice(&view, |id| agents::really(agents, id, now));
             invariants::operations_make_and_lose_nothing(&view);
+            process.awaited.what_ends_is_told(&view, &effects);
         }
         let own = node.pid.clone();
         for effect in effects {
@@ -282,7 +299,6 @@ impl World {
                 Effect::Allocator(event) => self.allocate(number, event),
                 Effect::SetTimer { timer, at } => self.set_timer(number, AnyTimer::Master(timer), at),
                 Effect::CancelTimer { timer } => self.cancel_timer(number, &AnyTimer::Master(timer)),
-                Effect::StreamOpened { stream, .. } => self.stream_opened(stream),
                 Effect::Stream { stream, event } => self.stream_event(stream, &event),
                 Effect::CloseStream { stream } => self.stream_ends(stream),
                 Effect::Reply { reply, outcome } => {
@@ -322,8 +338,9 @@ impl World {
         process.allocator.handle(node.clock.local(self.agenda.now), event, &mut effects);
         if let Some(before) = before {
             invariants::limits_of_quota_hold(&before, &process.allocator.consumption(), &effects);
+            // What went wrong with any event since the last allocation is wrong still.
+            invariants::the_allocator_agrees_with_itself(&process.allocator);
         }
-        invariants::the_allocator_agrees_with_itself(&process.allocator);
         for effect in effects {
             match effect {
                 messor_allocator::Effect::Wake => {
@@ -333,25 +350,30 @@ impl World {
                     }
                 }
                 messor_allocator::Effect::Offer { framework_id, offers } => {
-                    // The allocator has a thread of its own: the master may do other things before it hears of this.
-                    let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
-                    let offer = Event::Offer { framework: framework_id, offers };
-                    self.inside(number, after, Inside::Event(offer));
+                    self.allocator_says(number, Event::Offer { framework: framework_id, offers });
                 }
                 messor_allocator::Effect::InverseOffer { framework_id, agents } => {
-                    let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
-                    let offer = Event::InverseOffer { framework: framework_id, agents };
-                    self.inside(number, after, Inside::Event(offer));
+                    self.allocator_says(number, Event::InverseOffer { framework: framework_id, agents });
                 }
                 messor_allocator::Effect::Available { ticket, outcome } => {
-                    let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
-                    self.inside(number, after, Inside::Event(Event::Available { ticket, outcome }));
+                    self.allocator_says(number, Event::Available { ticket, outcome });
                 }
                 messor_allocator::Effect::Inconsistent { reason } => {
                     panic!("master and allocator disagree: {reason}")
                 }
             }
         }
+    }
+
+    /// The allocator has a thread of its own: the master may do other things before it hears of this. It hears everything
+    /// in the order in which it was said.
+    fn allocator_says(&mut self, number: usize, event: Event) {
+        let after = self.rng.between(Duration::from_micros(1), Duration::from_millis(20));
+        let Some(process) = &mut self.masters[number].process else { return };
+        let when = process.allocator_is_heard.max(self.agenda.now + after);
+        process.allocator_is_heard = when;
+        let life = self.masters[number].life;
+        self.agenda.at(when, Happening::Master(number, life, Inside::Event(event)));
     }
 
     fn registrar(&mut self, number: usize, event: RegistrarEvent) {

@@ -75,7 +75,7 @@ impl World {
         let Some(number) = self.acting() else { return };
         self.open_all(number);
         let Some(process) = &self.masters[number].process else { return };
-        let view = process.master.view(self.agenda.now);
+        let view = process.master.view_without_metrics(self.agenda.now);
         let dead = view.unreachable_agents.iter().map(|(id, _)| id).find(|id| !living.contains(*id));
         if let Some(agent) = dead.cloned() {
             self.ask(number, Asked::Other, OperatorCall::MarkAgentGone { agent });
@@ -93,7 +93,7 @@ impl World {
         let schedule = Box::default();
         self.ask(number, Asked::Other, OperatorCall::UpdateSchedule { schedule });
         let Some(process) = &self.masters[number].process else { return };
-        let view = process.master.view(self.agenda.now);
+        let view = process.master.view_without_metrics(self.agenda.now);
         let mut closed: BTreeSet<AgentId> =
             view.agents.iter().filter(|agent| agent.deactivated).map(|agent| agent.id.clone()).collect();
         closed.extend(self.closed.agents.iter().cloned());
@@ -118,7 +118,7 @@ impl World {
         self.agenda.after(next, Happening::Operators);
         let Some(number) = self.acting() else { return };
         let Some(process) = &self.masters[number].process else { return };
-        let view = process.master.view(self.agenda.now);
+        let view = process.master.view_without_metrics(self.agenda.now);
         if view.agents.is_empty() {
             return;
         }

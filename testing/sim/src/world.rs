@@ -21,20 +21,17 @@ use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
 use crate::invariants::{self, Chosen, Ends, Ledger, Told};
 use crate::keeper::Keeper;
-use crate::network::{Network, Packet};
+use crate::network::{Break, Network, Packet, Way};
 use crate::operators::{Asked, Closed};
 use crate::scheduler::{Action, Kind, Scheduler};
 use crate::zookeeper::{Client, Service};
-use crate::{agents, http, masters, zk};
+use crate::{agents, checks, http, masters, zk};
 use messor_stdx::Random as Rng;
 
 /// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
 pub enum Happening {
     Deliver(Packet),
-    Exited {
-        at: Pid,
-        of: Pid,
-    },
+    Breaks(Break),
     Master(usize, u64, masters::Inside),
     Agent(usize, u64, agents::Inside),
     ExecutorStep(usize, u64, u64, Step),
@@ -268,7 +265,7 @@ impl World {
         self.disagreement().is_none()
             && self.agents.iter().all(|node| node.executors.is_empty() && node.has_no_tasks(now))
             && leaders.next().is_some_and(|process| {
-                let view = process.master.view(now);
+                let view = process.master.view_without_metrics(now);
                 view.agents.len() == self.agents.len()
                     && view.agents.iter().all(|agent| agent.used.is_empty() && agent.connected)
             })
@@ -277,7 +274,7 @@ impl World {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Deliver(packet) => self.deliver(packet),
-            Happening::Exited { at, of } => self.exited(&at, of),
+            Happening::Breaks(broken) => self.hears_of_a_break(broken),
             Happening::Master(number, life, what) => self.master_happening(number, life, what),
             Happening::Agent(number, life, what) => self.agent_happening(number, life, what),
             Happening::ExecutorStep(number, boot, life, step) => self.executor_step(number, boot, life, step),
@@ -376,8 +373,8 @@ impl World {
                 let places = self.places();
                 let (a, b) = (places[self.pick(places.len())], places[self.pick(places.len())]);
                 self.trace(|| format!("FAULT the connections between {a} and {b} break"));
-                let told = self.network.break_between(a, b);
-                self.tell_exits(told);
+                let broken = self.network.break_between(a, b);
+                self.tell_breaks(broken);
             }
             9 | 10 => {
                 let places = self.places();
@@ -411,8 +408,8 @@ impl World {
                     Some(keeper) => self.keepers[keeper].pid.clone(),
                     None => self.schedulers[number].pid.clone(),
                 };
-                let told = self.network.break_all(old.address);
-                self.tell_exits(told);
+                let broken = self.network.break_all(old.address);
+                self.tell_breaks(broken);
                 let next =
                     Pid::new(&old.id, SocketAddr::new(old.address.ip(), old.address.port().wrapping_add(1)));
                 match keeper {
@@ -453,22 +450,36 @@ impl World {
         self.agenda.after(Duration::from_secs(5), Happening::StartMaster(number));
     }
 
-    pub(crate) fn tell_exits(&mut self, told: Vec<(Pid, Pid)>) {
-        for (at, of) in told {
+    pub(crate) fn tell_breaks(&mut self, broken: impl IntoIterator<Item = Break>) {
+        for broken in broken {
             let after = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
-            self.agenda.after(after, Happening::Exited { at, of });
+            self.agenda.after(after, Happening::Breaks(broken));
         }
     }
 
     // ---- the network
 
     pub(crate) fn link(&mut self, linker: Pid, to: Pid) {
-        self.network.link(linker.clone(), to.clone());
-        // A connection that cannot be made breaks.
-        if !self.is_up(to.address) {
-            self.network.unlink(&linker, &to);
-            self.tell_exits(vec![(linker, to)]);
+        let way = (linker.address, to.address);
+        self.network.link(linker, to);
+        self.must_be_there(way);
+    }
+
+    /// As agents link to their masters.
+    pub(crate) fn relink(&mut self, linker: Pid, to: Pid) {
+        let way = (linker.address, to.address);
+        self.network.relink(linker, to, &mut self.rng);
+        self.must_be_there(way);
+    }
+
+    /// A connection that cannot be made breaks.
+    fn must_be_there(&mut self, way: Way) -> bool {
+        let up = self.is_up(way.1);
+        if !up {
+            let broken = self.network.break_way(way);
+            self.tell_breaks(broken);
         }
+        up
     }
 
     fn is_up(&self, address: SocketAddr) -> bool {
@@ -479,10 +490,22 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: Pid, to: Pid, name: impl Into<String>, body: Vec<u8>) {
-        let mut packet = Packet { from, to, name: name.into(), body, life: 0, again: false };
+        let (life, again, stubborn) = (0, false, false);
+        let mut packet = Packet { from, to, name: name.into(), body, life, again, stubborn };
         for arrival in self.network.send(self.agenda.now, &mut packet, &mut self.rng) {
             self.agenda.at(arrival, Happening::Deliver(packet.clone()));
             packet.again = true;
+            // The answer to it would be news to a framework that knows the operation: of those nothing comes so late.
+            packet.stubborn =
+                packet.name == ApplyOperationMessage::NAME && !checks::has_feedback(&packet.body);
+        }
+    }
+
+    /// An answer, or an event of a stream, on the connection that was asked on.
+    pub(crate) fn answer(&mut self, from: Pid, to: Pid, life: u64, name: &str, body: Vec<u8>) {
+        let packet = Packet { from, to, name: name.to_string(), body, life, again: false, stubborn: false };
+        if let Some(arrival) = self.network.answer(self.agenda.now, &packet, &mut self.rng) {
+            self.agenda.at(arrival, Happening::Deliver(packet));
         }
     }
 
@@ -491,12 +514,14 @@ impl World {
             self.trace(|| format!("LOST {} from {} to {}", packet.name, packet.from, packet.to));
             if !self.network.is_open(packet.from.address, packet.to.address) {
                 // TCP gives up after a while, and both sides learn of it in their own time.
-                let told = self.network.break_between(packet.from.address, packet.to.address);
-                for (at, of) in told {
+                for broken in self.network.break_between(packet.from.address, packet.to.address) {
                     let after = self.rng.between(Duration::from_secs(1), Duration::from_secs(60));
-                    self.agenda.after(after, Happening::Exited { at, of });
+                    self.agenda.after(after, Happening::Breaks(broken));
                 }
             }
+            return;
+        }
+        if !self.must_be_there((packet.from.address, packet.to.address)) {
             return;
         }
         if packet.again && self.means_another_task(&packet) {
@@ -541,10 +566,18 @@ impl World {
         }
     }
 
+    /// The sender of a way hears that its connection broke, and tells whoever linked to a process at the other end.
+    fn hears_of_a_break(&mut self, broken: Break) {
+        let Some(links) = self.network.hears(broken) else { return };
+        self.streams_break(broken.way);
+        for (at, of) in links {
+            self.exited(&at, of);
+        }
+    }
+
     fn exited(&mut self, at: &Pid, of: Pid) {
         self.trace(|| format!("{at} is told that {of} exited"));
         if let Some(number) = self.masters.iter().position(|node| node.pid == *at) {
-            self.streams_break(number, &of);
             self.master(number, MasterEvent::Exited { pid: of });
         } else if let Some(number) = self.agents.iter().position(|node| node.pid == *at) {
             self.agent(number, AgentEvent::Exited { pid: of });

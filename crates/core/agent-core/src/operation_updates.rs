@@ -149,7 +149,13 @@ impl Agent {
                     let state = match end {
                         _ if by_framework => OperationState::OperationUnknown,
                         Some(end) => end,
-                        None => OperationState::OperationDropped,
+                        None => {
+                            // It may come late, or a second time: what is said of it now has to stay so.
+                            if let Some(uuid) = uuid {
+                                self.operations.is_over(uuid, OperationState::OperationDropped);
+                            }
+                            OperationState::OperationDropped
+                        }
                     };
                     UpdateOperationStatusMessage {
                         operation_uuid: asked.operation_uuid,

@@ -4,13 +4,16 @@
 use std::collections::VecDeque;
 
 use indexmap::IndexMap;
+use messor_proto::Wire;
 use messor_proto::mesos::internal::{
-    ApplyOperationMessage, CheckpointResourcesMessage, UpdateOperationStatusMessage,
+    ApplyOperationMessage, CheckpointResourcesMessage, RunTaskGroupMessage, RunTaskMessage,
+    UpdateOperationStatusMessage,
 };
 use messor_proto::mesos::{self, AgentInfo, Operation, OperationState, OperationStatus};
 use messor_types::{
-    OperationUuid, Pid, Resource, ResourceFormat, Resources, apply_checkpointed, operation_conversions,
-    operation_provider, resource_to_post_refinement, unallocated_operation, upgrade_operation,
+    FrameworkId, OperationUuid, Pid, Resource, ResourceFormat, Resources, TaskId, apply_checkpointed,
+    operation_conversions, operation_provider, resource_to_post_refinement, unallocated_operation,
+    upgrade_operation,
 };
 use messor_updates::OperationStreams;
 
@@ -114,6 +117,25 @@ impl Operations {
             self.held.push_back((from.clone(), name.to_string(), body.to_vec()));
         }
         waits
+    }
+
+    /// Whether the launch of a task waits.
+    pub fn holds_launch(&self, framework: &FrameworkId, task: &TaskId) -> bool {
+        self.held.iter().any(|(_, name, body)| launches(name, body, framework, task))
+    }
+}
+
+/// Whether a message is the launch of a task.
+fn launches(name: &str, body: &[u8], framework: &FrameworkId, task: &TaskId) -> bool {
+    let of =
+        |info: &mesos::FrameworkInfo| info.id.as_ref().map(FrameworkId::from).as_ref() == Some(framework);
+    let is = |info: &mesos::TaskInfo| TaskId::from(&info.task_id) == *task;
+    match name {
+        RunTaskMessage::NAME => RunTaskMessage::decode_checked(body)
+            .is_ok_and(|message| of(&message.framework) && is(&message.task)),
+        RunTaskGroupMessage::NAME => RunTaskGroupMessage::decode_checked(body)
+            .is_ok_and(|message| of(&message.framework) && message.task_group.tasks.iter().any(is)),
+        _ => false,
     }
 }
 

@@ -251,6 +251,10 @@ impl Agent {
         if self.frameworks.get(framework).is_some_and(|framework| framework.has_task(&task)) {
             return;
         }
+        if self.operations.holds_launch(framework, &task) {
+            turn.info(format!("Task {task} of framework {framework} waits for its resources to be on disk"));
+            return;
+        }
         let state = match info {
             Some(info) => unless_lost(info, TaskState::TaskDropped),
             None => TaskState::TaskLost,

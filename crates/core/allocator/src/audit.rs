@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use messor_types::{Quota, Resource, ResourceQuantities, Resources, Role, Scalar};
+use messor_types::{AgentId, Quota, Resource, ResourceQuantities, Resources, Role, Scalar};
 
 use crate::allocator::Allocator;
 use crate::judge::{Judge, Verdict};
@@ -27,6 +27,11 @@ impl Allocator {
             (role.clone(), quota.clone(), consumed)
         };
         self.ledger.quotas().map(count).collect()
+    }
+
+    /// Of each agent what it has and what of that is offered or allocated, without allocation roles.
+    pub fn books(&self) -> impl Iterator<Item = (&AgentId, &Resources, &Resources)> {
+        self.agents.iter().map(|(_, agent)| (&agent.id, agent.total(), agent.taken()))
     }
 
     /// Checks the allocator against itself; an error names the invariant that is broken.

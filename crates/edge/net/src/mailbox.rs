@@ -106,7 +106,7 @@ impl Mailbox {
     /// The next event. It never ends while the mailbox is there.
     pub async fn recv(&mut self) -> NetEvent {
         match self.receiver.recv().await {
-            Some(queued) => queued.event,
+            Some(queued) => self.taken(queued),
             // Not reached, as the queue here holds a sender.
             None => std::future::pending().await,
         }
@@ -114,12 +114,21 @@ impl Mailbox {
 
     /// The next event if there is one already.
     pub fn try_recv(&mut self) -> Option<NetEvent> {
-        self.receiver.try_recv().ok().map(|queued| queued.event)
+        let queued = self.receiver.try_recv().ok()?;
+        Some(self.taken(queued))
     }
 
     /// The next event, for a thread that is not one of the runtime's.
     pub fn blocking_recv(&mut self) -> Option<NetEvent> {
-        self.receiver.blocking_recv().map(|queued| queued.event)
+        let queued = self.receiver.blocking_recv()?;
+        Some(self.taken(queued))
+    }
+
+    fn taken(&self, queued: Queued) -> NetEvent {
+        if let NetEvent::Exited { linker, pid } = &queued.event {
+            self.net.0.peers.heard(linker, pid.address);
+        }
+        queued.event
     }
 }
 

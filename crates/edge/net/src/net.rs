@@ -151,7 +151,8 @@ impl Net {
     }
 
     /// Sends a message from the process `from` here. Messages to one address keep their order; they may be lost,
-    /// never doubled. A message to a process of this program takes no socket.
+    /// never doubled. Who is linked to a process there can rely on it that nothing arrives after something that was lost
+    /// until it has taken the exit out of its mailbox (unless a queue is full). A message to a process of this program takes no socket.
     pub fn send(&self, from: &str, to: &Pid, name: &str, body: impl Into<Bytes>) {
         let body = body.into();
         if !self.is_local(to) {
@@ -235,8 +236,13 @@ impl Net {
     }
 
     pub(crate) async fn exited(&self, linker: Arc<str>, pid: Pid) {
-        if let Some((_, queue)) = self.process(&linker) {
-            queue.put(NetEvent::Exited { linker, pid }).await;
+        let (told, address) = (Arc::clone(&linker), pid.address);
+        let put = match self.process(&linker) {
+            Some((_, queue)) => queue.put(NetEvent::Exited { linker, pid }).await,
+            None => false,
+        };
+        if !put {
+            self.0.peers.heard(&told, address);
         }
     }
 

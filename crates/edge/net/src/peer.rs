@@ -34,6 +34,8 @@ const MESSAGE_COST_BYTES: usize = 512;
 pub(crate) struct Peers {
     /// A peer is here as long as its task runs; whoever has this lock and finds it may queue to it.
     all: Mutex<HashMap<SocketAddr, Arc<Peer>>>,
+    /// Who has exits in its mailbox that it has not taken yet, of which address, and how many. Locked after `all`.
+    unheard: Mutex<BTreeMap<(Arc<str>, SocketAddr), usize>>,
     queue_bytes: usize,
     /// The program ends: connections are closed once their queues are written.
     finishing: AtomicBool,
@@ -78,7 +80,8 @@ enum End {
 
 impl Peers {
     pub(crate) fn new(queue_bytes: usize) -> Peers {
-        Peers { all: Mutex::default(), queue_bytes, finishing: AtomicBool::new(false), empty: Notify::new() }
+        let (all, unheard) = Default::default();
+        Peers { all, unheard, queue_bytes, finishing: AtomicBool::new(false), empty: Notify::new() }
     }
 
     /// Gives the peer at `address` to `change` under lock, beginning it if it is not there.
@@ -88,7 +91,16 @@ impl Peers {
         address: SocketAddr,
         change: impl FnOnce(&Peer, &mut State, bool) -> T,
     ) -> T {
-        let mut all = lock(&self.all);
+        self.with_locked(net, &mut lock(&self.all), address, change)
+    }
+
+    fn with_locked<T>(
+        &self,
+        net: &Net,
+        all: &mut HashMap<SocketAddr, Arc<Peer>>,
+        address: SocketAddr,
+        change: impl FnOnce(&Peer, &mut State, bool) -> T,
+    ) -> T {
         let mut fresh = false;
         let peer = all.entry(address).or_insert_with(|| {
             fresh = true;
@@ -105,7 +117,12 @@ impl Peers {
         let mut head = Vec::with_capacity(256);
         message::write_head(&mut head, net.pid(from), &to.id, to.address, name, body.len());
         let outgoing = Outgoing { head, body };
-        let full = self.with(net, to.address, |peer, state, _| {
+        let mut all = lock(&self.all);
+        // What was sent before is lost, and the sender does not know yet: what rests on it must not arrive without it.
+        if lock(&self.unheard).contains_key(&(Arc::from(from), to.address)) {
+            return Tally::add(&net.0.tally.messages_dropped, 1);
+        }
+        let full = self.with_locked(net, &mut all, to.address, |peer, state, _| {
             // One message larger than the whole queue goes through when it is alone.
             if state.queued_bytes > 0 && state.queued_bytes + outgoing.cost() > self.queue_bytes {
                 return Some(!std::mem::replace(&mut state.overflowed, true));
@@ -115,6 +132,7 @@ impl Peers {
             peer.wake.notify_one();
             None
         });
+        drop(all);
         if let Some(first) = full {
             Tally::add(&net.0.tally.messages_dropped, 1);
             if first {
@@ -146,6 +164,7 @@ impl Peers {
 
     pub(crate) fn unlink_all(&self, linker: &str) {
         let peers: Vec<Arc<Peer>> = lock(&self.all).values().cloned().collect();
+        lock(&self.unheard).retain(|(of, _), _| **of != *linker);
         for peer in peers {
             let mut state = lock(&peer.state);
             state.links.retain(|_, linkers| {
@@ -169,6 +188,18 @@ impl Peers {
                 return;
             }
             empty.await;
+        }
+    }
+
+    /// A process has taken an exit out of its mailbox, or never will.
+    pub(crate) fn heard(&self, linker: &Arc<str>, address: SocketAddr) {
+        let mut unheard = lock(&self.unheard);
+        let key = (Arc::clone(linker), address);
+        if let Some(exits) = unheard.get_mut(&key) {
+            *exits -= 1;
+            if *exits == 0 {
+                unheard.remove(&key);
+            }
         }
     }
 
@@ -230,12 +261,17 @@ async fn run(net: Net, peer: Arc<Peer>) {
     }
 }
 
-/// Forgets the peer: what is queued is lost, and the linkers are told.
+/// Forgets the peer: what is queued is lost, and the linkers are told. Until each of them takes that out of its mailbox
+/// what it sends is lost, too.
 async fn give_up(net: &Net, peer: &Peer, error: &io::Error) {
     let (lost, links) = {
         let mut all = lock(&net.0.peers.all);
         let mut state = lock(&peer.state);
         net.0.peers.remove(&mut all, peer.address);
+        let mut unheard = lock(&net.0.peers.unheard);
+        for linker in state.links.values().flatten() {
+            *unheard.entry((Arc::clone(linker), peer.address)).or_default() += 1;
+        }
         (std::mem::take(&mut state.queue), std::mem::take(&mut state.links))
     };
     tracing::debug!("the connection to {} is gone ({error}), with {} messages", peer.address, lost.len());

@@ -7,8 +7,9 @@ use messor_proto::mesos::OperationState::{self, *};
 use messor_proto::mesos::internal::{
     AcknowledgeOperationStatusMessage, AgentRegisteredMessage, AgentReregisteredMessage,
     ApplyOperationMessage, CheckpointResourcesMessage, KillTaskMessage, ReconcileOperationsMessage,
-    RegisterAgentMessage, ReregisterAgentMessage, ResourceVersionUuid, UpdateAgentMessage,
-    UpdateOperationStatusMessage, reconcile_operations_message, update_operation_status_record,
+    ReconcileTasksMessage, RegisterAgentMessage, ReregisterAgentMessage, ResourceVersionUuid,
+    UpdateAgentMessage, UpdateOperationStatusMessage, reconcile_operations_message,
+    update_operation_status_record,
 };
 use messor_proto::mesos::offer::operation::{Create, Destroy, Reserve, Type};
 use messor_proto::mesos::resource::disk_info::Persistence;
@@ -277,6 +278,33 @@ fn tasks_wait_for_the_resources_that_they_use() {
     assert_eq!(killed[0].status.task_id.value, "u");
 }
 
+/// A master that asks about a task which waits for its resources does not hear that there is none: it runs soon.
+#[test]
+fn a_task_that_waits_is_known() {
+    let mut agent = Agent::new();
+    agent.edge.durable_at_once = false;
+    agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    agent.edge.master_says(build::run(build::framework(), build::command_task("t")));
+    let status = |task: &str| mesos::TaskStatus { task_id: build::task_id(task), ..Default::default() };
+    agent.edge.master_says(AgentReregisteredMessage {
+        agent_id: build::agent_id(),
+        reconciliations: vec![ReconcileTasksMessage {
+            framework_id: build::framework_id(),
+            framework: Some(build::framework()),
+            statuses: vec![status("t"), status("u")],
+        }],
+        ..Default::default()
+    });
+    agent.edge.persist_all();
+    let launched =
+        agent.edge.containers.iter().filter(|command| matches!(command, ContainerCommand::Launch(_)));
+    assert_eq!(launched.count(), 1);
+    agent.edge.advance(Duration::from_secs(1));
+    agent.edge.master_says(AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() });
+    let unknown = agent.edge.updates();
+    assert!(!unknown.is_empty() && unknown.iter().all(|update| update.status.task_id.value == "u"));
+}
+
 #[test]
 fn tasks_with_resources_that_are_not_there_are_refused() {
     let mut agent = Agent::new();
@@ -337,6 +365,9 @@ fn masters_and_frameworks_ask_about_operations() {
     let answers = agent.statuses();
     assert_eq!(answers.len(), 1, "of what is known the status comes by itself");
     assert_eq!((answers[0].status.state(), &answers[0].operation_uuid), (OperationDropped, &Some(uuid(2))));
+    let before = agent.total();
+    agent.apply(2, reserve(vec![reserved("mem", 32.0)]));
+    assert!(agent.statuses().is_empty() && agent.total() == before, "what is said of it stays so");
 
     let by_id = |id: &str| reconcile_operations_message::Operation {
         operation_id: Some(mesos::OperationId { value: id.into() }),

@@ -203,6 +203,47 @@ async fn relinking_takes_a_new_connection_and_tells_nobody() {
     assert_eq!(exited(&mut mailbox).await.1, pid);
 }
 
+/// What rests on a message that was lost must not arrive without it, and its sender not know.
+#[tokio::test]
+async fn nothing_is_sent_anew_before_its_sender_knows_that_the_connection_broke() {
+    let server = Running::start(options()).await;
+    let mut first = server.net.open("a").unwrap();
+    let mut second = server.net.open("b").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pid = at("slave(1)", listener.local_addr().unwrap());
+    server.net.link("a", &pid);
+    server.net.link("b", &pid);
+    drop(soon(listener.accept()).await.unwrap());
+    // The exit of the first lies in its mailbox by now, too: linkers are told in their order.
+    exited(&mut second).await;
+    server.net.send("a", &pid, "lost", "");
+    server.net.send("b", &pid, "told", "");
+    assert_eq!(server.net.counters().messages_dropped, 1);
+    exited(&mut first).await;
+    server.net.send("a", &pid, "anew", "");
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    let mut all = String::new();
+    while !all.contains("/anew") {
+        let mut buffer = [0; 1000];
+        let length = soon(stream.read(&mut buffer)).await.unwrap();
+        all.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+    }
+    let names: Vec<&str> = all.lines().filter_map(|line| line.strip_prefix("POST /slave(1)/")).collect();
+    assert_eq!(names, ["told HTTP/1.1", "anew HTTP/1.1"]);
+    // A process that ends before it takes the exit leaves nothing of this to the next one of its name.
+    server.net.link("a", &pid);
+    server.net.link("b", &pid);
+    drop(stream);
+    exited(&mut second).await;
+    drop(first);
+    let _again = server.net.open("a").unwrap();
+    server.net.send("a", &pid, "next", "");
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    let mut buffer = [0; 1000];
+    let length = soon(stream.read(&mut buffer)).await.unwrap();
+    assert!(buffer[..length].starts_with(b"POST /slave(1)/next HTTP/1.1\r\n"));
+}
+
 #[tokio::test]
 async fn a_queue_to_a_peer_that_does_not_read_is_bounded() {
     let server = Running::start(limited(|limits| limits.peer_bytes = 1 << 20)).await;
