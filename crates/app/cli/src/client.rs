@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use messor_codec::http_client::{HttpError, RequestBody, Response, ResponseCollector, write_request_head};
+pub use messor_codec::http_client::Response;
+use messor_codec::http_client::{HttpError, RequestBody, ResponseCollector, write_request_head};
 
 use crate::master::Address;
 
@@ -77,10 +78,22 @@ pub fn exchange(
     headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> Result<Response, ClientError> {
+    exchange_up_to(ANSWER_BYTES, address, method, target, headers, body)
+}
+
+/// The same, of an answer that may be so long.
+pub fn exchange_up_to(
+    most_bytes: usize,
+    address: &Address,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Result<Response, ClientError> {
     let mut all = vec![("Connection", "close")];
     all.extend_from_slice(headers);
     let mut stream = send(address, method, target, &all, body)?;
-    let mut collector = ResponseCollector::new(ANSWER_BYTES);
+    let mut collector = ResponseCollector::new(most_bytes);
     let wrong = |source| ClientError::http(address, source);
     let mut buffer = vec![0; READ_BYTES];
     loop {

@@ -60,11 +60,7 @@ pub static PROGRAMS: [Entry; 21] = [
     entry("mesos-local", "A whole cluster in one process, for trying things out.", Built(local)),
     entry("mesos-execute", "Runs one command on a cluster.", Built(messor_cli::execute)),
     entry("mesos-resolve", "Prints the address of the leading master.", Built(messor_cli::resolve)),
-    entry(
-        "mesos",
-        "The command line of a cluster.",
-        NotBuilt("the HTTP endpoints of master and agent answer in its place"),
-    ),
+    entry("mesos", "The command line of a cluster.", Built(messor_cli::mesos)),
     entry(
         "mesos-ps",
         "Lists the tasks of a cluster.",

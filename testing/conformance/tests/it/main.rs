@@ -4,6 +4,7 @@ mod agents;
 mod artifacts;
 mod bad_input;
 mod clients;
+mod console;
 mod disks;
 mod domain_sockets;
 mod election;

@@ -1,0 +1,182 @@
+//! `mesos`: the command line of a cluster, over the v1 operator API of its master and agents.
+//!
+//! Each group of commands is a file; `arguments` is what may be said. What is printed for people may change, `--json` is
+//! the API's own.
+
+mod agents;
+mod api;
+mod arguments;
+mod frameworks;
+mod maintenance;
+mod reservations;
+mod roles;
+mod sandbox;
+mod screen;
+mod settings;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::master::Address;
+use api::{Api, ApiError};
+use arguments::{Arguments, Config, Consent, Group};
+use screen::Screen;
+use settings::{Settings, SettingsError};
+
+const USAGE: u8 = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("there is no {what} '{name}'{}", hint(.known, .list))]
+    Unknown { what: &'static str, name: String, known: Vec<String>, list: &'static str },
+    #[error("'{name}' may be {}: give more of it", .found.join(" or "))]
+    Ambiguous { name: String, found: Vec<String> },
+    #[error("{0}")]
+    Wrong(String),
+    #[error("nobody can be asked here: add --yes to {0}")]
+    Unasked(String),
+    #[error("nothing was done")]
+    Declined,
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("it cannot be printed: {0}")]
+    Print(#[from] io::Error),
+}
+
+fn hint(known: &[String], list: &str) -> String {
+    match known {
+        [] => format!("; 'mesos {list}' shows those that there are"),
+        [one] => format!("; did you mean {one}?"),
+        some => format!("; did you mean one of {}?", some.join(", ")),
+    }
+}
+
+/// The program; `words` are those after its name.
+pub fn mesos(words: &[String]) -> ExitCode {
+    let arguments =
+        match Arguments::try_parse_from(std::iter::once("mesos").chain(words.iter().map(String::as_str))) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let _ = error.print();
+                return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            }
+        };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut screen = Screen::new(arguments.common.json, arguments.common.width, &mut out);
+    let done = run(&arguments, home.as_deref(), &mut screen).and_then(|()| Ok(screen.out.flush()?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough.
+        Err(ConsoleError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = screen.out.flush();
+            eprintln!("mesos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> Result<(), ConsoleError> {
+    let settings = match &arguments.group {
+        Group::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "mesos", &mut screen.out);
+            return Ok(());
+        }
+        _ => Settings::new(&arguments.common, home)?,
+    };
+    if let Group::Config(Config::Show) = arguments.group {
+        return show(&settings, screen);
+    }
+    let mut console = Console { api: Api::new(&settings)?, principal: settings.principal, screen };
+    match &arguments.group {
+        Group::Agent(command) => console.agent(command),
+        Group::Task(command) => console.task(command),
+        Group::Framework(command) => console.framework(command),
+        Group::Role(command) => console.role(command),
+        Group::Quota(command) => console.quota(command),
+        Group::Weights(command) => console.weights(command),
+        Group::Maintenance(command) => console.maintenance(command),
+        Group::Reserve(command) => console.reserve(command),
+        Group::Volume(command) => console.volume(command),
+        Group::Config(_) | Group::Completion { .. } => Ok(()),
+    }
+}
+
+fn show(settings: &Settings, screen: &mut Screen<'_>) -> Result<(), ConsoleError> {
+    let file = settings.file.as_ref().map_or("none".to_string(), |file| file.display().to_string());
+    let secret = if settings.authorization.is_some() { "given" } else { "none" };
+    screen.details(&[
+        ("File", file),
+        ("Master", format!("{} ({})", settings.master, settings.said_by)),
+        ("Principal", settings.principal.clone().unwrap_or_else(|| "none".to_string())),
+        ("Secret", secret.to_string()),
+    ])?;
+    Ok(())
+}
+
+/// One command as it runs.
+pub struct Console<'c, 'o> {
+    api: Api,
+    principal: Option<String>,
+    screen: &'c mut Screen<'o>,
+}
+
+impl Console<'_, '_> {
+    /// Goes on only if the user agrees.
+    fn consent(&mut self, consent: Consent, question: &str) -> Result<(), ConsoleError> {
+        if consent.yes {
+            return Ok(());
+        }
+        match self.screen.agrees(question)? {
+            Some(true) => Ok(()),
+            Some(false) => Err(ConsoleError::Declined),
+            None => Err(ConsoleError::Unasked(question.trim_end_matches('?').to_lowercase())),
+        }
+    }
+}
+
+/// Where an agent listens, of its pid: `slave(1)@10.0.0.2:5051`.
+fn address_of(pid: Option<&str>) -> Option<Address> {
+    Address::parse(pid?.split_once('@')?.1).ok()
+}
+
+/// The one of many that is meant: by its whole name, by an end or a beginning of it, or by another name that it has.
+fn one_of<'t, T>(
+    all: &'t [T],
+    name: &str,
+    what: &'static str,
+    list: &'static str,
+    id: impl Fn(&T) -> &str,
+    other: impl Fn(&T) -> &str,
+) -> Result<&'t T, ConsoleError> {
+    if let Some(found) = all.iter().find(|one| id(one) == name) {
+        return Ok(found);
+    }
+    let also =
+        |one: &&T| other(one) == name || id(one).ends_with(&format!("-{name}")) || id(one).starts_with(name);
+    let found: Vec<&T> = all.iter().filter(|one| !name.is_empty() && also(one)).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let near = messor_flags::nearest(name, all.iter().flat_map(|one| [id(one), other(one)]));
+            let known = near.map(str::to_owned).into_iter().collect();
+            Err(ConsoleError::Unknown { what, name: name.to_owned(), known, list })
+        }
+        several => {
+            let found = several.iter().take(5).map(|one| id(one).to_owned()).collect();
+            Err(ConsoleError::Ambiguous { name: name.to_owned(), found })
+        }
+    }
+}

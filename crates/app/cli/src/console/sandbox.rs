@@ -1,0 +1,276 @@
+//! What tasks write: their sandboxes, read through their agents.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use messor_proto::mesos;
+use messor_proto::mesos::agent::call::{ListFiles, ReadFile, Type};
+use messor_proto::mesos::agent::{Call, response};
+
+use super::tasks::has_ended;
+use super::{Console, ConsoleError, address_of};
+use crate::master::Address;
+
+/// Of one answer. Agents give no more than they like.
+const CHUNK_BYTES: u64 = 256 * 1024;
+/// Between two looks for more.
+const LOOK: Duration = Duration::from_millis(400);
+/// How deep a directory is copied.
+const DEPTH_LIMIT: usize = 64;
+/// Links to directories are files of type directory here, so that a copy might not end.
+const FILES_LIMIT: usize = 100_000;
+
+const TYPE_BITS: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+
+struct Sandbox {
+    agent: Address,
+    /// As the agent's files are named over HTTP.
+    folder: String,
+}
+
+impl Console<'_, '_> {
+    fn sandbox(&mut self, task: &mesos::Task) -> Result<Sandbox, ConsoleError> {
+        let agents = self.agents()?.agents;
+        let is_it = |id: &mesos::AgentId| *id == task.agent_id;
+        let found = agents.iter().find(|one| one.agent_info.id.as_ref().is_some_and(is_it));
+        let agent = found.and_then(|one| address_of(one.pid.as_deref())).ok_or_else(|| {
+            ConsoleError::Wrong(format!(
+                "agent {}, where the task ran, is not registered at the moment",
+                task.agent_id.value
+            ))
+        })?;
+        let framework = &task.framework_id.value;
+        // A command executor has the id of its task.
+        let executor = task.executor_id.as_ref().map_or(&task.task_id.value, |id| &id.value);
+        let run = format!("/frameworks/{framework}/executors/{executor}/runs/latest");
+        let own = format!("{run}/tasks/{}", task.task_id.value);
+        // A task of a group has a place of its own.
+        let folder =
+            if task.executor_id.is_some() && self.list_files(&agent, &own).is_ok() { own } else { run };
+        Ok(Sandbox { agent, folder })
+    }
+
+    fn list_files(&self, agent: &Address, path: &str) -> Result<Vec<mesos::FileInfo>, ConsoleError> {
+        let answer = self.api.ask_agent(
+            agent,
+            &Call {
+                r#type: Some(Type::ListFiles as i32),
+                list_files: Some(ListFiles { path: path.to_owned() }),
+                ..Call::default()
+            },
+        )?;
+        Ok(answer.list_files.unwrap_or_default().file_infos)
+    }
+
+    fn read_file(
+        &self,
+        agent: &Address,
+        path: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<response::ReadFile, ConsoleError> {
+        let answer = self.api.ask_agent(
+            agent,
+            &Call {
+                r#type: Some(Type::ReadFile as i32),
+                read_file: Some(ReadFile { path: path.to_owned(), offset, length: Some(length) }),
+                ..Call::default()
+            },
+        );
+        match answer {
+            Ok(answer) => Ok(answer.read_file.unwrap_or_default()),
+            Err(error) if error.status() == Some(404) => Err(ConsoleError::Wrong(format!(
+                "there is no '{path}' at {agent}: the task has not written it, or its sandbox was removed"
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn logs(
+        &mut self,
+        task: &mesos::Task,
+        file: &str,
+        follow: bool,
+        lines: Option<usize>,
+    ) -> Result<(), ConsoleError> {
+        let sandbox = self.sandbox(task)?;
+        let path = format!("{}/{}", sandbox.folder, checked(file)?);
+        let mut offset = match lines {
+            Some(lines) => self.start_of_last(&sandbox.agent, &path, lines)?,
+            None => 0,
+        };
+        loop {
+            // Asked before the rest is read: what it wrote before its end is there then.
+            let ended = !follow || self.has_ended(task)?;
+            offset = self.print_from(&sandbox.agent, &path, offset)?;
+            self.screen.out.flush()?;
+            if ended {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn has_ended(&mut self, task: &mesos::Task) -> Result<bool, ConsoleError> {
+        let answer = self.tasks()?;
+        let is_it = |one: &&mesos::Task| {
+            one.task_id == task.task_id
+                && one.framework_id == task.framework_id
+                && one.agent_id == task.agent_id
+        };
+        let live = answer.tasks.iter().chain(&answer.pending_tasks).chain(&answer.unreachable_tasks);
+        Ok(live.filter(|one| !has_ended(one.state())).all(|one| !is_it(&one)))
+    }
+
+    /// Prints what there is; gives where that ends.
+    fn print_from(&mut self, agent: &Address, path: &str, mut offset: u64) -> Result<u64, ConsoleError> {
+        loop {
+            let part = self.read_file(agent, path, offset, CHUNK_BYTES)?;
+            if part.data.is_empty() {
+                // One that was cut meanwhile begins again.
+                return Ok(offset.min(part.size));
+            }
+            self.screen.out.write_all(&part.data)?;
+            offset += part.data.len() as u64;
+        }
+    }
+
+    /// Where the last so many lines begin.
+    fn start_of_last(&self, agent: &Address, path: &str, lines: usize) -> Result<u64, ConsoleError> {
+        let mut begin = self.read_file(agent, path, 0, 0)?.size;
+        let end = begin;
+        let mut seen = 0;
+        while begin > 0 {
+            let from = begin.saturating_sub(CHUNK_BYTES);
+            let mut data = Vec::new();
+            while from + (data.len() as u64) < begin {
+                let at = from + data.len() as u64;
+                let part = self.read_file(agent, path, at, begin - at)?;
+                if part.data.is_empty() {
+                    break;
+                }
+                data.extend(part.data);
+            }
+            for (index, _) in data.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+                let after = from + index as u64 + 1;
+                // The end of the last line begins none.
+                if after == end {
+                    continue;
+                }
+                seen += 1;
+                if seen == lines {
+                    return Ok(after);
+                }
+            }
+            begin = from;
+        }
+        Ok(if lines == 0 { end } else { 0 })
+    }
+
+    pub fn copy(&mut self, task: &mesos::Task, path: &str, target: &Path) -> Result<(), ConsoleError> {
+        let sandbox = self.sandbox(task)?;
+        let path = checked(path)?;
+        let whole =
+            if path.is_empty() { sandbox.folder.clone() } else { format!("{}/{path}", sandbox.folder) };
+        if target == Path::new("-") {
+            self.print_from(&sandbox.agent, &whole, 0)?;
+            return Ok(());
+        }
+        let name = whole.rsplit('/').next().unwrap_or(&whole).to_owned();
+        let target = if target.is_dir() { target.join(&name) } else { target.to_path_buf() };
+        let mut count = 0;
+        match self.list_files(&sandbox.agent, &whole) {
+            Ok(files) => self.copy_directory(&sandbox.agent, &files, &target, 0, &mut count)?,
+            Err(_) => self.copy_file(&sandbox.agent, &whole, &target, &mut count)?,
+        }
+        self.done(&format!("{count} files are in {}", target.display()))
+    }
+
+    fn copy_directory(
+        &mut self,
+        agent: &Address,
+        files: &[mesos::FileInfo],
+        target: &Path,
+        depth: usize,
+        count: &mut usize,
+    ) -> Result<(), ConsoleError> {
+        if depth > DEPTH_LIMIT {
+            return Err(ConsoleError::Wrong(format!("{} is nested too deeply", target.display())));
+        }
+        std::fs::create_dir_all(target)
+            .map_err(|source| ConsoleError::File { path: target.to_path_buf(), source })?;
+        for file in files {
+            let name = plain_name(&file.path)?;
+            let below = target.join(name);
+            if file.mode() & TYPE_BITS == DIRECTORY {
+                let files = self.list_files(agent, &file.path)?;
+                self.copy_directory(agent, &files, &below, depth + 1, count)?;
+            } else {
+                self.copy_file(agent, &file.path, &below, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_file(
+        &mut self,
+        agent: &Address,
+        path: &str,
+        target: &Path,
+        count: &mut usize,
+    ) -> Result<(), ConsoleError> {
+        *count += 1;
+        if *count > FILES_LIMIT {
+            return Err(ConsoleError::Wrong(format!("there are more than {FILES_LIMIT} files")));
+        }
+        let failed = |source| ConsoleError::File { path: target.to_path_buf(), source };
+        let first = self.read_file(agent, path, 0, CHUNK_BYTES)?;
+        let mut out = File::create(target).map_err(failed)?;
+        let mut part = first.data;
+        let mut offset = 0;
+        while !part.is_empty() {
+            out.write_all(&part).map_err(failed)?;
+            offset += part.len() as u64;
+            part = self.read_file(agent, path, offset, CHUNK_BYTES)?.data;
+        }
+        Ok(())
+    }
+}
+
+/// A path within a sandbox, as it was given: nothing that climbs out.
+fn checked(path: &str) -> Result<String, ConsoleError> {
+    let mut parts = Vec::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_string_lossy().into_owned()),
+            Component::CurDir | Component::RootDir => {}
+            _ => return Err(ConsoleError::Wrong(format!("'{path}' leaves the sandbox"))),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+/// The last part of a path that an agent told; it must not lead anywhere else here.
+fn plain_name(path: &str) -> Result<PathBuf, ConsoleError> {
+    match Path::new(path).components().next_back() {
+        Some(Component::Normal(name)) => Ok(PathBuf::from(name)),
+        _ => Err(ConsoleError::Wrong(format!("the agent names a file '{}'", path.escape_debug()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_in_the_sandbox() {
+        assert_eq!(checked("a/./b").unwrap(), "a/b");
+        assert_eq!(checked("/stdout").unwrap(), "stdout");
+        assert!(checked("../x").is_err() && checked("a/../../x").is_err());
+        assert_eq!(plain_name("/x/y").unwrap(), Path::new("y"));
+        assert!(plain_name("/x/..").is_err() && plain_name("/").is_err());
+    }
+}

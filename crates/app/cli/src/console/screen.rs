@@ -1,0 +1,164 @@
+//! What is printed: tables that fit the terminal, details, JSON, questions. It must not know what is in them.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
+use messor_proto::{Version, Wire};
+
+/// Narrower is not readable, whatever the terminal says.
+const LEAST_WIDTH: u16 = 40;
+
+/// How a thing is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Passing,
+    Bad,
+    Faint,
+}
+
+pub struct Screen<'o> {
+    pub json: bool,
+    /// None: as wide as it gets, for files and other programs.
+    width: Option<u16>,
+    coloured: bool,
+    /// Somebody is there to ask.
+    asks: bool,
+    pub out: &'o mut dyn Write,
+}
+
+/// A table in the making.
+pub struct Rows {
+    names: Vec<String>,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// Where less room than this is there, ids are shown by their ends.
+const WIDE: u16 = 120;
+
+impl<'o> Screen<'o> {
+    /// Of a width that was asked for, or that of the terminal.
+    pub fn new(json: bool, width: Option<u16>, out: &'o mut dyn Write) -> Screen<'o> {
+        let terminal = io::stdout().is_terminal();
+        let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        let own = || columns.or_else(|| Some(rustix::termios::tcgetwinsize(io::stdout()).ok()?.ws_col));
+        let width = width.or_else(|| terminal.then(own).flatten());
+        Screen {
+            json,
+            width: width.filter(|width| *width > 0).map(|width| width.max(LEAST_WIDTH)),
+            coloured: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            asks: terminal && io::stdin().is_terminal(),
+            out,
+        }
+    }
+
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    pub fn json(&mut self, message: &impl Wire) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        message.write_json(&mut bytes, Version::V1);
+        bytes.push(b'\n');
+        self.out.write_all(&bytes)
+    }
+
+    pub fn rows(&self, names: &[&str]) -> Rows {
+        Rows { names: names.iter().map(ToString::to_string).collect(), rows: Vec::new() }
+    }
+
+    /// An id that begins with a UUID: `38e73a65…-S0` where there is little room, which commands take as `S0`.
+    pub fn id(&self, id: &str) -> Cell {
+        let is_short = self.width.is_some_and(|width| width < WIDE);
+        match (id.get(..8), id.get(36..)) {
+            (Some(begin), Some(end)) if is_short && end.starts_with('-') => text(format!("{begin}…{end}")),
+            _ => text(id),
+        }
+    }
+
+    /// Prints a table without the columns in which nothing is, or that there is nothing.
+    pub fn table(&mut self, rows: Rows, nothing: &str) -> io::Result<()> {
+        if rows.rows.is_empty() {
+            return self.line(nothing);
+        }
+        let is_used = |column: usize| {
+            rows.rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.content().is_empty()))
+        };
+        let used: Vec<bool> = (0..rows.names.len()).map(is_used).collect();
+        let keep = |cells: Vec<Cell>| -> Row {
+            let kept = cells.into_iter().zip(&used).filter(|(_, used)| **used).map(|(cell, _)| cell);
+            let mut row = Row::from(kept.collect::<Vec<_>>());
+            // One line each; what does not fit is cut, and there with --json or in a file.
+            row.max_height(1);
+            row
+        };
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        match self.width {
+            Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        if self.coloured {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let head = rows.names.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold));
+        table.set_header(keep(head.collect()));
+        table.add_rows(rows.rows.into_iter().map(keep));
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let text = table.to_string();
+        for line in text.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Names and values, one below the other; empty values are left out.
+    pub fn details(&mut self, pairs: &[(&str, String)]) -> io::Result<()> {
+        let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
+        let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, value) in pairs {
+            writeln!(self.out, "{name:width$}  {value}")?;
+        }
+        Ok(())
+    }
+
+    /// Whether the user says yes; None where nobody can be asked.
+    pub fn agrees(&mut self, question: &str) -> io::Result<Option<bool>> {
+        if !self.asks {
+            return Ok(None);
+        }
+        write!(self.out, "{question} [y/N] ")?;
+        self.out.flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+    }
+}
+
+impl Rows {
+    pub fn push(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+}
+
+pub fn text(text: impl ToString) -> Cell {
+    Cell::new(text.to_string())
+}
+
+pub fn number(text: impl ToString) -> Cell {
+    Cell::new(text.to_string()).set_alignment(CellAlignment::Right)
+}
+
+pub fn toned(text: impl ToString, tone: Tone) -> Cell {
+    let cell = Cell::new(text.to_string());
+    match tone {
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Passing => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
+        Tone::Faint => cell.add_attribute(Attribute::Dim),
+    }
+}
