@@ -38,7 +38,8 @@ const PARSER: [&str; 2] = ["help", "version"];
 const CHECKED: [&str; 2] = ["allocator", "containerizers"];
 
 /// Names of flags that are no names of fields.
-const RENAMED: [(&str, &str); 2] = [("num_slaves", "num_agents"), ("type", "data")];
+const RENAMED: [(&str, &str); 3] =
+    [("num_slaves", "num_agents"), ("tty_slave_path", "tty_path"), ("type", "data")];
 
 fn is_built(programs_text: &str, program: &str) -> bool {
     let Some((_, rest)) = programs_text.split_once(&format!("\"{program}\",")) else {

@@ -153,6 +153,8 @@ impl Agent {
                 work_dir: work_dir.clone(),
                 runtime_dir,
                 fetcher: Program::find(&launcher_dir, "mesos-fetcher")?,
+                switchboard: Program::find(&launcher_dir, "mesos-io-switchboard")?,
+                heartbeat: flags.http_heartbeat_interval,
                 launcher_dir,
                 frameworks_home: Some(flags.frameworks_home.clone()).filter(|home| !home.is_empty()),
                 fetcher_stall_timeout: Some(flags.fetcher_stall_timeout),

@@ -25,10 +25,6 @@ fn refused(id: &ContainerId, answer: Answer) -> ContainerError {
 impl ContainerSource for Source {
     fn launch(&self, launch: ContainerLaunch) -> Answering<'_, Result<Launched, ContainerError>> {
         Box::pin(async move {
-            if launch.wants_switchboard() {
-                let what = "sessions and terminals: no I/O switchboard is started for containers";
-                return Err(ContainerError::NotSupported(what.to_string()));
-            }
             let id = launch.id;
             let wanted = Wanted {
                 command: launch.command,
@@ -81,14 +77,7 @@ impl ContainerSource for Source {
     }
 
     fn attach(&self, id: &ContainerId) -> Answering<'_, Result<PathBuf, ContainerError>> {
-        let id = id.clone();
-        Box::pin(async move {
-            match self.0.standing(&id) {
-                Some(_) => Err(ContainerError::NotSupported(format!(
-                    "attaching to container {id}: no I/O switchboard is started for containers"
-                ))),
-                None => Err(ContainerError::NotFound(id)),
-            }
-        })
+        let found = self.0.attach(id).map_err(ContainerError::Failed);
+        Box::pin(async { found })
     }
 }

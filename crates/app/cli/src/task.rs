@@ -3,8 +3,8 @@
 use messor_flags::ExecuteFlags;
 use messor_proto::mesos::framework_info::{Capability, capability};
 use messor_proto::mesos::{
-    CommandInfo, ContainerInfo, Environment, FrameworkInfo, RLimitInfo, TaskId, TaskInfo, container_info,
-    environment,
+    CommandInfo, ContainerInfo, Environment, FrameworkInfo, RLimitInfo, TaskId, TaskInfo, TtyInfo,
+    container_info, environment,
 };
 use messor_proto::{JsonError, Version, Wire, WireEnum};
 use messor_types::{
@@ -81,9 +81,11 @@ pub fn task(flags: &ExecuteFlags) -> Result<(TaskInfo, Resources), TaskError> {
         flags.env.as_ref().map(|map| Environment { variables: map.entries.iter().map(variable).collect() });
     let limits =
         flags.rlimits.as_ref().map(|json| RLimitInfo::from_json(json.as_str().as_bytes(), Version::V1));
-    let container = limits.transpose().map_err(TaskError::Limits)?.map(|limits| ContainerInfo {
+    let limits = limits.transpose().map_err(TaskError::Limits)?;
+    let container = (limits.is_some() || flags.tty).then(|| ContainerInfo {
         r#type: container_info::Type::Mesos.into(),
-        rlimit_info: Some(limits),
+        rlimit_info: limits,
+        tty_info: flags.tty.then(TtyInfo::default),
         ..ContainerInfo::default()
     });
     let resources = parse_resources(&flags.resources, &Role::star())?;
@@ -176,7 +178,16 @@ mod tests {
     fn limits_make_a_container() {
         let json = r#"--rlimits={"rlimits": [{"type": "RLMT_CPU", "soft": 1, "hard": 1}]}"#;
         let (task, _) = task(&flags(&["--name=n", "--command=true", json])).unwrap();
-        assert_eq!(task.container.unwrap().rlimit_info.unwrap().rlimits.len(), 1);
+        let container = task.container.unwrap();
+        assert!(container.tty_info.is_none());
+        assert_eq!(container.rlimit_info.unwrap().rlimits.len(), 1);
+    }
+
+    #[test]
+    fn a_terminal_makes_a_container() {
+        let (task, _) = task(&flags(&["--name=n", "--command=true", "--tty"])).unwrap();
+        let container = task.container.unwrap();
+        assert!(container.tty_info.is_some() && container.rlimit_info.is_none());
     }
 
     #[test]

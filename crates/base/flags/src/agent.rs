@@ -180,7 +180,7 @@ flag_set! {
                 => "Directory of files, each with modules to load, taken in the order of their names. Not together with --modules.";
             hooks: Option<String>, not_yet "modules cannot be loaded"
                 => "Hooks from modules, with commas in between.";
-            http_heartbeat_interval: Duration = "30secs", check checks::more_than_nothing, no_effect "containers cannot be attached to"
+            http_heartbeat_interval: Duration = "30secs", check checks::more_than_nothing
                 => "Time between two heartbeats on the streams of LAUNCH_NESTED_CONTAINER_SESSION and ATTACH_CONTAINER_OUTPUT.";
             http_executor_domain_sockets: bool = "false"
                 => "Whether executors reach the agent over a socket in the file system.";

@@ -39,7 +39,7 @@ flag_set! {
                 => "CapabilityInfo as JSON: what the task gets.";
             bounding_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
                 => "CapabilityInfo as JSON: what the task may get at most.";
-            tty_path as "tty_slave_path": Option<Location>, not_yet "terminals for tasks are not built"
+            tty_path as "tty_slave_path": Option<Location>
                 => "The task's end of its terminal.";
         }
     }

@@ -110,7 +110,7 @@ flag_set! {
                 => "Capabilities that the command may get at most, as JSON.";
             rlimits: Option<Json>
                 => "Limits of the command's processes, as JSON: {\"rlimits\": [{\"type\": \"RLMT_CPU\", \"soft\": \"1\", \"hard\": \"1\"}]}.";
-            tty: bool = "false", not_yet "terminals for tasks are not built"
+            tty: bool = "false"
                 => "Whether the task gets a terminal.";
         }
     }

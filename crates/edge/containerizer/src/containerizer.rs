@@ -20,6 +20,7 @@ use crate::fetch_cache::{CacheDirectory, FetchCache};
 use crate::fetching::Program;
 use crate::launcher::Launcher;
 use crate::logging::Logger;
+use crate::switchboard::Switchboards;
 use crate::{launching, nested};
 
 /// Containers between fork and the run of their program: a thread waits with each.
@@ -50,6 +51,10 @@ pub struct Config {
     pub switch_user: bool,
     /// The names of the isolators in use.
     pub isolation: Vec<String>,
+    /// `mesos-io-switchboard`.
+    pub switchboard: Program,
+    /// Between heartbeats to those who are attached to a container.
+    pub heartbeat: Duration,
     /// `--cgroups_enable_cfs`: CPUs are a hard limit, and are shown as one.
     pub cfs: bool,
 }
@@ -73,6 +78,7 @@ pub(crate) struct Shared {
     pub config: Config,
     pub isolators: Vec<Arc<dyn Isolator>>,
     pub launcher: Launcher,
+    pub switchboards: Switchboards,
     pub fetches: Semaphore,
     pub fetch_cache: Arc<FetchCache>,
     pub forks: Arc<Semaphore>,
@@ -120,12 +126,15 @@ impl Containerizer {
     /// `isolators` in the order in which they prepare.
     pub fn new(
         config: Config,
-        isolators: Vec<Arc<dyn Isolator>>,
+        mut isolators: Vec<Arc<dyn Isolator>>,
         launcher: Launcher,
         reports: &Reports,
         runtime: Handle,
     ) -> (Containerizer, mpsc::UnboundedReceiver<ContainerEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
+        let switchboards = Switchboards::new(config.clone(), Arc::new(reports.clone()), runtime.clone());
+        // After all others, as what it prepares is of use only to the fork.
+        isolators.push(Arc::new(switchboards.clone()));
         let traits = |isolator: &Arc<dyn Isolator>| IsolatorTraits {
             nesting: isolator.supports_nesting(),
             standalone: isolator.supports_standalone(),
@@ -144,6 +153,7 @@ impl Containerizer {
             config,
             isolators,
             launcher,
+            switchboards,
             events,
             runtime,
             inner: Mutex::new(inner),
@@ -238,6 +248,11 @@ impl Containerizer {
         if self.shared.lock().machine.standing_of(&container).is_some() {
             self.shared.event(Event::Destroy { container });
         }
+    }
+
+    /// The socket at which clients of a container are served; otherwise why there is none.
+    pub fn attach(&self, container: &ContainerId) -> Result<PathBuf, String> {
+        self.shared.switchboards.socket(container)
     }
 
     /// What kind of container this is, and where it stands; None: there is none.

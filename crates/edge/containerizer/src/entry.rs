@@ -1,5 +1,6 @@
 //! What is known of one container at this side of the machine.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +63,8 @@ pub(crate) struct EntryState {
     /// As isolators have it so far; with everything once the container is forked.
     pub launch_info: ContainerLaunchInfo,
     pub held: Option<Held>,
+    /// Where it is told why its program could not be executed; the sandbox, where clients do not attach to it.
+    pub complaints: Option<File>,
     pub pid: Option<i32>,
 }
 

@@ -221,7 +221,7 @@ fn start(
     .start()
 }
 
-/// The agent's own settings are not the fetcher's, but for those of logging.
+/// The agent's own settings are not those of the programs it starts, but for those of logging.
 pub(crate) fn is_passed_on(name: &OsString) -> bool {
     const LOGGING: [&str; 6] = [
         "MESOS_EXTERNAL_LOG_FILE",

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use messor_containers::Kind;
-use messor_linux::container::Process;
+use messor_linux::container::{Process, Stream};
 use messor_linux::limits::{Limit, LimitError};
 use messor_linux::spawn::{Launch as Start, Session, Stdio};
 use messor_linux::users::Identity;
-use messor_proto::mesos::slave::ContainerLaunchInfo;
+use messor_proto::mesos::slave::{ContainerConfig, ContainerLaunchInfo};
 use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
 use messor_proto::{Version, WireEnum};
 
@@ -20,6 +20,7 @@ use crate::launch_info;
 use crate::logging::{self, LoggingError};
 use crate::plan::{self, PlanError};
 use crate::sandbox::{self, SandboxError};
+use crate::switchboard::Streams;
 
 /// What a container's first process finds when nobody set PATH; Apache Mesos's own.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,6 +33,8 @@ pub enum LaunchError {
     NoCommand,
     #[error("not supported yet: '{0}', which an isolator asks for, by this launcher")]
     Launcher(&'static str),
+    #[error("the container's standard streams cannot be copied: {0}")]
+    Streams(#[source] std::io::Error),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -45,7 +48,7 @@ pub(crate) const LIMITS: &str = "limits of CPUs or memory without the isolators 
 pub(crate) fn complete(entry: &Entry, sandbox: &Path) -> ContainerLaunchInfo {
     let state = entry.state();
     let mut info = state.launch_info.clone();
-    let command = info.command.take().unwrap_or_else(|| state.config.command_info.clone());
+    let command = whole_command(&state.config, info.command.take());
     let plan = entry.plan.as_ref();
     // What is asked of the operator API says its environment in the command; an executor's is in the agent's part.
     let own = match entry.kind {
@@ -77,12 +80,24 @@ pub(crate) fn start(
     info: &ContainerLaunchInfo,
     sandbox: &Path,
     identity: Option<Identity>,
+    streams: Option<Streams>,
     config: &Config,
 ) -> Result<Start, LaunchError> {
     if let Some(field) = more_than_posix(info) {
         return Err(LaunchError::Launcher(field));
     }
-    let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+    let controls_terminal = matches!(streams, Some(Streams::Terminal { controlling: true, .. }));
+    let (stdin, stdout, stderr): (Stdio, Stdio, Stdio) = match streams {
+        None => {
+            let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+            (Stdio::Null, stdout.into(), stderr.into())
+        }
+        Some(Streams::Pipes { stdin, stdout, stderr }) => (stdin.into(), stdout.into(), stderr.into()),
+        Some(Streams::Terminal { slave, .. }) => {
+            let copy = || slave.try_clone().map_err(LaunchError::Streams);
+            (copy()?.into(), copy()?.into(), slave.into())
+        }
+    };
     let limits = info.rlimits.as_ref().map(limits).transpose()?.unwrap_or_default();
     let directory = info.working_directory.as_ref().map(PathBuf::from);
     let command = info.command.as_ref().ok_or(LaunchError::NoCommand)?;
@@ -92,15 +107,29 @@ pub(crate) fn start(
         arguments,
         environment: variables(info),
         directory,
-        stdin: Stdio::Null,
-        stdout: stdout.into(),
-        stderr: stderr.into(),
+        stdin,
+        stdout,
+        stderr,
         session: Session::New,
+        controls_terminal,
         identity,
         limits,
         no_new_privileges: info.no_new_privileges(),
         ..Start::default()
     })
+}
+
+/// What isolators say of the command is all of it, but for a command executor's: there it is more arguments.
+fn whole_command(config: &ContainerConfig, of_isolators: Option<CommandInfo>) -> CommandInfo {
+    let mut command = config.command_info.clone();
+    match of_isolators {
+        None => command,
+        Some(more) if config.task_info.is_some() && more.value.is_none() => {
+            command.arguments.extend(more.arguments);
+            command
+        }
+        Some(all) => all,
+    }
 }
 
 /// The first field that asks for more than the posix launcher does.
@@ -116,7 +145,6 @@ fn more_than_posix(info: &ContainerLaunchInfo) -> Option<&'static str> {
         ("seccomp_profile", info.seccomp_profile.is_some()),
         ("effective_capabilities", info.effective_capabilities.is_some()),
         ("bounding_capabilities", info.bounding_capabilities.is_some()),
-        ("tty_slave_path", info.tty_agent_path.is_some()),
     ];
     fields.iter().find(|(_, is_set)| *is_set).map(|(name, _)| *name)
 }
@@ -127,17 +155,32 @@ pub(crate) fn plan(
     sandbox: &Path,
     identity: Option<Identity>,
     parent: Option<i32>,
+    streams: Option<Streams>,
     config: &Config,
 ) -> Result<Process, LaunchError> {
-    if info.tty_agent_path.is_some() {
-        return Err(LaunchError::Launcher("tty_slave_path"));
-    }
     let process = plan::process(info, parent)?;
-    let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+    let mut terminal = None;
+    let (stdin, stdout, stderr): (Stream, Stream, Stream) = match streams {
+        None => {
+            let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+            (Stream::Null, stdout.into(), stderr.into())
+        }
+        Some(Streams::Pipes { stdin, stdout, stderr }) => (stdin.into(), stdout.into(), stderr.into()),
+        Some(Streams::Terminal { slave, controlling: true }) => {
+            terminal = Some(slave);
+            (Stream::Terminal, Stream::Terminal, Stream::Terminal)
+        }
+        Some(Streams::Terminal { slave, controlling: false }) => {
+            let copy = || slave.try_clone().map_err(LaunchError::Streams);
+            (copy()?.into(), copy()?.into(), slave.into())
+        }
+    };
     Ok(Process {
         program: installed(process.program, &config.launcher_dir),
-        stdout: stdout.into(),
-        stderr: stderr.into(),
+        stdin,
+        stdout,
+        stderr,
+        terminal,
         untrusted: vec![sandbox.to_path_buf(), config.work_dir.join("volumes")],
         ..process
     })
@@ -157,8 +200,6 @@ pub(crate) fn unsupported(info: &ContainerInfo) -> Option<&'static str> {
         Some("container images")
     } else if info.network_infos.iter().any(|network| network.name.is_some()) {
         Some("container networks")
-    } else if info.tty_info.is_some() {
-        Some("terminals of containers")
     } else {
         None
     }
@@ -291,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_a_container_would_miss_is_refused() {
-        use messor_proto::mesos::{NetworkInfo, TtyInfo, container_info::MesosInfo};
+        use messor_proto::mesos::{NetworkInfo, container_info::MesosInfo};
         let plain = ContainerInfo { r#type: container_info::Type::Mesos as i32, ..ContainerInfo::default() };
         assert_eq!(unsupported(&plain), None);
         let host = NetworkInfo::default();
@@ -301,8 +342,7 @@ mod tests {
         for wrong in [
             ContainerInfo { r#type: container_info::Type::Docker as i32, ..plain.clone() },
             ContainerInfo { mesos: Some(mesos), ..plain.clone() },
-            ContainerInfo { network_infos: vec![network], ..plain.clone() },
-            ContainerInfo { tty_info: Some(TtyInfo::default()), ..plain },
+            ContainerInfo { network_infos: vec![network], ..plain },
         ] {
             assert!(unsupported(&wrong).is_some(), "{wrong:?}");
         }

@@ -33,6 +33,7 @@ mod recovery;
 mod runtime;
 mod sandbox;
 mod steps;
+mod switchboard;
 mod usage;
 
 pub use containerizer::{Config, Containerizer, EndedSandbox, Reports};

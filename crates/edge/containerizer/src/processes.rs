@@ -26,7 +26,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// Kills all that there is of a container, waits until it is gone, and notes how its first process ended. The status is
 /// that of a child; another's is known where its launcher noted it.
 pub(crate) async fn kill_all(entry: &Entry, work_dir: &Path, launcher: &Launcher) -> io::Result<Option<i32>> {
-    let held = entry.state().held.take();
+    let held = {
+        let mut state = entry.state();
+        // Its streams end with its processes.
+        state.complaints = None;
+        state.held.take()
+    };
     if let Some(held) = held {
         // Its number is free again after this.
         held.abandon().await;

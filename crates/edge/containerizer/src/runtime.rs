@@ -44,6 +44,16 @@ impl RuntimeDir {
         &self.0
     }
 
+    /// A directory of something beside the container, in which the same is kept.
+    pub fn part(&self, name: &str) -> RuntimeDir {
+        RuntimeDir(self.0.join(name))
+    }
+
+    /// The text of a file.
+    pub fn text(&self, name: &str) -> Option<String> {
+        Some(fs::read_to_string(self.0.join(name)).ok()?.trim().to_string())
+    }
+
     /// What there is below a runtime directory: the top containers, without those nested in them.
     pub fn all(runtime_dir: &Path) -> io::Result<Vec<(ContainerId, RuntimeDir)>> {
         let directory = runtime_dir.join("containers");
@@ -116,11 +126,11 @@ impl RuntimeDir {
 
     /// The wait status, where it was noted: by an agent, or by Apache Mesos's launcher of the container.
     pub fn status(&self) -> Option<i32> {
-        fs::read_to_string(self.0.join("status")).ok()?.trim().parse().ok()
+        self.text("status")?.parse().ok()
     }
 
     pub fn pid(&self) -> Option<i32> {
-        fs::read_to_string(self.0.join("pid")).ok()?.trim().parse().ok()
+        self.text("pid")?.parse().ok()
     }
 
     pub fn config(&self) -> Option<ContainerConfig> {

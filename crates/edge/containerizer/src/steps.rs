@@ -1,5 +1,6 @@
 //! The steps of a container's life, carried out.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -24,6 +25,7 @@ use crate::launching::{self, LaunchError};
 use crate::processes::{self, blocking};
 use crate::runtime::RuntimeDir;
 use crate::sandbox::{self, SandboxError};
+use crate::switchboard::Streams;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -47,6 +49,8 @@ pub(crate) enum Problem {
     FetcherStart(String),
     #[error("nothing more is fetched: {exit}{reason}; see stderr in the sandbox")]
     Fetch { exit: String, reason: String },
+    #[error("its standard streams cannot be copied: {0}")]
+    Streams(#[source] io::Error),
     #[error("it was destroyed before its program was started")]
     Destroyed,
     #[error("its processes cannot be ended: {0}")]
@@ -197,13 +201,18 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
     });
     let (info, identity) = info.await??;
     let (sandbox, of) = (entry.sandbox(), entry.clone());
+    let streams = shared.switchboards.take(&entry.id);
+    let complaints = streams.as_ref().map(Streams::complaints).transpose().map_err(Problem::Streams)?;
+    entry.state().complaints = complaints.map(File::from);
     let held = match &shared.launcher {
         Launcher::Posix => {
-            let launch = blocking(move || launching::start(&info, &sandbox, identity, &by.config)).await??;
+            let launch =
+                blocking(move || launching::start(&info, &sandbox, identity, streams, &by.config)).await??;
             launcher::fork(launch, turn, noted).await?
         }
         Launcher::Linux(linux) => {
-            let plan = blocking(move || launching::plan(&info, &sandbox, identity, parent, &by.config));
+            let plan =
+                blocking(move || launching::plan(&info, &sandbox, identity, parent, streams, &by.config));
             let mut process = plan.await??;
             process.cgroups.push(linux.enter(&of.id).map_err(ForkError::from)?);
             let start = Start {
@@ -224,18 +233,23 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
 
 async fn go_on(entry: &Arc<Entry>) -> Result<Outcome, Problem> {
     let held = entry.state().held.take().ok_or(Problem::Destroyed)?;
-    let Err(error) = held.go_on().await else { return Ok(Outcome::Done) };
+    let gone_on = held.go_on().await;
+    let complaints = entry.state().complaints.take();
+    let Err(error) = gone_on else { return Ok(Outcome::Done) };
     // It is gone, and its number is free again.
     entry.state().pid = None;
     if !error.is_of_program() {
         return Err(error.into());
     }
     tracing::warn!("The program of container {} did not start: {error}", entry.id);
-    // The sandbox is all that can be told of it; the exit status says the rest.
+    // The sandbox, or who is attached, is all that can be told of it; the exit status says the rest.
     let (told, words) = (entry.clone(), error.to_string());
     let written = blocking(move || {
         use std::io::Write;
-        let mut file = sandbox::open_output(&told.sandbox(), "stderr", None).map_err(io::Error::other)?;
+        let mut file = match complaints {
+            Some(complaints) => complaints,
+            None => sandbox::open_output(&told.sandbox(), "stderr", None).map_err(io::Error::other)?,
+        };
         writeln!(file, "{words}")
     });
     if let Ok(Err(error)) = written.await {

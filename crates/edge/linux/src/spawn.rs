@@ -50,9 +50,10 @@ pub enum Step {
     ParentDeath,
     NoNewPrivileges,
     Execute,
+    Terminal,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::NewSession,
     Step::Limits,
     Step::Descriptors,
@@ -63,6 +64,7 @@ const STEPS: [Step; 10] = [
     Step::ParentDeath,
     Step::NoNewPrivileges,
     Step::Execute,
+    Step::Terminal,
 ];
 
 impl std::fmt::Display for Step {
@@ -78,6 +80,7 @@ impl std::fmt::Display for Step {
             Step::ParentDeath => "tie to its parent",
             Step::NoNewPrivileges => "drop privileges to come for",
             Step::Execute => "execute",
+            Step::Terminal => "set the controlling terminal of",
         })
     }
 }
@@ -133,6 +136,8 @@ pub struct Launch {
     pub stdout: Stdio,
     pub stderr: Stdio,
     pub session: Session,
+    /// Standard input is a terminal, and becomes the controlling one; it needs [`Session::New`].
+    pub controls_terminal: bool,
     /// Left alone where it is that of the caller already.
     pub identity: Option<Identity>,
     pub limits: Vec<Limit>,
@@ -236,17 +241,19 @@ struct Plan {
     /// Copies of the three standard descriptors, all 3 or more, so that moving one never overwrites another.
     standard: [OwnedFd; 3],
     session: Session,
+    controls_terminal: bool,
     identity: Option<Identity>,
     limits: Vec<Limit>,
     parent_death_signal: Option<Signal>,
     no_new_privileges: bool,
     keep: Vec<RawFd>,
+    /// From the first to the last number: what the child has no need of.
+    unneeded: Vec<(RawFd, RawFd)>,
     /// No descriptor of this process has a higher number.
     highest: RawFd,
     report: OwnedFd,
-    /// The child goes on when something is read here; it closes its copy of the other end itself.
+    /// The child goes on when something is read here; it has closed its copy of the other end.
     gate: OwnedFd,
-    gate_other_end: RawFd,
     parent: libc::pid_t,
 }
 
@@ -315,15 +322,16 @@ impl Plan {
             directory,
             standard,
             session: launch.session,
+            controls_terminal: launch.controls_terminal,
             identity: launch.identity.clone().filter(|identity| identity.uid != me),
             limits: launch.limits.clone(),
             parent_death_signal: launch.parent_death_signal,
             no_new_privileges: launch.no_new_privileges,
+            unneeded: between(&[&keep[..], &[report.as_raw_fd(), gate.as_raw_fd()]].concat()),
             keep,
             highest: highest_descriptor().map_err(prepare)?,
             report,
             gate,
-            gate_other_end: letting_go.as_raw_fd(),
             parent: rustix::process::getpid().as_raw_nonzero().get(),
         };
         Ok((File::from(reading), File::from(letting_go), plan))
@@ -378,6 +386,9 @@ impl Plan {
             for (number, descriptor) in (0..).zip(&self.standard) {
                 self.check(libc::dup2(descriptor.as_raw_fd(), number) >= 0, Step::Descriptors);
             }
+            if self.controls_terminal {
+                self.check(libc::ioctl(0, libc::TIOCSCTTY, 0) == 0, Step::Terminal);
+            }
             self.close_others();
             if let Some(directory) = &self.directory {
                 self.check(libc::chdir(directory.as_ptr()) == 0, Step::Directory);
@@ -418,7 +429,6 @@ impl Plan {
     unsafe fn wait_for_go(&self) {
         // SAFETY: system calls with numbers, and pointers to what lies on this stack.
         unsafe {
-            libc::close(self.gate_other_end);
             let mut awaited = libc::pollfd { fd: self.gate.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             loop {
                 let ready = libc::poll(&mut awaited, 1, PARENT_LOOK_MILLISECONDS);
@@ -436,19 +446,21 @@ impl Plan {
         }
     }
 
-    /// Marks every descriptor from 3 on to be closed by exec, but for those to be kept.
+    /// Closes every descriptor from 3 on but those that are needed: while it waits, this process must not keep another's
+    /// pipe open.
     ///
     /// # Safety
     /// As of [`Plan::child`].
     unsafe fn close_others(&self) {
         // SAFETY: system calls on numbers.
         unsafe {
-            const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
-            let marked = libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC);
-            if marked != 0 {
-                // A kernel before 5.11.
-                for descriptor in 3..=self.highest {
-                    libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+            for (first, last) in &self.unneeded {
+                let closed = libc::syscall(libc::SYS_close_range, *first, *last, 0);
+                if closed != 0 {
+                    // A kernel before 5.9.
+                    for descriptor in *first..=(*last).min(self.highest) {
+                        libc::close(descriptor);
+                    }
                 }
             }
             for descriptor in &self.keep {
@@ -550,6 +562,21 @@ fn standard(stdio: &Stdio, number: RawFd, write: bool) -> io::Result<OwnedFd> {
             answer => answer,
         },
     }
+}
+
+/// The numbers from 3 on between these.
+fn between(needed: &[RawFd]) -> Vec<(RawFd, RawFd)> {
+    let mut needed = needed.to_vec();
+    needed.sort_unstable();
+    let mut first = 3;
+    let mut all = Vec::new();
+    for number in needed.into_iter().chain([RawFd::MAX]) {
+        if first < number {
+            all.push((first, number - 1));
+        }
+        first = number.saturating_add(1).max(first);
+    }
+    all
 }
 
 /// The highest number of an open descriptor of this process.

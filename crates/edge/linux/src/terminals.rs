@@ -1,8 +1,34 @@
 //! Pseudo terminals. Who reads and writes them is not known here.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+/// Both ends of a new terminal. Neither becomes the controlling one of the calling process.
+#[derive(Debug)]
+pub struct Terminal {
+    /// What is written here is typed, and what is read here is shown.
+    pub master: OwnedFd,
+    /// Standard input, output and error of a program.
+    pub slave: OwnedFd,
+    /// Of the slave.
+    pub path: PathBuf,
+}
+
+impl Terminal {
+    pub fn open() -> io::Result<Terminal> {
+        let open = |path: &Path| -> io::Result<OwnedFd> {
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+            Ok(rustix::fs::open(path, flags, Mode::empty())?)
+        };
+        let master = open(Path::new("/dev/ptmx"))?;
+        let path = unlock(&master)?;
+        let slave = open(&path)?;
+        Ok(Terminal { master, slave, path })
+    }
+}
 
 /// Unlocks the other side of an open /dev/ptmx, and says where it is.
 pub fn unlock(master: impl AsFd) -> io::Result<PathBuf> {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod artifacts;
+mod attach;
 mod bad_input;
 mod clients;
 mod console;
@@ -20,4 +21,5 @@ mod run;
 mod scenarios;
 mod take_over;
 mod tasks;
+mod terminals;
 mod zookeeper;

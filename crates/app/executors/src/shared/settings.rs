@@ -61,6 +61,8 @@ pub struct Settings {
     pub task_command: Option<CommandInfo>,
     pub task_environment: Option<Environment>,
     pub user: Option<String>,
+    /// Standard input is the task's terminal.
+    pub terminal: bool,
 }
 
 /// What the command executor is told: its flags, too.
@@ -72,6 +74,7 @@ pub fn read(flags: &ExecutorFlags, variables: Vec<(OsString, OsString)>) -> Resu
             flags.task_environment.as_ref().map(|json| json.as_str()),
         )?,
         user: flags.user.clone(),
+        terminal: flags.tty_path.is_some(),
         ..read_environment(variables)?
     })
 }
@@ -128,6 +131,7 @@ pub fn read_environment(variables: Vec<(OsString, OsString)>) -> Result<Settings
         task_command: None,
         task_environment: None,
         user: None,
+        terminal: false,
         environment: variables.into_iter().filter(|(name, _)| name != OsStr::new(TOKEN)).collect(),
     })
 }

@@ -20,7 +20,7 @@ pub enum StartError {
     User(#[from] UserError),
 }
 
-/// The task: in a session of its own, with the executor's stdout, stderr and working directory (the sandbox).
+/// The task: in a session of its own, with its terminal where it has one, with the executor's stdout, stderr and working directory (the sandbox).
 pub fn task(settings: &Settings, info: &TaskInfo) -> Result<Launch, StartError> {
     let command = settings.task_command.as_ref().or(info.command.as_ref()).ok_or(StartError::NoCommand)?;
     let mut environment = settings.environment.clone();
@@ -33,7 +33,10 @@ pub fn task(settings: &Settings, info: &TaskInfo) -> Result<Launch, StartError> 
     set(&mut environment, OsStr::new("MESOS_ALLOCATION_ROLE"), OsStr::new(role));
     let mut launch = program(command)?;
     launch.environment = environment;
-    launch.session = Session::New;
+    // An agent of Apache Mesos gives the terminal to the executor's own session; no other one can have it then.
+    let taken = settings.terminal && std::fs::File::open("/dev/tty").is_ok();
+    launch.session = if taken { Session::Same } else { Session::New };
+    launch.controls_terminal = settings.terminal && !taken;
     if let Some(user) = &settings.user {
         launch.identity = Some(Identity::of(user, &[])?);
     }
@@ -107,6 +110,7 @@ mod tests {
             task_command: None,
             task_environment: None,
             user: None,
+            terminal: false,
         }
     }
 

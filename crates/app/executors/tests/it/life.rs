@@ -103,9 +103,7 @@ fn flags_change_the_task() {
 #[test]
 fn what_is_not_built_is_refused() {
     let agent = Agent::start();
-    for flag in
-        ["--rootfs=/x", "--sandbox_directory=/mnt/mesos/sandbox", "--tty_slave_path=/dev/pts/1", "--nonsense"]
-    {
+    for flag in ["--rootfs=/x", "--sandbox_directory=/mnt/mesos/sandbox", "--nonsense"] {
         assert!(!Run::start_with(&agent, &[flag], &[]).ends_well(), "{flag}");
     }
     assert!(!Run::start(&agent, &[("MESOS_CHECKPOINT", "1")]).ends_well(), "no recovery timeout");

@@ -28,6 +28,22 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Passes all output on to the log, whoever is attached, and says how it was called.
+const SWITCHBOARD: &str = r#"#!/bin/sh
+for flag; do
+    case $flag in
+        --stdout_from_fd=*) output=${flag#*=} ;;
+        --stderr_from_fd=*) errors=${flag#*=} ;;
+        --socket_address=*) socket=${flag#*=} ;;
+    esac
+done
+echo "$@" >"$socket"
+[ "$output" = "$errors" ] || cat /proc/self/fd/$errors >&2 &
+cat /proc/self/fd/$output
+wait
+true
+"#;
+
 struct Bench {
     work: TempDir,
     containerizer: Containerizer,
@@ -56,6 +72,9 @@ impl Bench {
         let path = work.path().join("mesos-fetcher");
         fs::write(&path, format!("#!/bin/sh\n{fetcher}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let switchboard = work.path().join("mesos-io-switchboard");
+        fs::write(&switchboard, SWITCHBOARD).unwrap();
+        fs::set_permissions(&switchboard, fs::Permissions::from_mode(0o755)).unwrap();
         Bench::begin(work, isolators, change)
     }
 
@@ -84,6 +103,11 @@ impl Bench {
             parallel_fetches: 4,
             switch_user: true,
             isolation: Vec::new(),
+            switchboard: Program {
+                path: work.path().join("mesos-io-switchboard"),
+                name: "mesos-io-switchboard".into(),
+            },
+            heartbeat: Duration::from_secs(30),
             cfs: false,
         };
         change(&mut config);

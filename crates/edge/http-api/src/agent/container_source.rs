@@ -33,15 +33,6 @@ pub struct ContainerLaunch {
     pub class: ContainerClass,
 }
 
-impl ContainerLaunch {
-    /// Whether somebody may want to attach to it: then an I/O switchboard stands between it and its files. As in 1.11.0
-    /// that is so for sessions and for what has a terminal.
-    pub fn wants_switchboard(&self) -> bool {
-        self.class == ContainerClass::Debug
-            || self.container.as_ref().is_some_and(|container| container.tty_info.is_some())
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Launched {
     /// Its program runs.

@@ -189,9 +189,10 @@ async fn containers_are_launched() {
     assert_eq!(ask(&site, alone).await, (200, String::new()));
     let launches = fake.launches.lock().unwrap().clone();
     assert_eq!((&launches[0].id, launches[0].class), (&nested("a"), ContainerClass::Default));
-    assert!(!launches[0].wants_switchboard() && launches[0].resources.is_empty());
+    assert!(launches[0].container.is_none() && launches[0].resources.is_empty());
     assert_eq!((&launches[2].id, launches[2].resources.len()), (&ContainerId::new("alone"), 1));
-    assert!(launches[2].wants_switchboard() && launches[2].limits.contains_key("cpus"));
+    assert!(launches[2].container.as_ref().unwrap().tty_info.is_some());
+    assert!(launches[2].limits.contains_key("cpus"));
 
     let bad = nested_call.replace("true", "bad").replace("\"a\"", "\"c\"");
     assert_eq!(ask(&site, &bad).await, (400, "'command' is bad".into()));

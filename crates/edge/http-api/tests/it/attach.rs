@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use messor_codec::http_client::{Part, ResponseDecoder};
 use messor_codec::{chunked, recordio};
+use messor_http_api::ContainerClass;
 use messor_net::{Limits, Server, ServerOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -173,7 +174,7 @@ async fn a_session_lives_as_long_as_its_client() {
     let mut client = Client::call(&stage, "", SESSION).await;
     let mut board = answer_stream(&stage, "application/json").await;
     let Some(Part::Head(_)) = client.part().await else { panic!("no head") };
-    assert!(stage.fake.launches.lock().unwrap()[0].wants_switchboard());
+    assert_eq!(stage.fake.launches.lock().unwrap()[0].class, ContainerClass::Debug);
     drop(client);
     // The switchboard sees that its client is gone, and the container is destroyed.
     let mut rest = Vec::new();
