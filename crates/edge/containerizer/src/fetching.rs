@@ -111,7 +111,7 @@ async fn fetch_all(shared: &Arc<Shared>, entry: &Arc<Entry>, mut info: FetcherIn
         })
     };
     if let Some(asked) = asked {
-        let outcome = outcome.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let outcome = outcome.as_ref().copied().map_err(ToString::to_string);
         blocking(move || asked.over(outcome)).await?;
     }
     outcome

@@ -6,6 +6,7 @@ use messor_proto::mesos::executor::Call;
 
 use crate::shared::agent::Heard;
 use crate::shared::check::{Outcome, Probe, Which};
+use crate::shared::conversation::Word;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -41,4 +42,14 @@ pub enum Effect {
     Exit {
         success: bool,
     },
+}
+
+impl From<Word> for Effect {
+    fn from(word: Word) -> Effect {
+        match word {
+            Word::Open => Effect::Open,
+            Word::Send(call) => Effect::Send(call),
+            Word::Say(text) => Effect::Say(text),
+        }
+    }
 }

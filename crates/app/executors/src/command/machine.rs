@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use messor_linux::Exit;
 use messor_proto::mesos::executor::{Event as AgentEvent, event};
-use messor_proto::mesos::framework_info::capability::Type as FrameworkCapability;
 use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{ExecutorId, FrameworkId, KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::{Time, format_duration};
@@ -16,19 +15,10 @@ use messor_stdx::{Time, format_duration};
 use super::contract::{Effect, Event};
 use crate::shared::Now;
 use crate::shared::agent::Heard;
-use crate::shared::check::{Check, Due, Outcome, Which, name_of};
-use crate::shared::link::{Link, Recovery, Step};
-use crate::shared::status::{Stamps, is_terminal};
-use crate::shared::updates::Updates;
-
-/// The grace a task gets when neither it nor the kill says.
-const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(3);
-
-/// What an executor keeps back of its shutdown grace period, so that it can tell of the end before it is ended itself.
-const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
-
-/// An agent that is there and does not acknowledge the last update in this time will not.
-const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(60);
+use crate::shared::check::{self, Check, Due, Outcome, Which};
+use crate::shared::conversation::{Came, Conversation, SHUTDOWN_RESERVE, completion_of, grace_of, say};
+use crate::shared::link::{Recovery, Step};
+use crate::shared::status::is_terminal;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,44 +61,35 @@ struct Task {
 
 #[derive(Debug)]
 pub struct Machine {
-    executor: ExecutorId,
     shutdown_grace: Duration,
-    stamps: Stamps,
-    link: Link,
-    /// The latest refusal that was said.
-    refused_with: Option<u16>,
-    sends_killing: bool,
+    conversation: Conversation,
     task: Option<Task>,
-    updates: Updates,
     /// When shutting down: the time to end at whatever the task does.
     last_moment: Option<Time>,
-    acknowledged_by: Option<Time>,
     exited: bool,
 }
 
 impl Machine {
     pub fn new(settings: Settings) -> Machine {
         Machine {
-            stamps: Stamps::new(settings.seed),
-            updates: Updates::new(settings.framework, settings.executor.clone()),
-            executor: settings.executor,
+            conversation: Conversation::new(
+                settings.framework,
+                settings.executor,
+                settings.recovery,
+                settings.seed,
+            ),
             shutdown_grace: settings.shutdown_grace,
-            link: Link::new(settings.recovery),
-            refused_with: None,
-            sends_killing: false,
             task: None,
             last_moment: None,
-            acknowledged_by: None,
             exited: false,
         }
     }
 
     /// When the next `Tick` is wanted, on the steady clock.
     pub fn deadline(&self) -> Time {
-        let mut deadline = self.link.deadline();
+        let mut deadline = self.conversation.deadline();
         let mut add = |at: Option<Time>| deadline = deadline.min(at.unwrap_or(Time::NEVER));
         add(self.last_moment);
-        add(self.acknowledged_by);
         if let Some(task) = self.task.as_ref().filter(|task| task.life == Life::Running) {
             add(task.completion);
             add(task.killing.filter(|killing| !killing.escalated).map(|killing| killing.escalate));
@@ -141,51 +122,19 @@ impl Machine {
     }
 
     fn heard(&mut self, now: Now, heard: Heard, effects: &mut Vec<Effect>) {
-        match heard {
-            Heard::Opened => {
-                let step = self.link.opened();
-                self.step(now, step, effects);
-            }
-            Heard::Lost(reason) => {
-                // Of all attempts to find it again the first tells enough.
-                if !self.link.is_given_up() && !self.link.is_searching() {
-                    say(effects, format!("lost the agent: {reason}"));
-                }
-                self.updates.lost();
-                self.acknowledged_by = None;
-                let dice = self.stamps.dice();
-                let step = self.link.lost(now.steady, &reason, dice);
-                self.step(now, step, effects);
-            }
-            Heard::Refused(status) => {
-                if self.refused_with.replace(status) != Some(status) {
-                    say(
-                        effects,
-                        format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again"),
-                    );
-                }
-                self.link.refused(now.steady);
-            }
-            Heard::CallRefused(status) => {
-                say(effects, format!("the agent did not take a call: it answered with HTTP status {status}"));
-            }
-            Heard::Agent(event) => self.agent(now, *event, effects),
+        match self.conversation.heard(now, heard, effects) {
+            Some(Came::Step(step) | Came::Lost(Some(step))) => self.step(now, step, effects),
+            Some(Came::Lost(None)) | None => {}
+            Some(Came::Agent(kind, event)) => self.agent(now, kind, *event, effects),
         }
     }
 
-    fn agent(&mut self, now: Now, event: AgentEvent, effects: &mut Vec<Effect>) {
-        let kind =
-            event.r#type.and_then(|kind| event::Type::try_from(kind).ok()).unwrap_or(event::Type::Unknown);
+    fn agent(&mut self, now: Now, kind: event::Type, event: AgentEvent, effects: &mut Vec<Effect>) {
         match (kind, event) {
             (event::Type::Subscribed, AgentEvent { subscribed: Some(subscribed), .. }) => {
                 say(effects, format!("subscribed with the agent on {}", subscribed.agent_info.hostname));
-                let killing = Some(FrameworkCapability::TaskKillingState as i32);
-                self.sends_killing =
-                    subscribed.framework_info.capabilities.iter().any(|one| one.r#type == killing);
-                self.refused_with = None;
-                self.link.subscribed(now.steady);
-                self.send_updates(effects);
-                self.await_acknowledgement(now);
+                let has_ended = self.has_ended();
+                self.conversation.subscribed(now, &subscribed, has_ended, effects);
             }
             (event::Type::Launch, AgentEvent { launch: Some(launch), .. }) => {
                 self.launch(now, launch.task, effects)
@@ -204,14 +153,7 @@ impl Machine {
                 say(effects, "the agent wants this executor to shut down".to_string());
                 self.shutdown(now, effects);
             }
-            (event::Type::Error, AgentEvent { error: Some(error), .. }) => {
-                say(effects, format!("the agent says: {}", error.message));
-            }
-            // A command executor has nobody to give framework messages to.
-            (event::Type::Message | event::Type::Heartbeat, _) => {}
-            (kind, _) => {
-                say(effects, format!("an event {} that cannot be understood is left out", kind.as_str_name()))
-            }
+            (kind, event) => self.conversation.left_out(kind, &event, effects),
         }
     }
 
@@ -221,17 +163,15 @@ impl Machine {
                 say(effects, format!("task {} is launched already", info.task_id.value));
                 return;
             }
-            let mut status = self.stamps.status(now.wall, &self.executor, &info, TaskState::TaskFailed);
+            let mut status = self.conversation.status(now, &info, TaskState::TaskFailed);
             status.message = Some("Attempted to run multiple tasks using a \"command\" executor".to_string());
-            self.forward(status, effects);
-            return;
+            return self.conversation.forward(status, effects);
         }
-        let limit = info.max_completion_time.map_or(Duration::ZERO, |time| nanoseconds(time.nanoseconds));
         self.task = Some(Task {
             life: Life::Starting,
             acknowledged: false,
             told: None,
-            completion: (!limit.is_zero()).then(|| now.steady + limit),
+            completion: completion_of(&info, now),
             killing: None,
             unhealthy: false,
             overran: false,
@@ -252,15 +192,9 @@ impl Machine {
         say(effects, format!("started the command as process {pid}"));
         self.started_at_all(now, effects);
         let Some(task) = self.task.as_mut().filter(|task| task.life == Life::Running) else { return };
-        let health =
-            task.info.health_check.as_ref().map(|info| (Which::Health, Check::health(now.steady, info)));
-        let general = task.info.check.as_ref().map(|info| (Which::General, Check::general(now.steady, info)));
-        for (which, check) in general.into_iter().chain(health) {
-            match check {
-                Ok(check) => task.checks.push((which, check)),
-                Err(problem) => say(effects, format!("the {} is not carried out: {problem}", name_of(which))),
-            }
-        }
+        let (checks, problems) = check::of_task(now.steady, &task.info);
+        task.checks = checks;
+        problems.into_iter().for_each(|problem| say(effects, problem));
     }
 
     fn started_at_all(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -281,9 +215,7 @@ impl Machine {
             say(effects, format!("task {} is to be killed and is not the one running here", id.value));
             return;
         }
-        let grace = policy.and_then(|policy| policy.grace_period);
-        let own = task.info.kill_policy.and_then(|policy| policy.grace_period);
-        let grace = grace.or(own).map_or(DEFAULT_KILL_GRACE, |grace| nanoseconds(grace.nanoseconds));
+        let grace = grace_of(&task.info, policy);
         self.kill(now, grace, effects);
     }
 
@@ -303,7 +235,7 @@ impl Machine {
         }
         task.killing = Some(Killing { since: now_steady, escalate: now_steady + grace, escalated: false });
         stop_checks(task, effects);
-        if self.sends_killing && !task.overran {
+        if self.conversation.sends_killing && !task.overran {
             self.tell(now, TaskState::TaskKilling, None, None, effects);
         }
         say(effects, format!("terminating the task; it is killed for good in {}", format_duration(grace)));
@@ -330,8 +262,9 @@ impl Machine {
         // What the task left behind goes with it, before anybody takes its resources for free.
         effects.push(Effect::Kill);
         self.tell(now, state, reason, Some(message), effects);
-        self.await_acknowledgement(now);
-        if self.link.is_given_up() {
+        let has_ended = self.has_ended();
+        self.conversation.await_acknowledgement(now, has_ended);
+        if self.conversation.link.is_given_up() {
             say(effects, "the agent is gone and will not learn how the task ended".to_string());
             self.exit(false, effects);
         }
@@ -341,7 +274,7 @@ impl Machine {
     fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
         match self.task.as_ref().map(|task| task.life) {
             None => self.exit(true, effects),
-            Some(Life::Ended) if self.link.is_given_up() => self.exit(false, effects),
+            Some(Life::Ended) if self.conversation.link.is_given_up() => self.exit(false, effects),
             Some(_) => {
                 self.last_moment.get_or_insert(now.steady + self.shutdown_grace);
                 self.kill(now, self.shutdown_grace.saturating_sub(SHUTDOWN_RESERVE), effects);
@@ -353,24 +286,7 @@ impl Machine {
         let Some(task) = self.task.as_mut().filter(|task| task.life == Life::Running) else { return };
         let Some((_, check)) = task.checks.iter_mut().find(|(one, _)| *one == which) else { return };
         let Some(verdict) = check.judge(now.steady, &outcome) else { return };
-        let Some(told) = &task.told else { return };
-        if verdict.is_unhealthy() {
-            let why = match &outcome {
-                Ok(measure) => format!("{measure:?}"),
-                Err(problem) => problem.clone(),
-            };
-            say(effects, format!("the task is not healthy: {why}"));
-        }
-        let (status, kill) = self.stamps.after_check(now.wall, told, verdict);
-        if self.updates.is_full() {
-            say(
-                effects,
-                "too many updates wait for the agent: this result of a check is not told".to_string(),
-            );
-        } else {
-            task.told = Some(status.clone());
-            self.forward(status, effects);
-        }
+        let kill = self.conversation.checked(now, "the task", &mut task.told, verdict, &outcome, effects);
         if let Some(task) = self.task.as_mut().filter(|_| kill) {
             task.unhealthy = true;
             let policy = task.info.kill_policy;
@@ -380,8 +296,8 @@ impl Machine {
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while let Some(step) = self.link.due(now.steady) {
-            self.step(now, Some(step), effects);
+        while let Some(step) = self.conversation.link.due(now.steady) {
+            self.step(now, step, effects);
         }
         if self.exited {
             return;
@@ -416,7 +332,7 @@ impl Machine {
                 self.measured(now, which, Err(problem), effects);
             }
         }
-        if come(self.acknowledged_by) {
+        if self.conversation.is_unacknowledged_too_long(now) {
             say(effects, "the agent did not acknowledge the last update; ending".to_string());
             self.exit(false, effects);
         } else if come(self.last_moment) {
@@ -426,28 +342,15 @@ impl Machine {
         }
     }
 
-    fn step(&mut self, now: Now, step: Option<Step>, effects: &mut Vec<Effect>) {
-        match step {
-            None => {}
-            Some(Step::Open) => effects.push(Effect::Open),
-            Some(Step::Subscribe) => {
-                let tasks = self.task.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
-                let call = self.updates.subscribe(tasks.collect());
-                effects.push(Effect::Send(Box::new(call)));
-            }
-            Some(Step::Heartbeat) => effects.push(Effect::Send(Box::new(self.updates.heartbeat()))),
-            Some(Step::GiveUp(reason)) => {
-                say(effects, format!("the agent is gone: {reason}; shutting down"));
-                self.shutdown(now, effects);
-            }
+    fn step(&mut self, now: Now, step: Step, effects: &mut Vec<Effect>) {
+        let tasks = self.task.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
+        if self.conversation.step(step, || tasks.collect(), effects) {
+            self.shutdown(now, effects);
         }
     }
 
     fn acknowledged(&mut self, uuid: &[u8], effects: &mut Vec<Effect>) {
-        let Some(status) = self.updates.acknowledged(uuid) else {
-            say(effects, "the agent acknowledged an update that does not wait for it".to_string());
-            return;
-        };
+        let Some(status) = self.conversation.acknowledged(uuid, effects) else { return };
         let Some(task) = self.task.as_mut().filter(|task| task.info.task_id == status.task_id) else {
             return;
         };
@@ -467,37 +370,19 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let Some(task) = &mut self.task else { return };
-        let mut status = self.stamps.status(now.wall, &self.executor, &task.info, state);
+        let mut status = self.conversation.status(now, &task.info, state);
         status.reason = reason.map(|reason| reason as i32);
         status.message = message;
         if task.unhealthy && state == TaskState::TaskKilled {
             status.healthy = Some(false);
         }
         task.told = Some(status.clone());
-        self.forward(status, effects);
+        self.conversation.forward(status, effects);
     }
 
-    fn forward(&mut self, status: TaskStatus, effects: &mut Vec<Effect>) {
-        self.updates.add(status);
-        self.send_updates(effects);
-    }
-
-    fn send_updates(&mut self, effects: &mut Vec<Effect>) {
-        if !self.link.is_subscribed() {
-            return;
-        }
-        for call in self.updates.unsent() {
-            effects.push(Effect::Send(Box::new(call)));
-        }
-    }
-
-    /// The time in which a present agent has to acknowledge the end begins. While it is away its recovery timeout is
-    /// the bound: an end must not be lost because the agent restarts.
-    fn await_acknowledgement(&mut self, now: Now) {
-        let ended = self.task.as_ref().is_some_and(|task| task.life == Life::Ended);
-        if ended && self.link.is_subscribed() {
-            self.acknowledged_by = Some(now.steady + ACKNOWLEDGEMENT_LIMIT);
-        }
+    /// Nothing is left to do but to tell how it ended.
+    fn has_ended(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.life == Life::Ended)
     }
 
     fn exit(&mut self, success: bool, effects: &mut Vec<Effect>) {
@@ -512,14 +397,6 @@ fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
             effects.push(Effect::StopProbe(*which));
         }
     }
-}
-
-fn nanoseconds(nanoseconds: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
-}
-
-fn say(effects: &mut Vec<Effect>, text: String) {
-    effects.push(Effect::Say(text));
 }
 
 #[cfg(test)]

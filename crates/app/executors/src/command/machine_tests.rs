@@ -554,9 +554,9 @@ fn results_of_checks_do_not_pile_up() {
         harness.handle(Event::Measured(Which::Health, Err("down".to_string())));
     }
     assert!(harness.said("too many updates"));
-    assert_eq!(harness.machine.updates.len(), WAITING_LIMIT);
+    assert_eq!(harness.machine.conversation.updates.len(), WAITING_LIMIT);
     harness.handle(Event::Ended(Exit::Exited(0)));
-    assert_eq!(harness.machine.updates.len(), WAITING_LIMIT + 1, "the end is always kept");
+    assert_eq!(harness.machine.conversation.updates.len(), WAITING_LIMIT + 1, "the end is always kept");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What the agent answers to what it was asked: that containers were launched, which there are, how they ended; and what
 //! that means for tasks and their groups.
 
-use std::time::Duration;
-
 use messor_linux::Exit;
 use messor_proto::Wire;
 use messor_proto::mesos::agent::Response;
@@ -11,11 +9,9 @@ use messor_proto::mesos::{TaskResourceLimitation, TaskState};
 
 use super::calls;
 use super::contract::{Answer, Effect, Question};
-use super::machine::{
-    ASK_AGAIN_AFTER, Life, Machine, SIGKILL, Waiting, grace_of, nanoseconds, say, stop_checks,
-};
-use crate::shared::Now;
-use crate::shared::check::{Check, Which, name_of};
+use super::machine::{ASK_AGAIN_AFTER, Life, Machine, SIGKILL, Waiting, stop_checks};
+use crate::shared::conversation::{completion_of, grace_of, say};
+use crate::shared::{Now, check};
 
 /// How a container ended, as far as the agent knows.
 #[derive(Debug, Default)]
@@ -111,18 +107,10 @@ impl Machine {
         let id = task.id().to_string();
         say(effects, format!("task {id} runs in container {}", task.container.value));
         effects.push(Effect::Show { task: id, container: task.container.value.clone() });
-        let limit =
-            task.info.max_completion_time.map_or(Duration::ZERO, |time| nanoseconds(time.nanoseconds));
-        task.completion = (!limit.is_zero()).then(|| now.steady + limit);
-        let health =
-            task.info.health_check.as_ref().map(|info| (Which::Health, Check::health(now.steady, info)));
-        let general = task.info.check.as_ref().map(|info| (Which::General, Check::general(now.steady, info)));
-        for (which, check) in general.into_iter().chain(health) {
-            match check {
-                Ok(check) => task.checks.push((which, check)),
-                Err(problem) => say(effects, format!("the {} is not carried out: {problem}", name_of(which))),
-            }
-        }
+        task.completion = completion_of(&task.info, now);
+        let (checks, problems) = check::of_task(now.steady, &task.info);
+        task.checks = checks;
+        problems.into_iter().for_each(|problem| say(effects, problem));
         let kill = task.kill_at_launch.take();
         self.tell(now, index, TaskState::TaskRunning, End::default(), effects);
         self.wait_for(index, effects);
@@ -132,7 +120,7 @@ impl Machine {
     }
 
     pub(super) fn wait_for(&mut self, index: usize, effects: &mut Vec<Effect>) {
-        let subscribed = self.link.is_subscribed();
+        let subscribed = self.conversation.link.is_subscribed();
         let task = &mut self.tasks[index];
         if subscribed && task.life != Life::Launching && task.waiting != Waiting::Asked {
             task.waiting = Waiting::Asked;
@@ -219,7 +207,7 @@ impl Machine {
             self.ending_groups.push(group);
             for index in 0..self.tasks.len() {
                 if self.tasks[index].group == group {
-                    let grace = grace_of(&self.tasks[index], None);
+                    let grace = grace_of(&self.tasks[index].info, None);
                     self.kill(now, index, grace, effects);
                 }
             }
@@ -228,10 +216,11 @@ impl Machine {
             self.ending_groups.retain(|ending| *ending != group);
         }
         if self.tasks.is_empty() {
-            if self.updates.is_empty() || self.link.is_given_up() {
+            if self.conversation.updates.is_empty() || self.conversation.link.is_given_up() {
                 return self.exit(true, effects);
             }
-            self.await_acknowledgement(now);
+            let has_ended = self.has_ended();
+            self.conversation.await_acknowledgement(now, has_ended);
         }
     }
 }

@@ -5,6 +5,7 @@ use messor_proto::mesos::executor::Call;
 
 use crate::shared::agent::Heard;
 use crate::shared::check::{Outcome, Probe, Which};
+use crate::shared::conversation::Word;
 
 /// The id of a task.
 pub type Task = String;
@@ -67,4 +68,14 @@ pub enum Effect {
     Exit {
         success: bool,
     },
+}
+
+impl From<Word> for Effect {
+    fn from(word: Word) -> Effect {
+        match word {
+            Word::Open => Effect::Open,
+            Word::Send(call) => Effect::Send(call),
+            Word::Say(text) => Effect::Say(text),
+        }
+    }
 }

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use messor_proto::mesos::executor::{Event as AgentEvent, event};
-use messor_proto::mesos::framework_info::capability::Type as FrameworkCapability;
 use messor_proto::mesos::{
     ContainerId, ExecutorId, FrameworkId, KillPolicy, TaskGroupInfo, TaskInfo, TaskState, TaskStatus,
 };
@@ -19,18 +18,9 @@ use super::contract::{Effect, Event, Question};
 use crate::shared::Now;
 use crate::shared::agent::Heard;
 use crate::shared::check::{Check, Due, Outcome, Which};
-use crate::shared::link::{Link, Recovery, Step};
-use crate::shared::status::{Stamps, uuid_text};
-use crate::shared::updates::Updates;
-
-/// The grace a task gets when neither it nor the kill says.
-const DEFAULT_KILL_GRACE: Duration = Duration::from_secs(3);
-
-/// What an executor keeps back of its shutdown grace period, so that it can tell of the ends before it is ended itself.
-const SHUTDOWN_RESERVE: Duration = Duration::from_secs(2);
-
-/// An agent that is there and does not acknowledge the last updates in this time will not.
-const ACKNOWLEDGEMENT_LIMIT: Duration = Duration::from_secs(60);
+use crate::shared::conversation::{Came, Conversation, SHUTDOWN_RESERVE, grace_of, say};
+use crate::shared::link::{Recovery, Step};
+use crate::shared::status::uuid_text;
 
 /// What the agent could not answer is asked again after this.
 pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -103,12 +93,7 @@ impl Task {
 #[derive(Debug)]
 pub struct Machine {
     pub(super) settings: Settings,
-    pub(super) stamps: Stamps,
-    pub(super) link: Link,
-    pub(super) updates: Updates,
-    /// The latest refusal that was said.
-    pub(super) refused_with: Option<u16>,
-    pub(super) sends_killing: bool,
+    pub(super) conversation: Conversation,
     /// The executor's own, which the tasks' are nested in.
     pub(super) container: Option<ContainerId>,
     pub(super) tasks: Vec<Task>,
@@ -119,19 +104,19 @@ pub struct Machine {
     pub(super) shutting_down: bool,
     /// When shutting down: the time to end at whatever the tasks do.
     pub(super) last_moment: Option<Time>,
-    pub(super) acknowledged_by: Option<Time>,
     pub(super) exited: bool,
 }
 
 impl Machine {
     pub fn new(settings: Settings) -> Machine {
         Machine {
-            stamps: Stamps::new(settings.seed),
-            link: Link::new(settings.recovery),
-            updates: Updates::new(settings.framework.clone(), settings.executor.clone()),
+            conversation: Conversation::new(
+                settings.framework.clone(),
+                settings.executor.clone(),
+                settings.recovery,
+                settings.seed,
+            ),
             settings,
-            refused_with: None,
-            sends_killing: false,
             container: None,
             tasks: Vec::new(),
             next_group: 0,
@@ -139,18 +124,16 @@ impl Machine {
             containers_again: None,
             shutting_down: false,
             last_moment: None,
-            acknowledged_by: None,
             exited: false,
         }
     }
 
     /// When the next `Tick` is wanted, on the steady clock.
     pub fn deadline(&self) -> Time {
-        let mut deadline = self.link.deadline();
+        let mut deadline = self.conversation.deadline();
         let mut add = |at: Option<Time>| deadline = deadline.min(at.unwrap_or(Time::NEVER));
         add(self.last_moment);
-        add(self.acknowledged_by);
-        let subscribed = self.link.is_subscribed();
+        let subscribed = self.conversation.link.is_subscribed();
         if subscribed {
             add(self.containers_again);
         }
@@ -186,40 +169,21 @@ impl Machine {
     }
 
     fn heard(&mut self, now: Now, heard: Heard, effects: &mut Vec<Effect>) {
-        match heard {
-            Heard::Opened => {
-                let step = self.link.opened();
-                self.step(now, step, effects);
-            }
-            Heard::Lost(reason) => {
-                // Of all attempts to find it again the first tells enough.
-                if !self.link.is_given_up() && !self.link.is_searching() {
-                    say(effects, format!("lost the agent: {reason}"));
-                }
+        match self.conversation.heard(now, heard, effects) {
+            None => {}
+            Some(Came::Step(step)) => self.step(now, step, effects),
+            Some(Came::Lost(step)) => {
                 self.lost(now, effects);
-                let dice = self.stamps.dice();
-                let step = self.link.lost(now.steady, &reason, dice);
-                self.step(now, step, effects);
-            }
-            Heard::Refused(status) => {
-                if self.refused_with.replace(status) != Some(status) {
-                    let text =
-                        format!("the agent answered SUBSCRIBE with HTTP status {status}; asking again");
-                    say(effects, text);
+                if let Some(step) = step {
+                    self.step(now, step, effects);
                 }
-                self.link.refused(now.steady);
             }
-            Heard::CallRefused(status) => {
-                say(effects, format!("the agent did not take a call: it answered with HTTP status {status}"));
-            }
-            Heard::Agent(event) => self.agent(now, *event, effects),
+            Some(Came::Agent(kind, event)) => self.agent(now, kind, *event, effects),
         }
     }
 
     /// The agent is away: what it was asked has no answer.
     fn lost(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.updates.lost();
-        self.acknowledged_by = None;
         self.containers_again = None;
         effects.push(Effect::ForgetQuestions);
         for task in &mut self.tasks {
@@ -239,9 +203,7 @@ impl Machine {
         }
     }
 
-    fn agent(&mut self, now: Now, event: AgentEvent, effects: &mut Vec<Effect>) {
-        let kind =
-            event.r#type.and_then(|kind| event::Type::try_from(kind).ok()).unwrap_or(event::Type::Unknown);
+    fn agent(&mut self, now: Now, kind: event::Type, event: AgentEvent, effects: &mut Vec<Effect>) {
         match (kind, event) {
             (event::Type::Subscribed, AgentEvent { subscribed: Some(subscribed), .. }) => {
                 self.subscribed(now, subscribed, effects);
@@ -264,31 +226,19 @@ impl Machine {
                 say(effects, "the agent wants this executor to shut down".to_string());
                 self.shutdown(now, effects);
             }
-            (event::Type::Error, AgentEvent { error: Some(error), .. }) => {
-                say(effects, format!("the agent says: {}", error.message));
-            }
-            // A default executor has nobody to give framework messages to.
-            (event::Type::Message | event::Type::Heartbeat, _) => {}
-            (kind, _) => {
-                let name = kind.as_str_name();
-                say(effects, format!("an event {name} that cannot be understood is left out"));
-            }
+            (kind, event) => self.conversation.left_out(kind, &event, effects),
         }
     }
 
     fn subscribed(&mut self, now: Now, subscribed: event::Subscribed, effects: &mut Vec<Effect>) {
         say(effects, format!("subscribed with the agent on {}", subscribed.agent_info.hostname));
-        let Some(container) = subscribed.container_id else {
+        let Some(container) = subscribed.container_id.clone() else {
             say(effects, "the agent does not say which container this is; ending".to_string());
             return self.exit(false, effects);
         };
-        let killing = Some(FrameworkCapability::TaskKillingState as i32);
-        self.sends_killing = subscribed.framework_info.capabilities.iter().any(|one| one.r#type == killing);
         self.container = Some(container);
-        self.refused_with = None;
-        self.link.subscribed(now.steady);
-        self.send_updates(effects);
-        self.await_acknowledgement(now);
+        let has_ended = self.has_ended();
+        self.conversation.subscribed(now, &subscribed, has_ended, effects);
         if self.tasks.iter().any(|task| task.life == Life::Unknown) {
             effects.push(Effect::Ask(Question::Containers, Box::new(calls::containers())));
         }
@@ -310,14 +260,16 @@ impl Machine {
         say(effects, format!("launching the tasks {}", names.join(", ")));
         let number = self.next_group;
         self.next_group += 1;
-        self.acknowledged_by = None;
+        self.conversation.goes_on();
         for info in group.tasks {
             if self.find(&info.task_id.value).is_some() {
                 say(effects, format!("task {} is launched already", info.task_id.value));
                 continue;
             }
-            let container =
-                ContainerId { value: uuid_text(&self.stamps.uuid()), parent: Some(Box::new(parent.clone())) };
+            let container = ContainerId {
+                value: uuid_text(&self.conversation.stamps.uuid()),
+                parent: Some(Box::new(parent.clone())),
+            };
             let call = calls::launch(&container, &info, self.settings.ip.as_deref());
             let question = Question::Launch(info.task_id.value.clone());
             self.tasks.push(Task {
@@ -347,7 +299,7 @@ impl Machine {
         if self.shutting_down {
             return say(effects, format!("task {id} is being killed already: this executor shuts down"));
         }
-        let grace = grace_of(&self.tasks[index], policy);
+        let grace = grace_of(&self.tasks[index].info, policy);
         self.kill(now, index, grace, effects);
     }
 
@@ -371,14 +323,14 @@ impl Machine {
         stop_checks(task, effects);
         let (id, overran) = (task.id().to_string(), task.overran);
         say(effects, format!("terminating task {id}; it is killed for good in {}", format_duration(grace)));
-        if self.sends_killing && !overran {
+        if self.conversation.sends_killing && !overran {
             self.tell(now, index, TaskState::TaskKilling, End::default(), effects);
         }
         self.signal(index, SIGTERM, effects);
     }
 
     pub(super) fn signal(&mut self, index: usize, signal: i32, effects: &mut Vec<Effect>) {
-        if !self.link.is_subscribed() {
+        if !self.conversation.link.is_subscribed() {
             return;
         }
         let task = &mut self.tasks[index];
@@ -390,11 +342,11 @@ impl Machine {
     }
 
     pub(super) fn shutdown(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.link.is_given_up() {
+        if self.conversation.link.is_given_up() {
             // Nobody is there to kill anything; the containers go with this one, whoever sees to that.
             return self.exit(false, effects);
         }
-        if self.tasks.is_empty() && self.updates.is_empty() {
+        if self.tasks.is_empty() && self.conversation.updates.is_empty() {
             return self.exit(true, effects);
         }
         if std::mem::replace(&mut self.shutting_down, true) {
@@ -420,40 +372,23 @@ impl Machine {
         let Some((_, check)) = task.checks.iter_mut().find(|(one, _)| *one == which) else { return };
         let Some(outcome) = outcome else { return check.abandon(now.steady) };
         let Some(verdict) = check.judge(now.steady, &outcome) else { return };
-        let Some(told) = &task.told else { return };
-        if verdict.is_unhealthy() {
-            let why = match &outcome {
-                Ok(measure) => format!("{measure:?}"),
-                Err(problem) => problem.clone(),
-            };
-            say(effects, format!("task {id} is not healthy: {why}"));
-        }
-        let (status, kill) = self.stamps.after_check(now.wall, told, verdict);
-        if self.updates.is_full() {
-            say(
-                effects,
-                "too many updates wait for the agent: this result of a check is not told".to_string(),
-            );
-        } else {
-            self.tasks[index].told = Some(status.clone());
-            self.updates.add(status);
-            self.send_updates(effects);
-        }
+        let name = format!("task {id}");
+        let kill = self.conversation.checked(now, &name, &mut task.told, verdict, &outcome, effects);
         if kill {
             self.tasks[index].unhealthy = true;
-            let grace = grace_of(&self.tasks[index], None);
+            let grace = grace_of(&self.tasks[index].info, None);
             self.kill(now, index, grace, effects);
         }
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while let Some(step) = self.link.due(now.steady) {
-            self.step(now, Some(step), effects);
+        while let Some(step) = self.conversation.link.due(now.steady) {
+            self.step(now, step, effects);
         }
         if self.exited {
             return;
         }
-        let subscribed = self.link.is_subscribed();
+        let subscribed = self.conversation.link.is_subscribed();
         let come = |at: Option<Time>| at.is_some_and(|at| at <= now.steady);
         if subscribed && come(self.containers_again) {
             self.containers_again = None;
@@ -485,7 +420,7 @@ impl Machine {
                 self.kill(now, index, Duration::ZERO, effects);
             }
         }
-        if come(self.acknowledged_by) {
+        if self.conversation.is_unacknowledged_too_long(now) {
             say(effects, "the agent did not acknowledge the last updates; ending".to_string());
             self.exit(false, effects);
         } else if come(self.last_moment) {
@@ -519,31 +454,19 @@ impl Machine {
         }
     }
 
-    fn step(&mut self, now: Now, step: Option<Step>, effects: &mut Vec<Effect>) {
-        match step {
-            None => {}
-            Some(Step::Open) => effects.push(Effect::Open),
-            Some(Step::Subscribe) => {
-                let tasks = self.tasks.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
-                let call = self.updates.subscribe(tasks.collect());
-                effects.push(Effect::Send(Box::new(call)));
-            }
-            Some(Step::Heartbeat) => effects.push(Effect::Send(Box::new(self.updates.heartbeat()))),
-            Some(Step::GiveUp(reason)) => {
-                say(effects, format!("the agent is gone: {reason}; shutting down"));
-                self.shutdown(now, effects);
-            }
+    fn step(&mut self, now: Now, step: Step, effects: &mut Vec<Effect>) {
+        let tasks = self.tasks.iter().filter(|task| !task.acknowledged).map(|task| task.info.clone());
+        if self.conversation.step(step, || tasks.collect(), effects) {
+            self.shutdown(now, effects);
         }
     }
 
     fn acknowledged(&mut self, uuid: &[u8], effects: &mut Vec<Effect>) {
-        let Some(status) = self.updates.acknowledged(uuid) else {
-            return say(effects, "the agent acknowledged an update that does not wait for it".to_string());
-        };
+        let Some(status) = self.conversation.acknowledged(uuid, effects) else { return };
         if let Some(index) = self.find(&status.task_id.value) {
             self.tasks[index].acknowledged = true;
         }
-        if self.tasks.is_empty() && self.updates.is_empty() {
+        if self.tasks.is_empty() && self.conversation.updates.is_empty() {
             self.exit(true, effects);
         }
     }
@@ -558,7 +481,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let task = &mut self.tasks[index];
-        let mut status = self.stamps.status(now.wall, &self.settings.executor, &task.info, state);
+        let mut status = self.conversation.status(now, &task.info, state);
         status.reason = end.reason.map(|reason| reason as i32);
         status.message = end.message;
         status.limitation = end.limitation;
@@ -570,23 +493,12 @@ impl Machine {
             status.healthy = Some(false);
         }
         task.told = Some(status.clone());
-        self.updates.add(status);
-        self.send_updates(effects);
+        self.conversation.forward(status, effects);
     }
 
-    fn send_updates(&mut self, effects: &mut Vec<Effect>) {
-        if self.link.is_subscribed() {
-            let calls = self.updates.unsent();
-            effects.extend(calls.into_iter().map(|call| Effect::Send(Box::new(call))));
-        }
-    }
-
-    /// The time in which a present agent has to acknowledge the ends begins.
-    pub(super) fn await_acknowledgement(&mut self, now: Now) {
-        let ended = self.tasks.is_empty() && !self.updates.is_empty();
-        if ended && self.link.is_subscribed() {
-            self.acknowledged_by = Some(now.steady + ACKNOWLEDGEMENT_LIMIT);
-        }
+    /// Nothing is left to do but to tell how it ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.tasks.is_empty() && !self.conversation.updates.is_empty()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<usize> {
@@ -599,26 +511,12 @@ impl Machine {
     }
 }
 
-pub(super) fn grace_of(task: &Task, policy: Option<KillPolicy>) -> Duration {
-    let grace = policy.and_then(|policy| policy.grace_period);
-    let own = task.info.kill_policy.and_then(|policy| policy.grace_period);
-    grace.or(own).map_or(DEFAULT_KILL_GRACE, |grace| nanoseconds(grace.nanoseconds))
-}
-
 pub(super) fn stop_checks(task: &mut Task, effects: &mut Vec<Effect>) {
     for (which, check) in &mut task.checks {
         if check.stop() {
             effects.push(Effect::StopProbe(task.info.task_id.value.clone(), *which));
         }
     }
-}
-
-pub(super) fn nanoseconds(nanoseconds: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
-}
-
-pub(super) fn say(effects: &mut Vec<Effect>, text: String) {
-    effects.push(Effect::Say(text));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use messor_proto::Wire;
 use messor_proto::mesos::agent::response::{GetContainers, WaitNestedContainer, get_containers};
 use messor_proto::mesos::agent::{Call as AgentCall, Response, call as agent_call};
 use messor_proto::mesos::executor::{Call, call, event as wire};
+use messor_proto::mesos::framework_info::capability::Type as FrameworkCapability;
 use messor_proto::mesos::resource::{AllocationInfo, DiskInfo};
 use messor_proto::mesos::task_status::Reason;
 use messor_proto::mesos::{
@@ -226,6 +227,7 @@ fn a_group_runs_and_finishes() {
     // It ends when all is acknowledged.
     let waiting: Vec<TaskStatus> = harness
         .machine
+        .conversation
         .updates
         .subscribe(vec![])
         .subscribe

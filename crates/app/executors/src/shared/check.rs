@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messor_proto::mesos::{CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck};
+use messor_proto::mesos::{CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, TaskInfo};
 use messor_proto::mesos::{check_info, check_status_info, health_check, network_info};
 use messor_stdx::{Time, format_duration};
 
@@ -82,6 +82,22 @@ pub struct Check {
     timeout: Option<Duration>,
     state: State,
     judge: Judge,
+}
+
+/// The checks of a task that runs from now on, and why some are not carried out.
+pub fn of_task(now: Time, info: &TaskInfo) -> (Vec<(Which, Check)>, Vec<String>) {
+    let health = info.health_check.as_ref().map(|info| (Which::Health, Check::health(now, info)));
+    let general = info.check.as_ref().map(|info| (Which::General, Check::general(now, info)));
+    let (mut checks, mut problems) = (Vec::new(), Vec::new());
+    for (which, check) in general.into_iter().chain(health) {
+        match check {
+            Ok(check) => checks.push((which, check)),
+            Err(problem) => {
+                problems.push(format!("the {} is not carried out: {problem}", name_of(which)));
+            }
+        }
+    }
+    (checks, problems)
 }
 
 impl Check {

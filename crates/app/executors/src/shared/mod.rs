@@ -1,9 +1,10 @@
-//! What the executors have alike. `settings` reads what they are told; `link`, `check`, `status` and `updates` are parts of
-//! their machines, without I/O; `agent`, `probe`, `socket` and `start` reach one outside thing each.
+//! What the executors have alike. `settings` reads what they are told; `conversation` is what their machines
+//! have alike, of `link`, `check`, `status` and `updates`, without I/O; `agent`, `probe`, `socket` and `start` reach one outside thing each.
 
 pub mod agent;
 pub mod check;
 pub mod clock;
+pub mod conversation;
 pub mod link;
 pub mod probe;
 pub mod settings;
