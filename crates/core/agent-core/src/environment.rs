@@ -10,21 +10,15 @@ use crate::config::Config;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What an executor's environment cannot be made of.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvironmentError {
-    #[error("not supported yet: environment variable '{0}' of type SECRET")]
-    Secret(String),
-}
-
-/// Later ones win: executor_environment_variables, what Mesos sets, what the framework sets.
+/// Later ones win: executor_environment_variables, what Mesos sets, what the framework sets. Secrets are left out: the
+/// isolator that resolves them puts them into the container, and the rest of the agent does not know them.
 pub(crate) fn executor_environment(
     config: &Config,
     agent: &AgentId,
     info: &ExecutorInfo,
     directory: &str,
     checkpoint: bool,
-) -> Result<Vec<(String, String)>, EnvironmentError> {
+) -> Vec<(String, String)> {
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
         variables.insert(name.to_string(), value.to_string());
@@ -63,12 +57,11 @@ pub(crate) fn executor_environment(
 
     let own = info.command.as_ref().and_then(|command| command.environment.as_ref());
     for variable in own.map_or(&[][..], |own| &own.variables) {
-        if variable.r#type() == environment::variable::Type::Secret {
-            return Err(EnvironmentError::Secret(variable.name.clone()));
+        if variable.r#type() != environment::variable::Type::Secret {
+            set(&variable.name, variable.value());
         }
-        set(&variable.name, variable.value());
     }
-    Ok(variables.into_iter().collect())
+    variables.into_iter().collect()
 }
 
 /// How long an executor may take to end when it is asked to.

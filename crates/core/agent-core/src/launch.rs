@@ -8,7 +8,7 @@ use messor_types::{ContainerId, ExecutorId, FrameworkId, TaskId};
 
 use crate::agent::{Agent, Ticket};
 use crate::effect::{ContainerCommand, Effect, Launch};
-use crate::environment::{EnvironmentError, executor_environment};
+use crate::environment::executor_environment;
 use crate::event::Timer;
 use crate::executor::{End, Executor};
 use crate::limits::{Part, executor_limits};
@@ -51,15 +51,7 @@ impl Agent {
         let info = Arc::new(info);
         let mut executor =
             Executor::new(info.clone(), container.clone(), directory, checkpoint, command_executor);
-        let launch = match launch {
-            Ok(launch) => Some(Box::new(launch)),
-            Err(error) => {
-                let message = format!("Failed to launch container: {error}");
-                executor.end = Some(End::new(TaskState::TaskFailed, Reason::ContainerLaunchFailed, message));
-                None
-            }
-        };
-        executor.waiting_launch = launch;
+        executor.waiting_launch = Some(Box::new(launch));
         self.containers.insert(container.clone(), (framework.clone(), id.clone()));
         if let Some(found) = self.frameworks.get_mut(framework) {
             found.executors.insert(id.clone(), executor);
@@ -86,10 +78,10 @@ impl Agent {
         directory: &str,
         user: Option<String>,
         checkpoint: bool,
-    ) -> Result<Launch, EnvironmentError> {
+    ) -> Launch {
         let agent = self.own_id();
         let absolute = format!("{}/{directory}", self.config.work_dir);
-        let environment = executor_environment(&self.config, &agent, info, &absolute, checkpoint)?;
+        let environment = executor_environment(&self.config, &agent, info, &absolute, checkpoint);
         let mut executor = info.clone();
         // The checkpoint is without it: another agent may have its programs elsewhere.
         if executor.r#type() == executor_info::Type::Default {
@@ -103,7 +95,7 @@ impl Agent {
         let command = executor.command.clone().unwrap_or_default();
         let parts: Vec<Part<'_>> =
             tasks.iter().map(|task| Part { resources: &task.resources, limits: &task.limits }).collect();
-        Ok(Launch {
+        Launch {
             container: container.clone(),
             framework: framework.clone(),
             executor_id: ExecutorId::from(&info.executor_id),
@@ -118,7 +110,7 @@ impl Agent {
             user,
             environment,
             checkpoint,
-        })
+        }
     }
 
     fn uris(
