@@ -10,9 +10,10 @@ use messor_proto::{DecodeError, Wire};
 /// No message is longer; a length that says so is not one. It is what protobuf allows at most.
 const MESSAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Apache Mesos's: state is for the agent alone…
+/// State is for the agent alone. Apache Mesos lets everybody read what is appended to: the updates of tasks, with what their
+/// executors say in them, which is no business of other tasks' users.
 pub(crate) const PRIVATE: u32 = 0o600;
-/// …but what is appended to or empty.
+/// …but what is empty.
 pub(crate) const PUBLIC: u32 = 0o644;
 
 #[derive(Debug, thiserror::Error)]

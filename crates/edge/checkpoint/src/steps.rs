@@ -209,7 +209,7 @@ fn inode(file: &File) -> u64 {
 /// All of it or nothing: what comes next must not stand behind a part of a message.
 fn append(path: &Path, bytes: &[u8]) -> Result<File, FileError> {
     let failed = FileError::io(path);
-    let mut file = options(PUBLIC).append(true).open(path).map_err(&failed)?;
+    let mut file = options(PRIVATE).append(true).open(path).map_err(&failed)?;
     let before = file.metadata().map_err(&failed)?.len();
     if let Err(error) = file.write_all(bytes) {
         file.set_len(before).map_err(&failed)?;
@@ -277,7 +277,7 @@ mod tests {
         assert!(at("d/e").is_dir() && !at("gone").exists() && !at("target").exists());
         assert_eq!(fs::read(at("state")).unwrap(), b"new");
         let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("a/b/file"), mode("a/log"), mode("a/mark")), (0o600, 0o644, 0o644));
+        assert_eq!((mode("a/b/file"), mode("a/log"), mode("a/mark")), (0o600, 0o600, 0o644));
         assert_eq!(fs::read_dir(at("a/b")).unwrap().count(), 1, "nothing is left beside it");
     }
 
