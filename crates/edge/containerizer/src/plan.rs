@@ -7,11 +7,10 @@ use messor_linux::container::{
     Before, CapabilityRequest, Enter, FileOperation, Mount, Namespaces, Process, Seccomp,
 };
 use messor_linux::limits::LimitError;
-use messor_linux::seccomp::{self, Action, Architecture, Argument, Operator, Rule, SeccompError};
+use messor_linux::seccomp::{self, SeccompError};
 use messor_linux::spawn::Session;
 use messor_linux::users::{Identity, UserError};
 use messor_proto::mesos::seccomp::ContainerSeccompProfile;
-use messor_proto::mesos::seccomp::container_seccomp_profile::{self as profile, Syscall, syscall};
 use messor_proto::mesos::slave::container_file_operation::{Operation, Parameters};
 use messor_proto::mesos::slave::{ContainerFileOperation, ContainerLaunchInfo, ContainerMountInfo};
 use messor_proto::mesos::{CapabilityInfo, CommandInfo};
@@ -34,12 +33,11 @@ pub enum PlanError {
     User(#[from] UserError),
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
+    #[error("'seccomp_profile' of the container's launch info: {0}")]
+    Profile(#[from] messor_isolators::SeccompProfileError),
     #[error("the capabilities of the agent cannot be read: {0}")]
     Capabilities(#[source] std::io::Error),
 }
-
-/// The error number of what a seccomp profile forbids, as it cannot say another one: EPERM.
-const FORBIDDEN: u16 = 1;
 
 /// The plan, without descriptors, cgroups and what is untrusted: these are of the caller. `parent` is the process whose
 /// namespaces are entered. It runs in a session of its own.
@@ -190,67 +188,8 @@ fn compile(
         Some(bounding) => bounding,
         None => Capabilities::current().map_err(PlanError::Capabilities)?.bounding,
     };
-    let profile = seccomp::Profile {
-        default: action(profile.default_action, "seccomp_profile.default_action")?,
-        architectures: profile.architectures.iter().copied().filter_map(architecture).collect(),
-        rules: profile.syscalls.iter().map(rule).collect::<Result<_, _>>()?,
-    };
+    let profile = messor_isolators::seccomp_profile(profile)?;
     Ok(seccomp::compile(&profile, bounding)?)
-}
-
-/// Others cannot occur on the processors that filters are made for.
-fn architecture(value: i32) -> Option<Architecture> {
-    Some(match profile::Architecture::try_from(value).ok()? {
-        profile::Architecture::ArchX86 => Architecture::X86,
-        profile::Architecture::ArchX8664 => Architecture::X86_64,
-        profile::Architecture::ArchX32 => Architecture::X32,
-        profile::Architecture::ArchArm => Architecture::Arm,
-        profile::Architecture::ArchAarch64 => Architecture::Aarch64,
-        _ => return None,
-    })
-}
-
-fn action(value: i32, field: &'static str) -> Result<Action, PlanError> {
-    Ok(match syscall::Action::try_from(value) {
-        Ok(syscall::Action::ActAllow) => Action::Allow,
-        Ok(syscall::Action::ActErrno) => Action::Errno(FORBIDDEN),
-        Ok(syscall::Action::ActKill) => Action::Kill,
-        Ok(syscall::Action::ActTrap) => Action::Trap,
-        Ok(syscall::Action::ActTrace) => Action::Trace(0),
-        _ => return Err(PlanError::Unknown { field, value: value.into() }),
-    })
-}
-
-fn rule(call: &Syscall) -> Result<Rule, PlanError> {
-    let set = |filter: Option<&syscall::Filter>, field| {
-        let info = filter.map(|filter| CapabilityInfo { capabilities: filter.capabilities.clone() });
-        capability_set(info.as_ref(), field).map(Option::unwrap_or_default)
-    };
-    Ok(Rule {
-        names: call.names.clone(),
-        action: action(call.action, "seccomp_profile.syscalls.action")?,
-        arguments: call.args.iter().map(argument).collect::<Result<_, _>>()?,
-        only_with: set(call.includes.as_ref(), "seccomp_profile.syscalls.includes.capabilities")?,
-        not_with: set(call.excludes.as_ref(), "seccomp_profile.syscalls.excludes.capabilities")?,
-    })
-}
-
-fn argument(argument: &syscall::Arg) -> Result<Argument, PlanError> {
-    use syscall::arg::Operator as Found;
-    let unknown = |field, value| PlanError::Unknown { field, value };
-    let operator = match Found::try_from(argument.op) {
-        Ok(Found::CmpNe) => Operator::NotEqual,
-        Ok(Found::CmpLt) => Operator::Less,
-        Ok(Found::CmpLe) => Operator::LessOrEqual,
-        Ok(Found::CmpEq) => Operator::Equal,
-        Ok(Found::CmpGe) => Operator::GreaterOrEqual,
-        Ok(Found::CmpGt) => Operator::Greater,
-        Ok(Found::CmpMaskedEq) => Operator::MaskedEqual,
-        _ => return Err(unknown("seccomp_profile.syscalls.args.op", argument.op.into())),
-    };
-    let index = u8::try_from(argument.index)
-        .map_err(|_| unknown("seccomp_profile.syscalls.args.index", argument.index.into()))?;
-    Ok(Argument { index, operator, value: argument.value, second: argument.value_two })
 }
 
 #[cfg(test)]
@@ -354,7 +293,7 @@ mod tests {
         let info = ContainerLaunchInfo::from_json(info.as_bytes(), Version::V0).unwrap();
         assert!(matches!(process(&info, None).unwrap_err(), PlanError::NoParent));
         let profile = r#""seccomp_profile": {"default_action": "UNKNOWN", "syscalls": []}"#;
-        assert!(error(profile).contains("'seccomp_profile.default_action'"));
+        assert!(error(profile).contains("'default_action'"));
     }
 
     #[test]

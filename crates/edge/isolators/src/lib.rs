@@ -24,6 +24,7 @@ mod tests;
 mod volume;
 
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
+pub use linux::{SeccompProfileError, seccomp_profile};
 pub use registry::{Host, MakeError, make, names};
 
 /// Whether this process is the superuser's.

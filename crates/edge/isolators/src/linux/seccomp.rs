@@ -8,7 +8,7 @@ use messor_flags::AgentFlags;
 use messor_proto::mesos::seccomp::ContainerSeccompProfile;
 use messor_proto::mesos::slave::ContainerLaunchInfo;
 
-use super::profile;
+use super::{filter, profile};
 use crate::isolator::{Container, Isolator, IsolatorError};
 
 /// Docker's own is some 15 KB.
@@ -48,7 +48,10 @@ fn read(directory: &Path, name: &str) -> Result<ContainerSeccompProfile, String>
     file.take(PROFILE_LIMIT_BYTES)
         .read_to_string(&mut text)
         .map_err(|error| format!("cannot read the profile {}: {error}", path.display()))?;
-    profile::parse(&text).map_err(|error| format!("the profile {}: {error}", path.display()))
+    let wrong = |error: String| format!("the profile {}: {error}", path.display());
+    let profile = profile::parse(&text).map_err(wrong)?;
+    filter::try_out(&profile).map_err(wrong)?;
+    Ok(profile)
 }
 
 impl Isolator for Seccomp {
@@ -137,6 +140,16 @@ mod tests {
         assert_eq!(Seccomp::make(&flags(None, None)).unwrap_err().0, "seccomp_config_dir");
         let error = Seccomp::make(&flags(Some(folder.path()), Some("none"))).unwrap_err();
         assert_eq!(error.0, "seccomp_profile_name");
+        // What only some containers have is tried out, too.
+        let wrong = STRICT.replace(
+            "\"syscalls\":[]",
+            r#""syscalls":[{"names":["no_such_call"],"action":"SCMP_ACT_ALLOW","args":[],"excludes":{},
+                            "includes":{"caps":["CAP_SYS_BOOT"]}}]"#,
+        );
+        std::fs::write(folder.path().join("wrong.json"), wrong).unwrap();
+        let (flag, error) = Seccomp::make(&flags(Some(folder.path()), Some("wrong.json"))).unwrap_err();
+        assert_eq!(flag, "seccomp_profile_name");
+        assert!(error.ends_with("wrong.json: 'no_such_call' is not the name of a system call"), "{error}");
         let without = Seccomp::make(&flags(Some(folder.path()), None)).unwrap();
         assert_eq!(without.prepare(&container("c")).unwrap(), None);
     }
