@@ -115,6 +115,11 @@ impl Entry {
         PathBuf::from(&self.state().config.directory)
     }
 
+    /// Of the outermost container; its own where nothing is launched any more.
+    pub fn root_sandbox(&self) -> PathBuf {
+        self.plan.as_ref().map_or_else(|| self.sandbox(), |plan| plan.root_sandbox.clone())
+    }
+
     /// As isolators see it.
     pub fn seen(&self) -> Container {
         Container {

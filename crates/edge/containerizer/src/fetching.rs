@@ -122,7 +122,7 @@ async fn output(entry: &Arc<Entry>, name: &'static str) -> Result<File, Problem>
     let entry = entry.clone();
     let opened = blocking(move || {
         let owner = identity(&entry, &[])?;
-        Ok(sandbox::open_output(&entry.sandbox(), name, owner.as_ref())?)
+        Ok(sandbox::open_output(&entry.root_sandbox(), &entry.sandbox(), name, owner.as_ref())?)
     });
     opened.await?
 }

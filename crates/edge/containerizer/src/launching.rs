@@ -78,6 +78,7 @@ pub(crate) fn complete(entry: &Entry, sandbox: &Path) -> ContainerLaunchInfo {
 /// From what is to be done in the new process to a program that can be started, with `sandbox` for its output.
 pub(crate) fn start(
     info: &ContainerLaunchInfo,
+    root: &Path,
     sandbox: &Path,
     identity: Option<Identity>,
     streams: Option<Streams>,
@@ -89,7 +90,7 @@ pub(crate) fn start(
     let controls_terminal = matches!(streams, Some(Streams::Terminal { controlling: true, .. }));
     let (stdin, stdout, stderr): (Stdio, Stdio, Stdio) = match streams {
         None => {
-            let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+            let (stdout, stderr) = logging::outputs(info, root, sandbox, identity.as_ref(), config)?;
             (Stdio::Null, stdout.into(), stderr.into())
         }
         Some(Streams::Pipes { stdin, stdout, stderr }) => (stdin.into(), stdout.into(), stderr.into()),
@@ -152,6 +153,7 @@ fn more_than_posix(info: &ContainerLaunchInfo) -> Option<&'static str> {
 /// The plan of a process for the linux launcher, with the sandbox for its output.
 pub(crate) fn plan(
     info: &ContainerLaunchInfo,
+    root: &Path,
     sandbox: &Path,
     identity: Option<Identity>,
     parent: Option<i32>,
@@ -162,7 +164,7 @@ pub(crate) fn plan(
     let mut terminal = None;
     let (stdin, stdout, stderr): (Stream, Stream, Stream) = match streams {
         None => {
-            let (stdout, stderr) = logging::outputs(info, sandbox, identity.as_ref(), config)?;
+            let (stdout, stderr) = logging::outputs(info, root, sandbox, identity.as_ref(), config)?;
             (Stream::Null, stdout.into(), stderr.into())
         }
         Some(Streams::Pipes { stdin, stdout, stderr }) => (stdin.into(), stdout.into(), stderr.into()),
@@ -181,7 +183,7 @@ pub(crate) fn plan(
         stdout,
         stderr,
         terminal,
-        untrusted: vec![sandbox.to_path_buf(), config.work_dir.join("volumes")],
+        untrusted: vec![root.to_path_buf(), config.work_dir.join("volumes")],
         ..process
     })
 }
@@ -261,11 +263,12 @@ pub(crate) fn limits(info: &RLimitInfo) -> Result<Vec<Limit>, LimitError> {
 
 /// Output files of a fetch, emptied first: they are of this run alone.
 pub(crate) fn fresh_outputs(
+    root: &Path,
     sandbox: &Path,
     identity: Option<&Identity>,
 ) -> Result<(File, File), SandboxError> {
     let open = |name| -> Result<File, SandboxError> {
-        let file = sandbox::open_output(sandbox, name, identity)?;
+        let file = sandbox::open_output(root, sandbox, name, identity)?;
         file.set_len(0).map_err(|source| SandboxError::Prepare { path: name.to_owned(), source })?;
         Ok(file)
     };

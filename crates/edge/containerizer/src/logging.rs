@@ -47,12 +47,13 @@ pub enum LoggingError {
 /// that may wait.
 pub(crate) fn outputs(
     info: &ContainerLaunchInfo,
+    root: &Path,
     sandbox: &Path,
     identity: Option<&Identity>,
     config: &Config,
 ) -> Result<(OwnedFd, OwnedFd), LoggingError> {
     // Also for a logger, so that there are files where people look for them.
-    let open = |name| sandbox::open_output(sandbox, name, identity);
+    let open = |name| sandbox::open_output(root, sandbox, name, identity);
     let (stdout, stderr) = (open("stdout")?, open("stderr")?);
     let Logger::Logrotate(settings) = &config.logger else { return Ok((stdout.into(), stderr.into())) };
     let variables = info.environment.iter().flat_map(|environment| &environment.variables);

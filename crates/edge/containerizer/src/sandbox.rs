@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use messor_linux::users::Identity;
@@ -130,8 +130,10 @@ fn mark_latest(path: &Path) -> io::Result<()> {
     fs::rename(&new, runs.join("latest"))
 }
 
-/// Opens `stdout` or `stderr` of a sandbox to append to, and gives it to the user.
+/// Opens `stdout` or `stderr` of a sandbox to append to, and gives it to the user. What is below `root`, the outermost
+/// sandbox, is the task's: its links lead nowhere.
 pub(crate) fn open_output(
+    root: &Path,
     sandbox: &Path,
     name: &str,
     identity: Option<&Identity>,
@@ -145,9 +147,15 @@ pub(crate) fn open_output(
         | OFlags::NOFOLLOW
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644));
+    let mut directory = open_directory(rustix::fs::CWD, root).map_err(failed)?;
+    for name in sandbox.strip_prefix(root).unwrap_or(Path::new("")) {
+        directory = open_directory(&directory, Path::new(name)).map_err(failed)?;
+    }
+    let opened = rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(0o644));
     let file = File::from(opened.map_err(|error| failed(error.into()))?);
-    if !file.metadata().map_err(failed)?.is_file() {
+    let found = file.metadata().map_err(failed)?;
+    // A second name of a file could be in the sandbox of somebody else.
+    if !found.is_file() || found.nlink() > 1 {
         return Err(SandboxError::NotPlain { path: path.display().to_string() });
     }
     if let Some(identity) = identity {
@@ -221,7 +229,7 @@ mod tests {
         let victim = sandbox.path().join("victim");
         fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, sandbox.path().join("stdout")).unwrap();
-        assert!(open_output(sandbox.path(), "stdout", None).is_err());
+        assert!(open_output(sandbox.path(), sandbox.path(), "stdout", None).is_err());
         rustix::fs::mknodat(
             rustix::fs::CWD,
             sandbox.path().join("stderr"),
@@ -230,7 +238,16 @@ mod tests {
             0,
         )
         .unwrap();
-        assert!(open_output(sandbox.path(), "stderr", None).is_err());
+        assert!(open_output(sandbox.path(), sandbox.path(), "stderr", None).is_err());
+        fs::remove_file(sandbox.path().join("stdout")).unwrap();
+        fs::hard_link(&victim, sandbox.path().join("stdout")).unwrap();
+        assert!(open_output(sandbox.path(), sandbox.path(), "stdout", None).is_err());
+        // The way to a nested one too.
+        fs::create_dir_all(sandbox.path().join("elsewhere/n")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", sandbox.path().join("containers")).unwrap();
+        let nested = sandbox.path().join("containers/n");
+        assert!(open_output(sandbox.path(), &nested, "stdout", None).is_err());
+        assert_eq!(fs::read_dir(nested).unwrap().count(), 0);
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
     }
 }

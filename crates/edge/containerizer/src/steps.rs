@@ -133,7 +133,7 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), Problem> 
             Some(directory) => sandbox::create(&shared.config.work_dir, directory, identity.as_ref())?,
             None => sandbox::create_nested(&plan.root_sandbox, &entry.id, identity.as_ref())?,
         };
-        launching::fresh_outputs(&sandbox, identity.as_ref())?;
+        launching::fresh_outputs(&plan.root_sandbox, &sandbox, identity.as_ref())?;
         Ok(())
     })
     .await?
@@ -200,19 +200,21 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
         Ok((info, identity))
     });
     let (info, identity) = info.await??;
-    let (sandbox, of) = (entry.sandbox(), entry.clone());
+    let (root, sandbox, of) = (entry.root_sandbox(), entry.sandbox(), entry.clone());
     let streams = shared.switchboards.take(&entry.id);
     let complaints = streams.as_ref().map(Streams::complaints).transpose().map_err(Problem::Streams)?;
     entry.state().complaints = complaints.map(File::from);
     let held = match &shared.launcher {
         Launcher::Posix => {
             let launch =
-                blocking(move || launching::start(&info, &sandbox, identity, streams, &by.config)).await??;
+                blocking(move || launching::start(&info, &root, &sandbox, identity, streams, &by.config))
+                    .await??;
             launcher::fork(launch, turn, noted).await?
         }
         Launcher::Linux(linux) => {
-            let plan =
-                blocking(move || launching::plan(&info, &sandbox, identity, parent, streams, &by.config));
+            let plan = blocking(move || {
+                launching::plan(&info, &root, &sandbox, identity, parent, streams, &by.config)
+            });
             let mut process = plan.await??;
             process.cgroups.push(linux.enter(&of.id).map_err(ForkError::from)?);
             let start = Start {
@@ -248,7 +250,8 @@ async fn go_on(entry: &Arc<Entry>) -> Result<Outcome, Problem> {
         use std::io::Write;
         let mut file = match complaints {
             Some(complaints) => complaints,
-            None => sandbox::open_output(&told.sandbox(), "stderr", None).map_err(io::Error::other)?,
+            None => sandbox::open_output(&told.root_sandbox(), &told.sandbox(), "stderr", None)
+                .map_err(io::Error::other)?,
         };
         writeln!(file, "{words}")
     });

@@ -246,8 +246,8 @@ impl Switchboards {
             user: config.user.clone(),
             ..ContainerLaunchInfo::default()
         };
-        let sandbox = Path::new(&config.directory);
-        let (stdout, stderr) = logging::outputs(&logs, sandbox, identity.as_ref(), &self.0.config)
+        let (root, sandbox) = (container.root_sandbox(), Path::new(&config.directory));
+        let (stdout, stderr) = logging::outputs(&logs, root, sandbox, identity.as_ref(), &self.0.config)
             .map_err(io::Error::other)
             .map_err(failed("its output cannot be logged"))?;
         let launch = self.launch(config, &theirs, &socket, stdout.into(), stderr.into());

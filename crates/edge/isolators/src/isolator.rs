@@ -1,6 +1,6 @@
 //! The one trait of isolators.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use messor_proto::mesos::slave::{ContainerClass, ContainerConfig, ContainerLaunchInfo, ContainerLimitation};
 use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
@@ -56,6 +56,17 @@ impl Container {
 
     pub(crate) fn is_debug(&self) -> bool {
         self.config.container_class() == ContainerClass::Debug
+    }
+
+    /// The sandbox of the outermost container. All that is below it belongs to the task's user, the way to the sandboxes of
+    /// nested containers too; its own name does not.
+    pub fn root_sandbox(&self) -> &Path {
+        let mut path = Path::new(&self.config.directory);
+        let mut id = &self.id;
+        while let (Some(parent), Some(above)) = (id.parent(), path.parent().and_then(Path::parent)) {
+            (id, path) = (parent, above);
+        }
+        path
     }
 
     /// The task of a command executor, which the executor itself gives another root.
@@ -166,6 +177,13 @@ pub(crate) mod tests {
     /// One nested in another.
     pub fn nested(parent: &Container, id: &str) -> Container {
         Container { id: ContainerId::nested(&parent.id, id), ..container(id) }
+    }
+
+    #[test]
+    fn the_outermost_sandbox_is_two_names_up_for_each_container_around() {
+        let mut container = nested(&nested(&container("a"), "b"), "c");
+        container.config.directory = "/runs/a/containers/b/containers/c".to_string();
+        assert_eq!(container.root_sandbox(), Path::new("/runs/a"));
     }
 
     /// Resources by name and amount.

@@ -140,6 +140,16 @@ fn share(path: &Path) -> io::Result<()> {
     mounts::set_propagation(path, mounts::SHARED, false)
 }
 
+/// As the table of mounts has it. No link below the outermost sandbox is followed: it could lead to what is mounted for others.
+fn real_sandbox(container: &Container) -> PathBuf {
+    let (root, sandbox) = (container.root_sandbox(), Path::new(&container.config.directory));
+    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
+    match sandbox.strip_prefix(root) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
 /// The sandbox is the task's: no link in it is followed.
 fn bind(sandbox: &Path, volume: &Persistent, target: &Path) -> io::Result<()> {
     if Table::current()?.is_mount_point(target) {
@@ -169,8 +179,14 @@ fn remove(target: &Path) -> Result<(), IsolatorError> {
         mounts::unmount(target).map_err(failed)?;
     }
     match fs::remove_dir(target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        // Something that the task put in its place stays the task's.
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::DirectoryNotEmpty => {
+                Ok(())
+            }
+            _ => Err(failed(error)),
+        },
     }
 }
 
@@ -189,8 +205,7 @@ impl Isolator for Linux {
 
     fn recover(&self, going_on: &[Recovered], orphans: &[ContainerId]) -> Result<(), IsolatorError> {
         for found in going_on {
-            let sandbox = PathBuf::from(&found.container.config.directory);
-            let sandbox = fs::canonicalize(&sandbox).unwrap_or(sandbox);
+            let sandbox = real_sandbox(&found.container);
             let known = Known { sandbox, resources: Resources::new() };
             self.containers().insert(found.container.id.clone(), known);
         }
@@ -235,12 +250,10 @@ impl Isolator for Linux {
             return invalid("a standalone container cannot have persistent volumes");
         }
         // Those nested in it see what is in the sandbox of the outermost.
+        let sandbox = real_sandbox(container);
         if container.is_nested() {
-            let sandbox = PathBuf::from(&container.config.directory);
-            let sandbox = fs::canonicalize(&sandbox).unwrap_or(sandbox);
             self.containers().insert(container.id.clone(), Known { sandbox, resources: Resources::new() });
         } else {
-            let sandbox = PathBuf::from(&container.config.directory);
             // Before anything is mounted, so that it can be cleaned up.
             self.containers().insert(container.id.clone(), Known { sandbox, resources: Resources::new() });
             self.mount(container)?;
@@ -254,7 +267,7 @@ impl Isolator for Linux {
 
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {
         let Some(known) = self.containers().get(container).cloned() else { return Ok(()) };
-        let sandbox = fs::canonicalize(&known.sandbox).unwrap_or(known.sandbox);
+        let sandbox = known.sandbox;
         if sandbox.starts_with(&self.work_dir) && sandbox != self.work_dir {
             mounts::unmount_below(&sandbox).map_err(|error| {
                 IsolatorError::Failed(format!("cannot unmount what is in '{}'", sandbox.display()), error)

@@ -71,22 +71,22 @@ fn source(volume: &Volume) -> Option<(&str, Whose)> {
 }
 
 /// Makes what is not there, as whose sandbox it is; the task's user may have put links in the way.
-fn make_source(root: &Path, source: &Path) -> io::Result<()> {
+fn make_source(trusted: &Path, root: &Path, source: &Path) -> io::Result<()> {
     let mut roots = Roots::default();
-    roots.add(root, Escape::Refused);
+    roots.add(trusted, Escape::Refused);
     match roots.open(source) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let made = roots.make_directories(source)?;
-    let owner = fs::metadata(root)?;
+    let owner = fs::metadata(path_of(roots.open(root)?.as_fd()))?;
     chown(path_of(made.as_fd()), Some(owner.uid()), Some(owner.gid()))
 }
 
-fn link(sandbox: &Path, source: &Path, target: &Path) -> io::Result<()> {
+fn link(trusted: &Path, source: &Path, target: &Path) -> io::Result<()> {
     let mut roots = Roots::default();
-    roots.add(sandbox, Escape::Refused);
+    roots.add(trusted, Escape::Refused);
     if let Some(above) = target.parent() {
         roots.make_directories(above)?;
     }
@@ -116,7 +116,7 @@ impl Isolator for SandboxPath {
 
     fn prepare(&self, container: &Container) -> Result<Option<ContainerLaunchInfo>, IsolatorError> {
         let sandbox = PathBuf::from(&container.config.directory);
-        self.sandboxes().insert(container.id.clone(), sandbox.clone());
+        self.sandboxes().insert(container.id.clone(), sandbox);
         let mut info = ContainerLaunchInfo::default();
         for volume in volumes(container)? {
             let Some((path, whose)) = source(volume) else { continue };
@@ -139,7 +139,7 @@ impl Isolator for SandboxPath {
             let root = self.root(container, volume, whose)?;
             let source = root.join(path);
             let target = target(container, volume, &self.sandbox_directory)?;
-            make_source(&root, &source).map_err(|error| {
+            make_source(container.root_sandbox(), &root, &source).map_err(|error| {
                 IsolatorError::Failed(format!("cannot make '{}' in the sandbox", source.display()), error)
             })?;
             if self.mounts {
@@ -153,7 +153,7 @@ impl Isolator for SandboxPath {
                     volume.container_path
                 );
             }
-            link(&sandbox, &source, &target).map_err(|error| {
+            link(container.root_sandbox(), &source, &target).map_err(|error| {
                 IsolatorError::Failed(format!("cannot make the link '{}'", target.display()), error)
             })?;
         }

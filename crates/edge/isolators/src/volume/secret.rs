@@ -90,10 +90,11 @@ impl Isolator for Secret {
             |error| IsolatorError::Failed(format!("cannot keep secrets in {}", here.display()), error);
         DirBuilder::new().recursive(true).mode(0o700).create(&here).map_err(failed)?;
         let sandbox = Path::new(&container.config.directory);
+        let root = container.root_sandbox();
         let memory = sandbox.join(format!(".secret-{}", random_name().map_err(failed)?));
         // The mount point is made here, as it is below the sandbox, which others may write to.
         let mut roots = Roots::default();
-        roots.add(sandbox, Escape::Refused);
+        roots.add(root, Escape::Refused);
         roots.make_directories(&memory).map_err(|error| {
             IsolatorError::Failed(format!("cannot make {} for secrets", memory.display()), error)
         })?;

@@ -229,9 +229,15 @@ fn run_before(before: &Before) -> Result<(), StartError> {
 
 fn enter_directory(process: &Process) -> Result<(), StartError> {
     let directory = process.directory.as_deref().unwrap_or(std::path::Path::new("/"));
-    // One that cannot be made cannot be entered either, and that is told.
-    let _ = fs::create_dir_all(directory);
-    std::env::set_current_dir(directory).map_err(at(Step::Directory, directory.display()))
+    let failed = || at(Step::Directory, directory.display());
+    if process.rootfs.is_some() {
+        // One that cannot be made cannot be entered either, and that is told.
+        let _ = fs::create_dir_all(directory);
+        return std::env::set_current_dir(directory).map_err(failed());
+    }
+    // The way to it may be the task's, whose links lead nowhere. In a new root there is no such way.
+    let found = mounting::roots(process).make_directories(directory).map_err(failed())?;
+    rustix::process::fchdir(found).map_err(|error| failed()(error.into()))
 }
 
 /// User, capabilities and filters. A filter needs privileges to be loaded, unless the process gave up on getting more.

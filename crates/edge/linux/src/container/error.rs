@@ -87,6 +87,7 @@ steps! {
     NoNewPrivileges "drop privileges to come for",
     Init "start the init of the pid namespace of",
     Execute "execute",
+    Escape "go through symbolic links that lead out of the sandbox or volume, to",
 }
 
 #[cfg(test)]

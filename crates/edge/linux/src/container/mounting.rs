@@ -13,7 +13,19 @@ use crate::spawn::Launch;
 use crate::wait;
 
 pub(super) fn at(step: Step, what: impl Display) -> impl FnOnce(io::Error) -> StartError {
-    move |source| StartError::Step { step, what: what.to_string(), source }
+    const BY_PATH: [Step; 6] = [
+        Step::MountTarget,
+        Step::MountSource,
+        Step::Mask,
+        Step::MakeDirectory,
+        Step::Symlink,
+        Step::Directory,
+    ];
+    move |source| {
+        // What the kernel says when a path would leave the root that it is to stay in.
+        let escapes = source.raw_os_error() == Some(libc::EXDEV) && BY_PATH.contains(&step);
+        StartError::Step { step: if escapes { Step::Escape } else { step }, what: what.to_string(), source }
+    }
 }
 
 fn at_path(step: Step, path: &Path) -> impl FnOnce(io::Error) -> StartError {
