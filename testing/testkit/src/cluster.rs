@@ -186,6 +186,13 @@ impl Cluster {
         self.agents[number]
     }
 
+    /// One more agent with flags of its own.
+    pub fn agent_with(&mut self, flags: &[String]) -> SocketAddr {
+        let (number, master) = (self.agents.len(), self.master.to_string());
+        self.add_agent(number, &master, flags);
+        self.agents[number]
+    }
+
     fn add_agent(&mut self, number: usize, master: &str, flags: &[String]) {
         let given = flags.iter().find_map(|flag| flag.strip_prefix("--port=")?.parse().ok());
         let address = loopback(given.unwrap_or_else(free_port));
@@ -365,5 +372,17 @@ impl Drop for Cluster {
             }
         }
         kill_executors(self.folder.path());
+        unmount(self.folder.path());
+    }
+}
+
+/// What isolators mounted: the folder cannot be removed with it, and what is mounted must not be removed with the folder.
+fn unmount(folder: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+    let mut below: Vec<&Path> = targets.filter(|target| target.starts_with(folder)).collect();
+    below.reverse();
+    for target in below {
+        let _ = Command::new("umount").arg("--lazy").arg(target).stderr(Stdio::null()).status();
     }
 }

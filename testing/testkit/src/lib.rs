@@ -1,6 +1,9 @@
-//! What end-to-end tests share: clusters of real processes on free ports, a plain HTTP client, skips that are told.
+//! What end-to-end tests share: clusters of real processes on free ports, a plain HTTP client, a
+//! framework, skips that are told.
 
 mod cluster;
+mod framework;
+mod groups;
 mod http;
 mod zookeeper;
 
@@ -9,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, Options, free_port};
+pub use framework::{Framework, scalar};
+pub use groups::ControlGroups;
 pub use http::{Answer, get, post, request};
 pub use zookeeper::ZooKeeper;
 

@@ -12,6 +12,7 @@ mod election;
 mod faults;
 mod flows;
 mod footprint;
+mod linux_launcher;
 mod log_tool;
 mod loggers;
 mod probes;
