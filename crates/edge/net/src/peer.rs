@@ -119,9 +119,11 @@ impl Peers {
         let outgoing = Outgoing { head, body };
         let mut all = lock(&self.all);
         // What was sent before is lost, and the sender does not know yet: what rests on it must not arrive without it.
-        if lock(&self.unheard).contains_key(&(Arc::from(from), to.address)) {
+        let unheard = lock(&self.unheard);
+        if !unheard.is_empty() && unheard.contains_key(&(Arc::from(from), to.address)) {
             return Tally::add(&net.0.tally.messages_dropped, 1);
         }
+        drop(unheard);
         let full = self.with_locked(net, &mut all, to.address, |peer, state, _| {
             // One message larger than the whole queue goes through when it is alone.
             if state.queued_bytes > 0 && state.queued_bytes + outgoing.cost() > self.queue_bytes {
