@@ -42,6 +42,18 @@ impl ResourceName {
         })
     }
 
+    /// The place of a usual name in the order of names.
+    fn rank(&self) -> Option<u8> {
+        match &self.0 {
+            Name::Cpus => Some(0),
+            Name::Disk => Some(1),
+            Name::Gpus => Some(2),
+            Name::Mem => Some(3),
+            Name::Ports => Some(4),
+            Name::Other(_) => None,
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Name::Cpus => "cpus",
@@ -62,7 +74,10 @@ impl PartialOrd for ResourceName {
 
 impl Ord for ResourceName {
     fn cmp(&self, other: &ResourceName) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
+        match (self.rank(), other.rank()) {
+            (Some(mine), Some(others)) => mine.cmp(&others),
+            _ => self.as_str().cmp(other.as_str()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::Arc;
 
 use messor_proto::mesos;
 use smallvec::SmallVec;
@@ -12,9 +13,16 @@ use crate::{
     Scalar, Value,
 };
 
+/// Four are what most agents have: a list and its count of owners lie together.
+type List = SmallVec<[Resource; 4]>;
+
 /// A collection of valid, non-empty resources. Order means nothing.
+///
+/// What was copied is shared until one of the copies is changed: the same resources are in offers, in what is held, in what
+/// was refused and in what an agent has, and are compared again and again. Copying and comparing them then costs next to
+/// nothing.
 #[derive(Clone, Default)]
-pub struct Resources(SmallVec<[Resource; 4]>);
+pub struct Resources(Option<Arc<List>>);
 
 impl Resources {
     pub fn new() -> Resources {
@@ -32,19 +40,41 @@ impl Resources {
 
     /// As protobuf; of a shared resource one copy, however many there are, as Mesos does.
     pub fn to_proto(&self, format: ResourceFormat) -> Vec<mesos::Resource> {
-        self.0.iter().map(|resource| resource.to_proto(format)).collect()
+        self.iter().map(|resource| resource.to_proto(format)).collect()
+    }
+
+    fn list(&self) -> &[Resource] {
+        self.0.as_ref().map_or(&[], |list| list.as_slice())
+    }
+
+    /// The list of this collection alone.
+    fn own_list(&mut self) -> &mut List {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+
+    fn of_list(list: List) -> Resources {
+        Resources((!list.is_empty()).then(|| Arc::new(list)))
+    }
+
+    /// Both are copies of one that did not change since. Others may be equal, too: this asks no more than an address.
+    pub fn is_copy_of(&self, other: &Resources) -> bool {
+        match (&self.0, &other.0) {
+            (Some(mine), Some(others)) => Arc::ptr_eq(mine, others),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
-        self.0.iter()
+        self.list().iter()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list().is_empty()
     }
 
     /// Adds one resource; empty ones and negative numbers add nothing.
@@ -53,10 +83,12 @@ impl Resources {
         if negative || resource.is_empty() {
             return;
         }
-        match self.0.iter_mut().find(|mine| mine.can_add(&resource)) {
+        let place = self.iter().position(|mine| mine.can_add(&resource));
+        let list = self.own_list();
+        match place.map(|at| &mut list[at]) {
             Some(mine) if mine.is_shared() => mine.copies = mine.copies.saturating_add(resource.copies),
             Some(mine) => mine.value.add(&resource.value),
-            None => self.0.push(resource),
+            None => list.push(resource),
         }
     }
 
@@ -65,29 +97,33 @@ impl Resources {
         if resource.is_empty() {
             return;
         }
-        let Some(at) = self.0.iter().position(|mine| mine.can_subtract(resource)) else { return };
-        let mine = &mut self.0[at];
+        let Some(at) = self.iter().position(|mine| mine.can_subtract(resource)) else { return };
+        let list = self.own_list();
+        let mine = &mut list[at];
         if mine.is_shared() {
             mine.copies = mine.copies.saturating_sub(resource.copies);
         } else {
             mine.value.subtract(&resource.value);
         }
         if mine.is_empty() || mine.as_scalar().is_some_and(Scalar::is_negative) {
-            self.0.swap_remove(at);
+            list.swap_remove(at);
         }
     }
 
     pub fn contains_resource(&self, resource: &Resource) -> bool {
-        resource.is_empty() || self.0.iter().any(|mine| mine.contains(resource))
+        resource.is_empty() || self.iter().any(|mine| mine.contains(resource))
     }
 
     pub fn contains(&self, other: &Resources) -> bool {
+        if self.is_copy_of(other) {
+            return true;
+        }
         // Only things that exist as a whole can be listed several times over; the others are merged already.
-        if !other.0.iter().any(|resource| resource.is_indivisible() && !resource.is_shared()) {
-            return other.0.iter().all(|resource| self.contains_resource(resource));
+        if !other.iter().any(|resource| resource.is_indivisible() && !resource.is_shared()) {
+            return other.iter().all(|resource| self.contains_resource(resource));
         }
         let mut remaining = self.clone();
-        other.0.iter().all(|resource| {
+        other.iter().all(|resource| {
             let found = remaining.contains_resource(resource);
             if found && resource.is_indivisible() && !resource.is_shared() {
                 remaining.subtract(resource);
@@ -100,7 +136,7 @@ impl Resources {
     pub fn contains_quantities(&self, quantities: &ResourceQuantities) -> bool {
         quantities.iter().all(|(name, amount)| {
             let mut sum = Scalar::ZERO;
-            self.0.iter().filter(|resource| resource.name() == name).any(|resource| {
+            self.iter().filter(|resource| resource.name() == name).any(|resource| {
                 sum += match resource.value() {
                     Value::Scalar(scalar) => *scalar,
                     Value::Ranges(ranges) => {
@@ -116,7 +152,7 @@ impl Resources {
     /// Sums of the scalars by name; a shared resource counts once, however many copies there are.
     pub fn quantities(&self) -> ResourceQuantities {
         let mut result = ResourceQuantities::new();
-        for resource in &self.0 {
+        for resource in self {
             if let Some(scalar) = resource.as_scalar() {
                 result.add(resource.name(), scalar);
             }
@@ -125,11 +161,14 @@ impl Resources {
     }
 
     pub fn filter(&self, mut predicate: impl FnMut(&Resource) -> bool) -> Resources {
-        Resources(self.0.iter().filter(|resource| predicate(resource)).cloned().collect())
+        let Some(first) = self.iter().position(|resource| !predicate(resource)) else { return self.clone() };
+        let (before, after) = self.list().split_at(first);
+        let rest = after[1..].iter().filter(|resource| predicate(resource));
+        Resources::of_list(before.iter().chain(rest).cloned().collect())
     }
 
-    pub fn retain(&mut self, mut predicate: impl FnMut(&Resource) -> bool) {
-        self.0.retain(|resource| predicate(resource));
+    pub fn retain(&mut self, predicate: impl FnMut(&Resource) -> bool) {
+        *self = self.filter(predicate);
     }
 
     pub fn named(&self, name: &ResourceName) -> Resources {
@@ -197,9 +236,12 @@ impl Resources {
     }
 
     fn rebuild_allocations(&mut self, role: Option<&Role>) {
-        let first = self.0.first().and_then(Resource::allocation_role).cloned();
-        let uniform = self.0.iter().all(|resource| resource.allocation_role() == first.as_ref());
-        for resource in &mut self.0 {
+        let first = self.list().first().and_then(Resource::allocation_role);
+        let uniform = self.iter().all(|resource| resource.allocation_role() == first);
+        if uniform && first == role {
+            return;
+        }
+        for resource in self.own_list() {
             resource.set_allocation(role);
         }
         // What differed in nothing but its allocation is the same now.
@@ -211,9 +253,9 @@ impl Resources {
     /// Parts by allocation role; what is not allocated is in none of them.
     pub fn allocations(&self) -> BTreeMap<Role, Resources> {
         let mut result: BTreeMap<Role, Resources> = BTreeMap::new();
-        for resource in &self.0 {
+        for resource in self {
             if let Some(role) = resource.allocation_role() {
-                result.entry(role.clone()).or_default().0.push(resource.clone());
+                result.entry(role.clone()).or_default().own_list().push(resource.clone());
             }
         }
         result
@@ -221,16 +263,16 @@ impl Resources {
 
     /// The one role that all of this is allocated to; none if there are several, or if something is unallocated.
     pub fn allocation_role(&self) -> Option<&Role> {
-        let role = self.0.first()?.allocation_role()?;
-        self.0.iter().all(|resource| resource.allocation_role() == Some(role)).then_some(role)
+        let role = self.list().first()?.allocation_role()?;
+        self.iter().all(|resource| resource.allocation_role() == Some(role)).then_some(role)
     }
 
     /// Parts by the finest role they are reserved for.
     pub fn reservations(&self) -> BTreeMap<Role, Resources> {
         let mut result: BTreeMap<Role, Resources> = BTreeMap::new();
-        for resource in &self.0 {
+        for resource in self {
             if let Some(role) = resource.reservation_role() {
-                result.entry(role.clone()).or_default().0.push(resource.clone());
+                result.entry(role.clone()).or_default().own_list().push(resource.clone());
             }
         }
         result
@@ -285,7 +327,7 @@ impl Resources {
             &|_| true,
         ];
         for preferred in preferences {
-            for candidate in self.0.iter().filter(|candidate| preferred(candidate)) {
+            for candidate in self.iter().filter(|candidate| preferred(candidate)) {
                 if !total.contains_resource(candidate) {
                     continue;
                 }
@@ -310,7 +352,7 @@ impl Resources {
 
     /// The sum of the scalars of that name, if there are any.
     pub fn scalar(&self, name: &ResourceName) -> Option<Scalar> {
-        let found = self.0.iter().filter(|resource| resource.name() == name).filter_map(Resource::as_scalar);
+        let found = self.iter().filter(|resource| resource.name() == name).filter_map(Resource::as_scalar);
         found.reduce(Scalar::add)
     }
 
@@ -338,14 +380,14 @@ impl Resources {
 
     /// The union of the ranges of that name, if there are any.
     pub fn ranges(&self, name: &ResourceName) -> Option<Ranges> {
-        let found = self.0.iter().filter(|resource| resource.name() == name).filter_map(Resource::as_ranges);
+        let found = self.iter().filter(|resource| resource.name() == name).filter_map(Resource::as_ranges);
         found.fold(None, |sum: Option<Ranges>, ranges| {
             Some(sum.map_or_else(|| ranges.clone(), |sum| sum.union(ranges)))
         })
     }
 
     pub fn names(&self) -> BTreeSet<ResourceName> {
-        self.0.iter().map(|resource| resource.name().clone()).collect()
+        self.iter().map(|resource| resource.name().clone()).collect()
     }
 }
 
@@ -388,7 +430,7 @@ impl IntoIterator for Resources {
     type IntoIter = smallvec::IntoIter<[Resource; 4]>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }
 
@@ -406,6 +448,10 @@ impl AddAssign<&Resources> for Resources {
 
 impl SubAssign<&Resources> for Resources {
     fn sub_assign(&mut self, other: &Resources) {
+        if self.is_copy_of(other) {
+            self.0 = None;
+            return;
+        }
         for resource in other {
             self.subtract(resource);
         }
@@ -448,7 +494,7 @@ impl Sub<&Resources> for &Resources {
 
 impl PartialEq for Resources {
     fn eq(&self, other: &Resources) -> bool {
-        self.len() == other.len() && self.contains(other) && other.contains(self)
+        self.is_copy_of(other) || (self.len() == other.len() && self.contains(other) && other.contains(self))
     }
 }
 
@@ -457,7 +503,7 @@ impl fmt::Display for Resources {
         if self.is_empty() {
             return out.write_str("{}");
         }
-        for (i, resource) in self.0.iter().enumerate() {
+        for (i, resource) in self.iter().enumerate() {
             let separator = if i > 0 { "; " } else { "" };
             write!(out, "{separator}{resource}")?;
         }
