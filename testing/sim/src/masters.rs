@@ -358,6 +358,12 @@ impl World {
                 messor_allocator::Effect::Available { ticket, outcome } => {
                     self.allocator_says(number, Event::Available { ticket, outcome });
                 }
+                messor_allocator::Effect::AskHeld { roles } => {
+                    self.allocator_says(number, Event::AskHeld { roles });
+                }
+                messor_allocator::Effect::Preempt(preemption) => {
+                    self.allocator_says(number, Event::Preempt(Box::new(preemption)));
+                }
                 messor_allocator::Effect::Inconsistent { reason } => {
                     panic!("master and allocator disagree: {reason}")
                 }

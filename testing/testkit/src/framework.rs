@@ -35,6 +35,14 @@ impl Framework {
         )
     }
 
+    /// One of another role, which is its name, too.
+    pub fn in_role(master: SocketAddr, user: &str, role: &str) -> Framework {
+        let capabilities = ["PARTITION_AWARE", "MULTI_ROLE", "RESERVATION_REFINEMENT"];
+        let capabilities = capabilities.map(|kind| json!({"type": kind}));
+        let info = json!({"user": user, "name": role, "roles": [role], "capabilities": capabilities});
+        Framework::of(master, &info)
+    }
+
     /// One whose tasks end with their agent.
     pub fn without_checkpoints(master: SocketAddr, user: &str) -> Framework {
         let capabilities = json!([{"type": "MULTI_ROLE"}]);
@@ -149,6 +157,18 @@ impl Framework {
         for offer in event["offers"]["offers"].as_array().into_iter().flatten() {
             self.call(json!({"type": "DECLINE", "decline": {"offer_ids": [offer["id"]],
                 "filters": {"refuse_seconds": 0}}}));
+        }
+    }
+
+    /// The next offer, if one comes in time; it is neither used nor declined.
+    pub fn offer_within(&self, time: Duration) -> Option<Value> {
+        let end = Instant::now() + time;
+        loop {
+            let event = self.events.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
+            self.hear(&event);
+            if event["type"] == "OFFERS" {
+                return Some(event["offers"]["offers"][0].clone());
+            }
         }
     }
 

@@ -73,6 +73,10 @@ fn run(
                 Effect::Available { ticket, outcome } => {
                     master.event(messor_master_core::Event::Available { ticket, outcome });
                 }
+                Effect::AskHeld { roles } => master.event(messor_master_core::Event::AskHeld { roles }),
+                Effect::Preempt(preemption) => {
+                    master.event(messor_master_core::Event::Preempt(Box::new(preemption)));
+                }
                 Effect::Inconsistent { reason } => tracing::error!("allocator: {reason}"),
             }
         }

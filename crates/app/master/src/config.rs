@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use messor_allocator::RegexLimits;
+use messor_allocator::{Priorities, RegexLimits};
 use messor_flags::MasterFlags;
 use messor_master_core::{Config, RateLimit};
 use messor_proto::Wire;
@@ -13,6 +14,9 @@ use messor_runtime::{Address, Failure};
 use messor_stdx::parse_duration;
 use messor_types::{ResourceQuantities, Role};
 use messor_zk::Url;
+
+/// --preemption_delay, where it is not given.
+const PREEMPTION_DELAY: Duration = Duration::from_secs(30);
 
 /// The version of Apache Mesos whose behaviour this master has, as it tells agents and frameworks.
 pub const VERSION: &str = "1.11.0";
@@ -186,8 +190,19 @@ pub fn allocator(
         filter_gpu_resources: flags.filter_gpu_resources,
         agent_recovery_factor: flags.allocator_agent_recovery_factor,
         recovery_timeout: flags.allocator_recovery_timeout,
+        role_priorities: role_priorities(flags)?,
+        preemption_delay: flags.preemption_delay.unwrap_or(PREEMPTION_DELAY),
         region: info.domain.as_ref().and_then(|d| d.fault_domain.as_ref()).map(|f| f.region.name.clone()),
     })
+}
+
+fn role_priorities(flags: &MasterFlags) -> Result<Priorities, Failure> {
+    let entries = flags.role_priorities.iter().flat_map(|map| &map.entries);
+    let priority = |(role, priority): &(String, i32)| match Role::parse(role) {
+        Ok(role) => Ok((role, *priority)),
+        Err(error) => Err(wrong("role_priorities", format!("'{role}': {error}"))),
+    };
+    entries.map(priority).collect()
 }
 
 /// `ROLE=WEIGHT,ROLE=WEIGHT`.
@@ -229,6 +244,30 @@ mod tests {
             RateLimit { times: 1, per: std::time::Duration::from_secs(600) }
         );
         assert!(rate("10mins").is_err());
+    }
+
+    #[test]
+    fn priorities_are_of_roles() {
+        use messor_flags::{FlagValue, NumberMap};
+        let flags = |text: &str| MasterFlags {
+            role_priorities: Some(NumberMap::read(text).unwrap()),
+            ..MasterFlags::default()
+        };
+        let read = role_priorities(&flags(r#"{"production": 100, "batch/night": -10}"#)).unwrap();
+        let of = |role: &str| read.of(&Role::new(role));
+        assert_eq!((of("production/web"), of("batch"), of("batch/night/x")), (100, 0, -10));
+        assert!(role_priorities(&MasterFlags::default()).unwrap().is_empty());
+        let error = role_priorities(&flags(r#"{"a b": 1}"#)).unwrap_err().to_string();
+        assert!(error.contains("--role_priorities: 'a b'"), "{error}");
+        for (wrong, part) in [
+            ("[]", "not a JSON object"),
+            (r#"{"a": 1.5}"#, "'a' must be a whole number"),
+            (r#"{"a": 3000000000}"#, "'a' must be a whole number"),
+            (r#"{"a": "1"}"#, "'a' must be a whole number"),
+            (r#"{"a": 1, "a": 2}"#, "'a' is listed twice"),
+        ] {
+            assert!(NumberMap::read(wrong).unwrap_err().contains(part), "{wrong}");
+        }
     }
 
     #[test]

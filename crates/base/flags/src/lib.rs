@@ -46,7 +46,7 @@ pub use parse::{FlagError, Given, Parsed, Request, Source, Values, parse, parse_
 pub use programs::{Row, environments, programs, rows};
 pub use suggest::nearest;
 pub use tools::{ExecuteFlags, LocalFlags, LogToolFlags, ResolveFlags, SchedulerDriverFlags, UsageFlags};
-pub use value::{FlagValue, Json, List, Location, Secret, Size, TextMap};
+pub use value::{FlagValue, Json, List, Location, NumberMap, Secret, Size, TextMap};
 
 /// What `--version` prints: the version of Apache Mesos that scripts ask for comes second, as it always did.
 pub fn version() -> &'static str {

@@ -9,7 +9,7 @@ use crate::libprocess::MESOS;
 use crate::logging::LoggingFlags;
 use crate::macros::flag_set;
 use crate::parse::FlagError;
-use crate::value::{Json, List, Location, Secret, Size};
+use crate::value::{Json, List, Location, NumberMap, Secret, Size};
 
 flag_set! {
     /// What `mesos-master` is told.
@@ -113,6 +113,10 @@ flag_set! {
                 => "Deprecated: the only roles that frameworks may have, with commas in between. Without it, any.";
             weights: Option<String>
                 => "Deprecated: ROLE=WEIGHT with commas in between. Use the endpoint /weights in its place.";
+            role_priorities: Option<NumberMap>
+                => "Priorities of roles, as JSON: {\"production\": 100, \"batch\": -10}. Roles of higher priority are offered resources first; and what such a role is guaranteed by quota and lacks is taken from roles of lower priority: their offers are rescinded, then tasks are killed (see --preemption_delay). A role that is not named has the priority of the nearest role above it, or 0. Without the flag no role goes before another and nothing is preempted. Not in Apache Mesos.";
+            preemption_delay: Option<Duration>
+                => "With --role_priorities: for how long a role must lack some of what it is guaranteed before something of others is taken for it. Without it, 30secs. Not in Apache Mesos.";
             allocator_agent_recovery_factor: f64 = "0.8", check checks::fraction
                 => "Part of the known agents that must be back after a failover before offers are made.";
             allocator_recovery_timeout: Duration = "10mins"

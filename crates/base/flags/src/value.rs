@@ -232,6 +232,45 @@ impl FlagValue for TextMap {
     }
 }
 
+/// A JSON object whose values are all whole numbers of 32 bits; no name twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NumberMap {
+    pub entries: Vec<(String, i32)>,
+    text: String,
+}
+
+impl FlagValue for NumberMap {
+    const KIND: Kind = Kind::Json;
+
+    fn read(text: &str) -> Result<NumberMap, String> {
+        let JsonValue::Object(object) = json(text)? else {
+            return Err("not a JSON object".to_string());
+        };
+        let mut entries: Vec<(String, i32)> = Vec::new();
+        for (key, value) in object.iter() {
+            let number = match value {
+                JsonValue::Int(number) => i32::try_from(*number).ok(),
+                _ => None,
+            };
+            let number =
+                number.ok_or_else(|| format!("the value of '{key}' must be a whole number of 32 bits"))?;
+            if entries.iter().any(|(known, _)| known == key) {
+                return Err(format!("'{key}' is listed twice"));
+            }
+            entries.push((key.to_string(), number));
+        }
+        Ok(NumberMap { entries, text: text.to_string() })
+    }
+
+    fn unset() -> NumberMap {
+        NumberMap::default()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.text.clone())
+    }
+}
+
 /// Texts with commas between them; none twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List(pub Vec<String>);

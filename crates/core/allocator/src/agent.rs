@@ -2,7 +2,6 @@
 //! is settled that what is available is nothing for them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use messor_stdx::Time;
 use messor_types::{AgentId, FrameworkId, Resource, Resources};
@@ -17,8 +16,7 @@ const MOST_FILTERS: usize = 32;
 /// Resources that a client refused, until a deadline.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
-    /// Many refuse the same: they share it.
-    pub refused: Arc<Resources>,
+    pub refused: Resources,
     pub deadline: Time,
     /// Ascending in the order in which an agent's filters were made.
     number: u64,
@@ -40,13 +38,15 @@ pub(crate) struct Agent {
     /// The sum of `held` and `unclaimed`, without allocation roles.
     taken: Resources,
     available: Resources,
+    /// What was last held, with its allocation role and without: often it is that which comes back.
+    last_held: (Resources, Resources),
     /// What tasks and executors use (U006), with allocation roles.
     pub allocated: Resources,
 
     /// By client; most have one.
     filters: BTreeMap<usize, SmallVec<[Filter; 1]>>,
     filter_number: u64,
-    last_refused: Arc<Resources>,
+    last_refused: Resources,
     /// The number of ticks when a filter was last added, and the number of the first one added since then.
     fresh: (u64, u64),
     /// Not after the deadline of any filter.
@@ -62,10 +62,6 @@ pub(crate) struct Agent {
     pub urgent: bool,
 }
 
-fn bare(resource: &Resource) -> Resource {
-    resource.clone().without_allocation()
-}
-
 impl Agent {
     pub fn new(id: AgentId, details: AgentDetails, total: Resources) -> Agent {
         let mut agent = Agent {
@@ -78,10 +74,11 @@ impl Agent {
             unclaimed: BTreeMap::new(),
             taken: Resources::new(),
             available: Resources::new(),
+            last_held: Default::default(),
             allocated: Resources::new(),
             filters: BTreeMap::new(),
             filter_number: 0,
-            last_refused: Arc::default(),
+            last_refused: Resources::new(),
             fresh: (0, 0),
             earliest_deadline: Time::NEVER,
             settled: Bits::default(),
@@ -121,11 +118,23 @@ impl Agent {
     }
 
     pub fn hold(&mut self, client: usize, resources: &Resources) {
+        self.hold_both(client, resources, &resources.clone().unallocated());
+    }
+
+    /// `bare` is the same without allocation role.
+    pub fn hold_both(&mut self, client: usize, resources: &Resources, bare: &Resources) {
         if resources.is_empty() {
             return;
         }
         *self.held.entry(client).or_default() += resources;
-        self.take(resources);
+        self.last_held = (resources.clone(), bare.clone());
+        self.take(bare);
+    }
+
+    /// Without allocation role.
+    pub fn bare(&self, resources: &Resources) -> Resources {
+        let (held, bare) = &self.last_held;
+        if held.is_copy_of(resources) { bare.clone() } else { resources.clone().unallocated() }
     }
 
     /// Gives back what a client holds; false, and nothing, if it does not hold that.
@@ -137,13 +146,14 @@ impl Agent {
         if held.is_empty() {
             self.held.remove(&client);
         }
-        self.give_back(resources);
+        let bare = self.bare(resources);
+        self.give_back(&bare);
         true
     }
 
     pub fn hold_unclaimed(&mut self, framework_id: FrameworkId, resources: &Resources) {
         *self.unclaimed.entry(framework_id).or_default() += resources;
-        self.take(resources);
+        self.take(&resources.clone().unallocated());
     }
 
     pub fn release_unclaimed(&mut self, framework_id: &FrameworkId, resources: &Resources) -> bool {
@@ -154,30 +164,33 @@ impl Agent {
         if held.is_empty() {
             self.unclaimed.remove(framework_id);
         }
-        self.give_back(resources);
+        self.give_back(&resources.clone().unallocated());
         true
     }
 
-    fn take(&mut self, resources: &Resources) {
-        for resource in resources {
-            let resource = bare(resource);
-            if !resource.is_shared() {
-                self.available.subtract(&resource);
+    fn take(&mut self, bare: &Resources) {
+        if bare.is_copy_of(&self.available) && !bare.iter().any(Resource::is_shared) {
+            self.available = Resources::new();
+        } else {
+            for resource in bare.iter().filter(|resource| !resource.is_shared()) {
+                self.available.subtract(resource);
             }
-            self.taken.insert(resource);
         }
+        self.taken += bare;
     }
 
-    fn give_back(&mut self, resources: &Resources) {
-        let kinds: Vec<Resource> = resources.iter().map(bare).collect();
-        for resource in &kinds {
-            self.taken.subtract(resource);
+    fn give_back(&mut self, bare: &Resources) {
+        if self.held.is_empty() && self.unclaimed.is_empty() {
+            self.taken = Resources::new();
+            self.available = self.total.clone();
+            return;
         }
-        self.update_kinds(&kinds);
+        self.taken -= bare;
+        self.update_kinds(bare.iter());
     }
 
     /// As `update_available`, where nothing changed but resources that are like these in all but their values.
-    fn update_kinds(&mut self, kinds: &[Resource]) {
+    fn update_kinds<'a>(&mut self, kinds: impl Iterator<Item = &'a Resource>) {
         for kind in kinds {
             let of_kind = |resource: &Resource| resource.same_kind(kind);
             let mut left = self.total.filter(of_kind);
@@ -195,7 +208,7 @@ impl Agent {
     pub fn convert_total(&mut self, total: Resources, kinds: &[Resource]) {
         self.has_gpus = total.gpus().is_some_and(|gpus| !gpus.is_zero());
         self.total = total;
-        self.update_kinds(kinds);
+        self.update_kinds(kinds.iter());
     }
 
     /// Makes what is available the reference for whoever is settled from now on. Those who were settled with no less
@@ -242,8 +255,8 @@ impl Agent {
             filters.remove(soonest);
         }
         // Most refuse the whole of what is available: one copy of it does for all.
-        if *self.last_refused != refused {
-            self.last_refused = Arc::new(refused);
+        if self.last_refused != refused {
+            self.last_refused = refused;
         }
         let refused = self.last_refused.clone();
         filters.push(Filter { refused, deadline, number: self.filter_number });

@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::load::Portion;
 use crate::maintenance::Plan;
 use crate::options::Options;
+use crate::preemption::Wanting;
 use crate::tree::Tree;
 
 /// The allocator. One event at a time; it cannot fail and never waits.
@@ -51,13 +52,18 @@ pub struct Allocator {
     pub(crate) runs: u64,
     /// Nothing is offered until then, or until so many agents are there.
     pub(crate) held_off: Option<(Time, usize)>,
+    pub(crate) wanting: Wanting,
 }
 
 impl Allocator {
     pub fn new(options: Options) -> Allocator {
         Allocator {
             rng: Rng::with_seed(options.seed),
-            tree: Tree::new(options.sorter, options.fair_sharing_excluded_resource_names.clone()),
+            tree: Tree::new(
+                options.sorter,
+                options.fair_sharing_excluded_resource_names.clone(),
+                options.role_priorities.clone(),
+            ),
             options,
             agents: Slab::new(),
             agent_slots: BTreeMap::new(),
@@ -77,6 +83,7 @@ impl Allocator {
             ticks: 0,
             runs: 0,
             held_off: None,
+            wanting: Wanting::default(),
         }
     }
 
@@ -170,6 +177,10 @@ impl Allocator {
             Event::UpdateWhitelist { whitelist } => {
                 self.whitelist = whitelist;
                 self.mark_all(false);
+                Ok(())
+            }
+            Event::Held { held } => {
+                self.preempt(now, held, effects);
                 Ok(())
             }
             Event::Tick => {
@@ -361,7 +372,12 @@ impl Allocator {
     }
 
     pub(crate) fn hold(&mut self, client: usize, agent: usize, resources: &Resources) {
-        self.agents[agent].hold(client, resources);
+        self.hold_both(client, agent, resources, &resources.clone().unallocated());
+    }
+
+    /// `bare` is the same without allocation role.
+    pub(crate) fn hold_both(&mut self, client: usize, agent: usize, resources: &Resources, bare: &Resources) {
+        self.agents[agent].hold_both(client, resources, bare);
         self.count(agent);
         self.tree.client_mut(client).agents.insert(agent);
         self.tree.allocated(client, agent, &Portion::new(resources));
@@ -447,7 +463,8 @@ impl Allocator {
         self.mark(slot, false);
         if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
             let deadline = now + refuse.max(self.options.allocation_interval);
-            self.add_filter(client, slot, resources.clone().unallocated(), deadline);
+            let refused = self.agents[slot].bare(resources);
+            self.add_filter(client, slot, refused, deadline);
         }
         self.forget_client_if_idle(client);
         Ok(())

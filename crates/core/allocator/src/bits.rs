@@ -39,6 +39,16 @@ impl Bits {
         }
     }
 
+    /// Adds what is in `all` and not in `kept`.
+    pub fn extend_without(&mut self, all: &Bits, kept: &Bits) {
+        if all.0.len() > self.0.len() {
+            self.0.resize(all.0.len(), 0);
+        }
+        for (word, other) in self.0.iter_mut().zip(all.words_without(kept)) {
+            *word |= other;
+        }
+    }
+
     fn words_without<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u64> + 'a {
         let others = other.0.iter().copied().chain(std::iter::repeat(0));
         self.0.iter().zip(others).map(|(word, other)| word & !other)
@@ -90,6 +100,9 @@ mod tests {
         union.extend(&all);
         assert_eq!(union.iter_without(&Bits::default()).collect::<Vec<_>>(), [0, 3, 63, 64, 200]);
         assert!(!union.is_empty() && Bits::default().is_empty());
+        let mut rest = Bits::default();
+        rest.extend_without(&all, &some);
+        assert_eq!(rest.iter_without(&Bits::default()).collect::<Vec<_>>(), [0, 63, 64, 200]);
         some.clear();
         assert_eq!(all.count_without(&some, 100), 5);
     }

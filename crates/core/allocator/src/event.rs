@@ -11,6 +11,7 @@ use messor_types::{
 };
 
 use crate::constraints::OfferConstraints;
+use crate::preemption::{Held, Preemption};
 
 /// What the allocator needs to know of an agent besides its resources.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -167,6 +168,12 @@ pub enum Event {
         whitelist: Option<BTreeSet<String>>,
     },
 
+    /// The answer to `Effect::AskHeld`: offers and tasks of the roles that were asked for, and whatever is being killed.
+    /// Of each kind the newest come first.
+    Held {
+        held: Vec<Held>,
+    },
+
     /// An allocation interval passed: filters expire, and whatever changed since the last time is offered.
     Tick,
     /// Answer to `Effect::Wake`: allocate now, among the agents whose change asked for it.
@@ -187,6 +194,10 @@ pub enum Effect {
     InverseOffer { framework_id: FrameworkId, agents: Vec<(AgentId, mesos::Unavailability)> },
     /// The answer to `Event::UpdateAvailable`: whether the resources were free.
     Available { ticket: u64, outcome: Result<(), String> },
+    /// With priorities (`Options`): what do roles hold of which something may be revoked? Answered by `Event::Held`.
+    AskHeld { roles: BTreeSet<Role> },
+    /// These are to be taken from roles of lower priority.
+    Preempt(Preemption),
     /// An event contradicted what the allocator knows, and was not (or not wholly) carried out: a mistake in the
     /// caller, to be logged.
     Inconsistent { reason: String },

@@ -65,7 +65,7 @@ impl Judge<'_> {
     }
 
     /// Whether the framework may see this agent at all in that role.
-    fn is_capable(&self, client: &Client, framework: &Framework) -> bool {
+    pub fn is_capable(&self, client: &Client, framework: &Framework) -> bool {
         let able = &framework.details.capabilities;
         let agent = &self.agent.details;
         if self.options.filter_gpu_resources && self.agent.has_gpus && !able.gpu_resources {

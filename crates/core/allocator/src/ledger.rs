@@ -2,7 +2,8 @@
 //! as agents change, one agent at a time; while no role has quota nothing is kept.
 //!
 //! Quota holds at every level of the tree of roles: what a role consumes counts for all roles above it, and none of
-//! them exceeds its limits; what is due to a role is no less than what is due to all roles below it. It knows amounts of
+//! them exceeds its limits; what is due to a role is no less than what is due to all roles below it; and what is due to
+//! some below a role has room within the limits of that role, which others below it leave alone. It knows amounts of
 //! roles; frameworks and filters are not its affair.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +78,7 @@ fn less(mut from: ResourceQuantities, amounts: &ResourceQuantities) -> ResourceQ
 }
 
 /// The greater amount of each name.
-fn raise(amounts: &mut ResourceQuantities, others: &ResourceQuantities) {
+pub(crate) fn raise(amounts: &mut ResourceQuantities, others: &ResourceQuantities) {
     for (name, other) in others.iter() {
         let more = other - amounts.get(name);
         amounts.add(name, more);
@@ -238,34 +239,101 @@ impl Ledger {
         }
     }
 
+    /// A role and the roles above it that have quota, the role itself first; with each what is due to those below it
+    /// that are not on this line, whichever level they branch off at.
+    fn line(&self, role: &Role) -> impl Iterator<Item = (Role, &Quota, ResourceQuantities)> {
+        let mut under: Option<&Need> = None;
+        let mut others = ResourceQuantities::new();
+        std::iter::once(role.clone()).chain(role.ancestors()).filter_map(move |role| {
+            let (quota, need) = (self.quotas.get(&role)?, self.needs.get(&role)?);
+            others +=
+                &under.map_or_else(|| need.below.clone(), |under| less(need.below.clone(), &under.whole));
+            under = Some(need);
+            Some((role, quota, others.clone()))
+        })
+    }
+
     /// What a role can be given for its own guarantee, or for that of one above it: but not what is due to others there.
     pub fn due(&self, role: &Role) -> ResourceQuantities {
         let mut due = ResourceQuantities::new();
-        let mut under = None;
-        for role in std::iter::once(role.clone()).chain(role.ancestors()) {
-            let Some(need) = self.needs.get(&role) else { continue };
-            let mut others = need.below.clone();
-            if let Some(under) = under {
-                others -= under;
-            }
+        for (role, _, others) in self.line(role) {
             raise(&mut due, &less(self.own_due(&role), &others));
-            under = Some(&need.whole);
         }
         due
     }
 
-    /// How much more a role may consume, by its limits and by those of the roles above it.
+    /// How much more a role may consume, by its limits and by those of the roles above it. There it leaves room for what
+    /// is due to others.
     pub fn allowance(&self, role: &Role) -> ResourceLimits {
         let mut allowance = ResourceLimits::new();
-        for role in std::iter::once(role.clone()).chain(role.ancestors()) {
-            let Some(quota) = self.quotas.get(&role) else { continue };
+        for (role, quota, others) in self.line(role) {
             let consumed = self.consumed.get(&role);
             for (name, limit) in quota.limits.iter() {
                 let used = consumed.map_or(Scalar::ZERO, |consumed| consumed.get(name));
-                allowance.restrict(name, limit - used);
+                allowance.restrict(name, limit - used - others.get(name));
             }
         }
         allowance
+    }
+
+    /// What of all that is due to a role it could not be given if so much were free: of its own guarantee, and of each
+    /// above it.
+    pub fn lacks(&self, role: &Role, free: &ResourceQuantities) -> Vec<ResourceQuantities> {
+        let dues = || self.line(role).map(|(role, _, others)| less(self.own_due(&role), &others));
+        let mut given = ResourceQuantities::new();
+        dues().for_each(|due| raise(&mut given, &due));
+        let allowance = self.allowance(role);
+        let given: ResourceQuantities = given
+            .iter()
+            .map(|(name, due)| {
+                let most = due.min(free.get(name));
+                (name.clone(), allowance.get(name).map_or(most, |limit| most.min(limit)))
+            })
+            .collect();
+        dues().map(|due| less(due, &given)).collect()
+    }
+
+    /// Whether a role, or one above it, would have less than it is guaranteed without these. Roles that are above another
+    /// one, too, for whose sake this is asked, do not matter: what comes free is due to that one.
+    pub fn is_guaranteed(&self, role: &Role, amounts: &ResourceQuantities, other: &Role) -> bool {
+        let mut line = self.line(role).filter(|(role, _, _)| !other.is_same_or_subrole_of(role));
+        line.any(|(role, quota, _)| {
+            let consumed = self.consumed(&role);
+            let is_short = |name, amount| {
+                let guarantee = quota.guarantees.get(name);
+                !guarantee.is_zero() && consumed.get(name) - amount < guarantee
+            };
+            amounts.iter().any(|(name, amount)| is_short(name, amount))
+        })
+    }
+
+    /// What one agent has free.
+    pub fn free_of(&self, slot: usize) -> ResourceQuantities {
+        self.accounts.get(&slot).map(|account| account.free.clone()).unwrap_or_default()
+    }
+
+    /// The books without the agents, to try out what would be if.
+    pub fn sketch(&self) -> Ledger {
+        Ledger {
+            quotas: self.quotas.clone(),
+            families: self.families.clone(),
+            consumed: self.consumed.clone(),
+            due: self.due.clone(),
+            needs: self.needs.clone(),
+            required: self.required.clone(),
+            free: self.free.clone(),
+            accounts: BTreeMap::new(),
+            version: self.version,
+        }
+    }
+
+    /// In a sketch: a role has so much less, or again.
+    pub fn lose(&mut self, role: &Role, amounts: &ResourceQuantities) {
+        self.change(role, Some(amounts), None);
+    }
+
+    pub fn regain(&mut self, role: &Role, amounts: &ResourceQuantities) {
+        self.change(role, None, Some(amounts));
     }
 
     /// How much may be given away beside what is due. None: nothing is due, and there is no such limit.

@@ -23,10 +23,12 @@ mod maintenance;
 mod metrics;
 mod options;
 mod passes;
+mod preemption;
 mod run;
 mod tree;
 
 pub use allocator::Allocator;
 pub use constraints::{OfferConstraints, OfferConstraintsError, RegexLimits};
 pub use event::{AgentDetails, Effect, Event, FrameworkDetails, refuse_duration};
-pub use options::{Options, SorterKind};
+pub use options::{Options, Priorities, SorterKind};
+pub use preemption::{Held, Preemption, Revocable};

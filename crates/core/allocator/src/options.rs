@@ -1,9 +1,9 @@
 //! What the master's flags say to the allocator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use messor_types::{ResourceName, ResourceQuantities, Scalar};
+use messor_types::{ResourceName, ResourceQuantities, Role, Scalar};
 
 /// How roles, and frameworks within a role, are put in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,35 @@ pub struct Options {
     pub recovery_timeout: Duration,
     /// The region of the master's fault domain (--domain).
     pub region: Option<String>,
+    /// --role_priorities. Without any, no role goes before another and nothing is preempted.
+    pub role_priorities: Priorities,
+    /// --preemption_delay: how long what a role is guaranteed may be lacking before others lose something for it.
+    pub preemption_delay: Duration,
+}
+
+/// What roles come before others. A role that is not named has the priority of the nearest role above it that is, and 0
+/// if there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Priorities(BTreeMap<Role, i32>);
+
+impl Priorities {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn of(&self, role: &Role) -> i32 {
+        if self.0.is_empty() {
+            return 0;
+        }
+        let mut line = std::iter::once(role.clone()).chain(role.ancestors());
+        line.find_map(|role| self.0.get(&role).copied()).unwrap_or(0)
+    }
+}
+
+impl FromIterator<(Role, i32)> for Priorities {
+    fn from_iter<I: IntoIterator<Item = (Role, i32)>>(pairs: I) -> Priorities {
+        Priorities(pairs.into_iter().collect())
+    }
 }
 
 impl Default for Options {
@@ -55,6 +84,25 @@ impl Default for Options {
             agent_recovery_factor: 0.8,
             recovery_timeout: Duration::from_secs(600),
             region: None,
+            role_priorities: Priorities::default(),
+            preemption_delay: Duration::from_secs(30),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_come_from_the_nearest_role_above() {
+        let priorities: Priorities = [("production", 100), ("production/try", -5)]
+            .map(|(role, at)| (Role::new(role), at))
+            .into_iter()
+            .collect();
+        let of = |role: &str| priorities.of(&Role::new(role));
+        assert_eq!((of("production"), of("production/web/a"), of("production/try/b")), (100, 100, -5));
+        assert_eq!((of("productions"), of("*"), of("batch")), (0, 0, 0));
+        assert_eq!(Priorities::default().of(&Role::new("production")), 0);
     }
 }

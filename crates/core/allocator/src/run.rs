@@ -1,11 +1,12 @@
 //! Allocation: which of the changed agents' resources are offered to whom.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use messor_stdx::Time;
 use messor_types::{AgentId, ResourceQuantities, Resources, Role};
 
+use crate::agent::Agent;
 use crate::allocator::Allocator;
 use crate::event::Effect;
 use crate::judge::{Judge, Verdict};
@@ -37,6 +38,10 @@ impl Run {
             None => list.push((agent.clone(), resources)),
         }
     }
+}
+
+pub(crate) fn is_listed(whitelist: Option<&BTreeSet<String>>, agent: &Agent) -> bool {
+    whitelist.is_none_or(|list| list.contains(&agent.details.hostname))
 }
 
 impl Allocator {
@@ -73,6 +78,7 @@ impl Allocator {
         // What is given away in a run leaves nobody more room than he had in it.
         self.held_back_at = self.ledger.version;
         self.ask_to_leave(now, None, effects);
+        self.look_for_lack(now, effects);
     }
 
     /// Looks at the agents whose change cannot wait.
@@ -165,7 +171,7 @@ impl Allocator {
         if !agent.changed {
             return;
         }
-        let listed = self.whitelist.as_ref().is_none_or(|list| list.contains(&agent.details.hostname));
+        let listed = is_listed(self.whitelist.as_ref(), agent);
         if !listed || !agent.active || agent.available().is_empty() {
             return;
         }
@@ -233,7 +239,7 @@ impl Allocator {
                         ledger.give(&client.role, &counted);
                         given.push((client.role.clone(), counted));
                     }
-                    decisions.push((slot, offer.allocated_to(&client.role)));
+                    decisions.push((slot, offer));
                     if available.is_empty() { Step::Stop } else { Step::Next }
                 }
                 Verdict::Nothing => {
@@ -259,8 +265,9 @@ impl Allocator {
         if !offered_shared.is_empty() {
             run.offered_shared.insert(slot, offered_shared);
         }
-        for (client, resources) in decisions {
-            self.hold(client, slot, &resources);
+        for (client, offer) in decisions {
+            let resources = offer.clone().allocated_to(&self.tree.client(client).role);
+            self.hold_both(client, slot, &resources, &offer);
             let found = self.tree.client(client);
             run.add(found, (client, slot), &self.agents[slot].id, resources);
         }

@@ -4,7 +4,7 @@
 //!
 //! It knows amounts and weights. Agents, filters and what may be offered to whom are not its affair.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::audit::ensure;
 use crate::bits::Bits;
 use crate::load::{Load, Portion};
-use crate::options::SorterKind;
+use crate::options::{Priorities, SorterKind};
 
 /// With at most so many candidates, these are compared; with more, the whole order is walked.
 const FEW: usize = 32;
@@ -98,6 +98,9 @@ pub(crate) struct Tree {
     by_role: BTreeMap<Role, usize>,
     clients: Slab<Client>,
     active: Bits,
+    priorities: Priorities,
+    /// Active clients by the priority of their roles, the highest first. Empty without priorities.
+    levels: BTreeMap<Reverse<i32>, Bits>,
     weights: BTreeMap<Role, f64>,
     total: ResourceQuantities,
     denominators: SmallVec<[(ResourceName, f64); 4]>,
@@ -106,7 +109,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub fn new(kind: SorterKind, excluded: BTreeSet<ResourceName>) -> Tree {
+    pub fn new(kind: SorterKind, excluded: BTreeSet<ResourceName>, priorities: Priorities) -> Tree {
         let mut nodes = Slab::new();
         let root = nodes.insert(Node::new(Role::new(""), None, 1.0, usize::MAX));
         Tree {
@@ -117,6 +120,8 @@ impl Tree {
             by_role: BTreeMap::new(),
             clients: Slab::new(),
             active: Bits::default(),
+            priorities,
+            levels: BTreeMap::new(),
             weights: BTreeMap::new(),
             total: ResourceQuantities::new(),
             denominators: SmallVec::new(),
@@ -220,6 +225,11 @@ impl Tree {
             return;
         }
         self.clients[client].active = active;
+        if !self.priorities.is_empty() {
+            let level = Reverse(self.priorities.of(&self.clients[client].role));
+            let clients = self.levels.entry(level).or_default();
+            if active { clients.insert(client) } else { clients.remove(client) }
+        }
         let start = self.clients[client].node;
         if active {
             self.active.insert(client);
@@ -366,12 +376,32 @@ impl Tree {
         self.stale = false;
     }
 
-    /// Visits the active clients that are not `settled`, in the order in which they are to be served.
+    /// Visits the active clients that are not `settled`, in the order in which they are to be served: those of roles with
+    /// more priority first, and among equals by share.
     pub fn visit(&self, settled: &Bits, rng: &mut Rng, mut step: impl FnMut(usize, &Client) -> Step) {
         debug_assert!(!self.stale, "refresh comes first");
-        if self.kind == SorterKind::Drf && self.active.count_without(settled, FEW + 1) > FEW {
-            self.walk(self.root, settled, &mut step);
+        if self.levels.is_empty() {
+            self.visit_equals(settled, rng, &mut step);
             return;
+        }
+        for level in self.levels.values().filter(|level| level.count_without(settled, 1) > 0) {
+            let mut skip = settled.clone();
+            skip.extend_without(&self.active, level);
+            if !self.visit_equals(&skip, rng, &mut step) {
+                return;
+            }
+        }
+    }
+
+    /// False once the visitor wants to stop.
+    fn visit_equals(
+        &self,
+        settled: &Bits,
+        rng: &mut Rng,
+        step: &mut impl FnMut(usize, &Client) -> Step,
+    ) -> bool {
+        if self.kind == SorterKind::Drf && self.active.count_without(settled, FEW + 1) > FEW {
+            return self.walk(self.root, settled, step);
         }
         let mut candidates: SmallVec<[usize; FEW]> = self.active.iter_without(settled).collect();
         match self.kind {
@@ -397,9 +427,10 @@ impl Tree {
             match step(client, found) {
                 Step::Next => {}
                 Step::NextRole => passed_over = Some(found.node),
-                Step::Stop => return,
+                Step::Stop => return false,
             }
         }
+        true
     }
 
     /// False once the visitor wants to stop.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use messor_allocator::Event as Allocation;
+use messor_proto::mesos::KillPolicy;
 use messor_proto::mesos::allocator::inverse_offer_status::Status as InverseOfferAnswer;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::{Call, call};
@@ -208,7 +209,19 @@ impl Master {
                 "not killing task {task_id} of framework {id}: it runs on {agent_id}, not on {other}"
             ));
         }
-        let Some(agent) = self.agents.get_mut(&agent_id) else { return };
+        self.send_kill(turn, id, &agent_id, &task_id, kill.kill_policy);
+    }
+
+    /// Tells a task's agent to kill it. Without a policy its own holds.
+    pub(crate) fn send_kill(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &FrameworkId,
+        agent_id: &AgentId,
+        task_id: &TaskId,
+        kill_policy: Option<KillPolicy>,
+    ) {
+        let Some(agent) = self.agents.get_mut(agent_id) else { return };
         // Kept until the task is gone: an agent that comes back is told again.
         agent.killed.insert((id.clone(), task_id.clone()));
         if !agent.connected {
@@ -217,11 +230,7 @@ impl Master {
             ));
         }
         turn.info(format!("killing task {task_id} of framework {id} on agent {agent_id}"));
-        let message = wire::KillTaskMessage {
-            framework_id: id.into(),
-            task_id: kill.task_id,
-            kill_policy: kill.kill_policy,
-        };
+        let message = wire::KillTaskMessage { framework_id: id.into(), task_id: task_id.into(), kill_policy };
         turn.send(&agent.pid, &message);
     }
 

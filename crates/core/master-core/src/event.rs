@@ -3,8 +3,9 @@
 //! Calls are already decoded (required fields present) and authenticated; who asks and how the answer travels is the
 //! business of the edge, which gives each request a `ReplyId` and each event stream a `StreamId`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use messor_allocator::Preemption;
 use messor_proto::mesos::maintenance::Schedule;
 use messor_proto::mesos::quota::{QuotaConfig, QuotaRequest};
 use messor_proto::mesos::{
@@ -94,6 +95,12 @@ pub enum Event {
         ticket: u64,
         outcome: Result<(), String>,
     },
+    /// The allocator's `Effect::AskHeld`: what these roles hold is to be told, for something may be preempted.
+    AskHeld {
+        roles: BTreeSet<Role>,
+    },
+    /// The allocator's `Effect::Preempt`.
+    Preempt(Box<Preemption>),
     Timer(Timer),
 }
 

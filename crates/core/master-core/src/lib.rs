@@ -24,6 +24,7 @@ mod notice;
 mod offering;
 mod operation_updates;
 mod operations;
+mod preempting;
 mod publish;
 mod quota;
 mod reconciling;

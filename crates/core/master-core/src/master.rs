@@ -113,6 +113,8 @@ impl Master {
             Event::Offer { framework, offers } => self.offer(turn, &framework, offers),
             Event::InverseOffer { framework, agents } => self.inverse_offer(turn, &framework, agents),
             Event::Available { ticket, outcome } => self.available(turn, ticket, outcome),
+            Event::AskHeld { roles } => self.tell_held(turn, &roles),
+            Event::Preempt(preemption) => self.preempt(turn, *preemption),
             Event::Timer(timer) => self.timer(turn, timer),
         }
     }

@@ -11,6 +11,9 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default)]
         pub(crate) struct Counters {
             $(pub $name: Counter,)*
+            /// Of --role_priorities; shown as soon as there was one.
+            pub preempted_offers: Counter,
+            pub preempted_tasks: Counter,
             /// Terminal updates by state, source and reason.
             states: BTreeMap<(i32, i32, i32), Counter>,
         }
@@ -22,6 +25,11 @@ macro_rules! counters {
                     // Rust has no slash in names: `slave_removals_reason_…` is `slave_removals/reason_…`.
                     $((format!("master/{}", stringify!($name).replace("_reason_", "/reason_")), self.$name.get() as f64),)*
                 ];
+                let preempted =
+                    [("offers", &self.preempted_offers), ("tasks", &self.preempted_tasks)].map(|(what, c)| (what, c.get()));
+                if preempted.iter().any(|(_, count)| *count > 0) {
+                    list.extend(preempted.map(|(what, count)| (format!("master/preempted_{what}"), count as f64)));
+                }
                 for ((state, source, reason), counter) in &self.states {
                     list.push((state_name(*state, *source, *reason), counter.get() as f64));
                 }

@@ -90,8 +90,22 @@ fn config_of_request(request: &QuotaRequest) -> Result<QuotaConfig, String> {
     Ok(config_of(role, &request.guarantee))
 }
 
-/// Refuses a role that guarantees less than the roles right below it do in sum.
+/// Refuses a role that guarantees less than the roles right below it do in sum, and a limit above that of a role above.
 fn validate_tree(quotas: &BTreeMap<Role, QuotaConfig>) -> Result<(), String> {
+    for (role, config) in quotas {
+        let limits = Quota::from(config).limits;
+        for above in role.ancestors() {
+            let Some(config) = quotas.get(&above) else { continue };
+            let limits_above = Quota::from(config).limits;
+            for (name, limit) in limits.iter() {
+                if let Some(most) = limits_above.get(name).filter(|most| limit > *most) {
+                    return Err(format!(
+                        "the role '{role}' is limited to {name}:{limit}, which is more than the limit of '{above}', {name}:{most}"
+                    ));
+                }
+            }
+        }
+    }
     let mut children: BTreeMap<Role, ResourceQuantities> = BTreeMap::new();
     for (role, config) in quotas {
         if let Some(parent) = role.parent() {
@@ -296,7 +310,45 @@ impl Master {
             held -= &amounts;
             self.rescind(turn, &offer);
         }
+        self.rescind_below_limits(turn, role, quota, &held);
+        let others = others.into_iter().filter(|(id, _)| self.offers.contains_key(id)).collect();
         self.rescind_until(turn, held, &quota.guarantees, others);
+    }
+
+    /// Where a role above has a limit, what others below it are offered may have to come back for the role's guarantees,
+    /// however much is free.
+    fn rescind_below_limits(
+        &mut self,
+        turn: &mut Turn<'_>,
+        role: &Role,
+        quota: &Quota,
+        held: &ResourceQuantities,
+    ) {
+        let mut due = quota.guarantees.clone();
+        due -= held;
+        for above in role.ancestors() {
+            let Some(config) = self.quotas.stored.get(&above) else { continue };
+            let limits = Quota::from(config).limits;
+            let mut consumed = self.consumed_quota(&above);
+            let mut offers = Vec::new();
+            for (id, offer) in
+                self.offers.iter().filter(|(_, offer)| offer.role.is_same_or_subrole_of(&above))
+            {
+                let amounts = counted(&offer.resources, Resource::is_unreserved);
+                consumed += &amounts;
+                if !offer.role.is_same_or_subrole_of(role) {
+                    offers.push((id.clone(), amounts));
+                }
+            }
+            consumed += &due;
+            for (id, amounts) in offers {
+                if limits.allows(&consumed) {
+                    break;
+                }
+                consumed -= &amounts;
+                self.rescind(turn, &id);
+            }
+        }
     }
 
     fn rescind_until(

@@ -295,6 +295,7 @@ pub(crate) fn build_agent(
         executors: Default::default(),
         offers: Default::default(),
         killed: Default::default(),
+        preempted: Default::default(),
         presumed_lost: Default::default(),
         presumed_ended: Default::default(),
         checkpointed,

@@ -16,7 +16,8 @@ impl Master {
     /// An agent reports on a task. The framework hears it first; it acknowledges through this master (U104).
     pub(crate) fn status_update(&mut self, turn: &mut Turn<'_>, message: wire::StatusUpdateMessage) {
         self.counters.messages_status_update.increment();
-        let update = message.update;
+        let mut update = message.update;
+        self.name_preemption(&mut update);
         let framework_id = FrameworkId::from(&update.framework_id);
         let task_id = TaskId::from(&update.status.task_id);
         let agent_id = AgentId::from(update.agent_id.as_ref().map_or("", |id| id.value.as_str()));

@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real frameworks, the real Apache Mesos 1.11.0 where it is there.
 
 mod agents;
+mod allocation;
 mod artifacts;
 mod attach;
 mod bad_input;

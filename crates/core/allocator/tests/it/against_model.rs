@@ -14,7 +14,8 @@ use messor_types::{
 use crate::cluster::{Cluster, agent, framework, resources};
 use crate::model::{Agent, Framework, Model, Offers, refusal};
 
-const ROLES: [&str; 6] = ["a", "a/b", "a/b/c", "a/d", "e", "*"];
+/// Three levels, with two roles side by side at each of the lower ones.
+const ROLES: [&str; 7] = ["a", "a/b", "a/b/c", "a/b/f", "a/d", "e", "*"];
 const CASES: u64 = 2_500;
 
 struct Case {
@@ -70,7 +71,7 @@ impl Case {
         let (cpus, mem) = (self.rng.u32(1..5), self.rng.u32(0..4) * 40);
         let mut total = resources(&format!("cpus:{cpus};mem:{mem};ports:[1-{cpus}]"));
         for _ in 0..self.rng.usize(0..3) {
-            let role = self.rng.choice(&ROLES[..5]).unwrap();
+            let role = self.rng.choice(&ROLES[..6]).unwrap();
             let kind = if self.rng.bool() { ReservationKind::Dynamic } else { ReservationKind::Static };
             let name = if self.rng.bool() { "cpus" } else { "mem" };
             let amount = f64::from(self.rng.u32(1..3)) * if name == "mem" { 32.0 } else { 1.0 };
@@ -153,7 +154,7 @@ impl Case {
             _ => {
                 // An operator reserves what is free.
                 let free = self.models[0].available(&agent_id).unreserved().non_revocable().scalars();
-                let role = self.rng.choice(&ROLES[..5]).unwrap();
+                let role = self.rng.choice(&ROLES[..6]).unwrap();
                 let converted = free.push_reservation(&Reservation::new(ReservationKind::Dynamic, role));
                 let conversions = vec![ResourceConversion { consumed: free, converted }];
                 let total = self.models[0].agents[&id].total.convert(&conversions).unwrap();
@@ -350,6 +351,17 @@ impl Case {
             for (name, limit) in quota.limits.iter() {
                 let (before, after) = (before.get(name), after.get(name));
                 assert!(after <= limit || after == before, "{role} has {after} {name} of {limit}");
+            }
+        }
+        // At every level: what is due below a role has room within its limits.
+        for (role, quota) in &model.quotas {
+            for (name, limit) in quota.limits.iter() {
+                let lack = |model: &Model| {
+                    model.needed_below(Some(role)).get(name) + model.consumed(role).get(name) - limit
+                };
+                let (before, after) = (lack(model), lack(&after));
+                let is_kept = after <= Scalar::ZERO || after <= before;
+                assert!(is_kept, "room for guarantees below {role}: {before} {name} lacked, {after} do now");
             }
         }
         let (free, needed) = (model.free(), model.needed_below(None));

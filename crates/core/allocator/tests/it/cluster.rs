@@ -28,6 +28,8 @@ pub struct Cluster {
     pub allocator: Allocator,
     pub now: Time,
     pub effects: Vec<Effect>,
+    /// Whether the allocator checks itself after each event.
+    pub is_audited: bool,
 }
 
 pub fn resources(text: &str) -> Resources {
@@ -65,13 +67,15 @@ pub fn agent() -> AgentDetails {
 impl Cluster {
     pub fn new(options: Options) -> Cluster {
         let now = Time::from_nanos(1_000_000_000_000);
-        Cluster { allocator: Allocator::new(options), now, effects: Vec::new() }
+        Cluster { allocator: Allocator::new(options), now, effects: Vec::new(), is_audited: true }
     }
 
     /// Tells one event and checks everything that must hold after it.
     pub fn tell(&mut self, event: Event) {
         self.allocator.handle(self.now, event, &mut self.effects);
-        self.allocator.audit().unwrap();
+        if self.is_audited {
+            self.allocator.audit().unwrap();
+        }
     }
 
     pub fn add_agent(&mut self, id: &str, total: &str) {

@@ -4,6 +4,7 @@ mod against_model;
 mod cluster;
 mod maintenance;
 mod model;
+mod preemption;
 mod quota;
 mod random;
 mod scenarios;

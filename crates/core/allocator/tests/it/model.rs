@@ -71,12 +71,12 @@ fn in_quota(resource: &Resource) -> bool {
     resource.is_scalar() && resource.is_unreserved() && !resource.is_revocable()
 }
 
-fn with_ancestors(role: &Role) -> Vec<Role> {
+pub fn with_ancestors(role: &Role) -> Vec<Role> {
     std::iter::once(role.clone()).chain(role.ancestors()).collect()
 }
 
 impl Framework {
-    fn wants(&self, role: &Role) -> bool {
+    pub fn wants(&self, role: &Role) -> bool {
         self.active && self.details.roles.contains(role) && !self.details.suppressed_roles.contains(role)
     }
 }
@@ -205,7 +205,7 @@ impl Model {
         sum
     }
 
-    fn unsatisfied(&self, role: &Role) -> ResourceQuantities {
+    pub fn unsatisfied(&self, role: &Role) -> ResourceQuantities {
         let mut due = self.quotas.get(role).map(|quota| quota.guarantees.clone()).unwrap_or_default();
         due -= &self.consumed(role);
         due
@@ -231,14 +231,27 @@ impl Model {
         sum
     }
 
+    /// What is needed below a role by those that are not on the line of another one that is below it: what that other one
+    /// has to leave to them.
+    pub fn needed_beside(&self, line: &[Role], above: &Role) -> ResourceQuantities {
+        let mut others = ResourceQuantities::new();
+        // Whichever level they branch off at: below a role of the line there are those that branch off there.
+        for level in line.iter().filter(|level| level.is_same_or_subrole_of(above)) {
+            if self.quotas.contains_key(level) {
+                let beside = self.next_below(Some(level)).into_iter().filter(|other| !line.contains(other));
+                beside.for_each(|other| others += &self.needed(&other));
+            }
+        }
+        others
+    }
+
     /// What may be given to a role for a guarantee: its own, or the part of one above it that nobody else needs.
-    fn due(&self, role: &Role) -> ResourceQuantities {
+    pub fn due(&self, role: &Role) -> ResourceQuantities {
         let mut result = ResourceQuantities::new();
         let line = with_ancestors(role);
         for above in line.iter().filter(|role| self.quotas.contains_key(*role)) {
-            let others = self.next_below(Some(above)).into_iter().filter(|other| !line.contains(other));
             let mut due = self.unsatisfied(above);
-            others.for_each(|other| due -= &self.needed(&other));
+            due -= &self.needed_beside(&line, above);
             result = larger(result, &due);
         }
         result
@@ -253,11 +266,14 @@ impl Model {
         free
     }
 
-    /// How much more of something a role may have before a limit is reached; None if there is none.
-    fn allowance(&self, role: &Role, name: &messor_types::ResourceName) -> Option<Scalar> {
-        let limited = with_ancestors(role).into_iter().filter_map(|role| {
-            let limit = self.quotas.get(&role)?.limits.get(name)?;
-            Some((limit - self.consumed(&role).get(name)).max(Scalar::ZERO))
+    /// How much more of something a role may have before a limit is reached, its own or one above it; what others below
+    /// that one need has to fit in, too. None if there is no limit.
+    pub fn allowance(&self, role: &Role, name: &messor_types::ResourceName) -> Option<Scalar> {
+        let line = with_ancestors(role);
+        let limited = line.iter().filter_map(|level| {
+            let limit = self.quotas.get(level)?.limits.get(name)?;
+            let taken = self.consumed(level).get(name) + self.needed_beside(&line, level).get(name);
+            Some((limit - taken).max(Scalar::ZERO))
         });
         limited.min()
     }

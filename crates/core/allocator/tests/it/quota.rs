@@ -138,11 +138,21 @@ fn reservations_count_for_guarantees_and_limits() {
     let mut total = resources("cpus:2;mem:100");
     total.insert(reserved(2.0));
     cluster.add_agent_with("s1", agent(), total, &[]);
-    assert_eq!(metric(&cluster, "r/resources/cpus/offered_or_allocated"), 2.0);
+    let charged = |cluster: &Cluster| {
+        let (role, _, consumed) = cluster.allocator.consumption().remove(0);
+        (role.to_string(), consumed.get(&ResourceName::CPUS).to_f64())
+    };
+    assert_eq!(charged(&cluster), ("r".to_string(), 2.0));
+    for role in ["r/x", "r", ""] {
+        assert_eq!(metric(&cluster, &format!("{role}/resources/cpus/consumed")), 2.0);
+    }
+    assert_eq!(metric(&cluster, "r/resources/cpus/offered_or_allocated"), 0.0);
     cluster.add_framework("f", "r/x");
     let offer = only(cluster.settle());
     assert_eq!(offer.resources.cpus().unwrap().to_f64(), 3.0);
-    assert_eq!(metric(&cluster, "r/resources/cpus/offered_or_allocated"), 3.0);
+    assert_eq!(charged(&cluster).1, 3.0);
+    // What is offered counts for what can be offered, and is not consumed yet.
+    assert_eq!(metric(&cluster, "r/resources/cpus/consumed"), 2.0);
     // Reserving what it was offered changes nothing: it was charged before.
     let consumed = offer.resources.unreserved().named(&"cpus".into());
     let converted = consumed.push_reservation(&Reservation::new(ReservationKind::Dynamic, "r/x"));
@@ -152,7 +162,8 @@ fn reservations_count_for_guarantees_and_limits() {
         offered: offer.resources.clone(),
         conversions: vec![messor_types::ResourceConversion { consumed, converted }],
     });
-    assert_eq!(metric(&cluster, "r/resources/cpus/offered_or_allocated"), 3.0);
+    assert_eq!(charged(&cluster).1, 3.0);
+    assert_eq!(metric(&cluster, "r/resources/cpus/consumed"), 3.0);
 }
 
 #[test]
@@ -175,4 +186,49 @@ fn quota_holds_at_every_level() {
     assert_eq!(cpus, 4.0, "{offers:?}");
     let of_b = offers.iter().filter(|offer| offer.role == "a/b").filter_map(|offer| offer.resources.cpus());
     assert!(of_b.map(|cpus| cpus.to_f64()).sum::<f64>() >= 3.0, "{offers:?}");
+}
+
+/// What is due to one role below another is not given to its neighbours, at whichever level they branch off: not of what
+/// is free, and not of what the limits above leave.
+#[test]
+fn quota_of_three_levels_leaves_room_at_each() {
+    let total = |offers: &[Offer], role: &str| -> f64 {
+        let of = offers.iter().filter(|offer| offer.role == role).filter_map(|offer| offer.resources.cpus());
+        of.map(|cpus| cpus.to_f64()).sum()
+    };
+    let tree = |cluster: &mut Cluster| {
+        cluster.tell(quota("a", "cpus:5", "cpus:6"));
+        cluster.tell(quota("a/b", "cpus:3", ""));
+        cluster.tell(quota("a/b/c", "cpus:3", "cpus:3"));
+    };
+    let drain = |cluster: &mut Cluster| -> Vec<Offer> { (0..4).flat_map(|_| cluster.tick()).collect() };
+
+    // A limit: of the six, three are due to `a/b/c`, though there is far more than that free.
+    for neighbour in ["a", "a/d", "a/b", "a/b/e"] {
+        let mut cluster = Cluster::new(Options::default());
+        tree(&mut cluster);
+        cluster.add_framework("n", neighbour);
+        cluster.add_agent("s1", "cpus:20");
+        let offers = drain(&mut cluster);
+        assert_eq!(total(&offers, neighbour), 3.0, "{neighbour}: {offers:?}");
+        cluster.add_framework("c", "a/b/c");
+        assert_eq!(total(&drain(&mut cluster), "a/b/c"), 3.0, "beside {neighbour}");
+    }
+
+    // A guarantee: five are due to `a`, of which three are due to `a/b/c` alone.
+    for neighbour in ["a", "a/d", "a/b", "a/b/e"] {
+        let mut cluster = Cluster::new(Options::default());
+        tree(&mut cluster);
+        cluster.add_framework("n", neighbour);
+        cluster.add_framework("o", "other");
+        cluster.add_agent("s1", "cpus:5");
+        let offers = drain(&mut cluster);
+        assert_eq!(
+            (total(&offers, neighbour), total(&offers, "other")),
+            (2.0, 0.0),
+            "{neighbour}: {offers:?}"
+        );
+        cluster.add_framework("c", "a/b/c");
+        assert_eq!(total(&drain(&mut cluster), "a/b/c"), 3.0, "beside {neighbour}");
+    }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Agent {
     pub offers: BTreeSet<OfferId>,
     /// Tasks that were killed: told again when the agent comes back.
     pub killed: BTreeSet<(FrameworkId, TaskId)>,
+    /// Tasks that were killed for the sake of another role, with what is said of that.
+    pub preempted: BTreeMap<(FrameworkId, TaskId), String>,
     /// What was thought lost when the link broke, as its framework does not checkpoint. It is there if the agent says
     /// so when it comes back.
     pub presumed_lost: BTreeSet<(FrameworkId, TaskId)>,
@@ -105,7 +107,9 @@ impl Agent {
             }
         }
         if !self.killed.is_empty() {
-            self.killed.remove(&(framework.clone(), task.clone()));
+            let key = (framework.clone(), task.clone());
+            self.killed.remove(&key);
+            self.preempted.remove(&key);
         }
     }
 

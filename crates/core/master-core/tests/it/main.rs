@@ -14,6 +14,7 @@ mod maintenance;
 mod operations;
 mod operators;
 mod partitions;
+mod preempting;
 mod quota;
 mod reconciling;
 mod registry_gc;

@@ -150,8 +150,10 @@ fn bad_quota_is_named_and_changes_nothing() {
         (config("a", &[("cpus", -1.0)], &[]), "'guarantees'"),
         (config("a", &[("cpus", 2.0)], &[("cpus", 1.0)]), "more cpus than"),
         (config("fine/child", &[("cpus", 2.0)], &[]), "less than what the roles below it"),
+        (config("full/a/b", &[], &[("cpus", 3.0), ("mem", 1.0)]), "'full/a/b' is limited to cpus:3"),
     ] {
-        refused(&world.operator(update(&[fine.clone(), wrong])), part);
+        let full = config("full", &[], &[("cpus", 2.0)]);
+        refused(&world.operator(update(&[fine.clone(), full, wrong])), part);
     }
     for (wrong, part) in [
         (QuotaRequest::default(), "'role'"),
@@ -185,6 +187,24 @@ fn quota_of_nested_roles() {
     let (b, c) = (world.subscribe(in_role("a/b")), world.subscribe(in_role("a/c")));
     world.allocation();
     assert_eq!((offered_cpus(&mut world, &b), offered_cpus(&mut world, &c)), (vec![3.0], vec![1.0]));
+}
+
+/// It is the limit above that is in the way of a guarantee: what a neighbour below it was offered comes back.
+#[test]
+fn offers_to_neighbours_come_back_for_a_nested_guarantee() {
+    let mut world = World::new();
+    world.agent(1);
+    world.agent(2);
+    assert_eq!(world.operator(update(&[config("a", &[("cpus", 2.0)], &[("cpus", 4.0)])])), Outcome::Done);
+    let neighbour = world.subscribe(in_role("a/c"));
+    world.allocation();
+    assert_eq!(offered_cpus(&mut world, &neighbour).iter().sum::<f64>(), 4.0);
+    assert_eq!(world.operator(update(&[config("a/b", &[("cpus", 2.0)], &[])])), Outcome::Done);
+    assert!(world.events(neighbour.stream).iter().any(|event| event.rescind.is_some()));
+    world.allocation();
+    let scheduler = world.subscribe(in_role("a/b"));
+    world.allocation();
+    assert_eq!(offered_cpus(&mut world, &scheduler).iter().sum::<f64>(), 2.0);
 }
 
 /// Two requests at once are judged as if the first were done.

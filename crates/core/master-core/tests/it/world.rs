@@ -31,6 +31,7 @@ pub struct Sent {
 pub struct World {
     pub master: Master,
     allocator: Allocator,
+    options: Options,
     pub registry: State,
     pub now: Time,
     /// Agents answer pings at once.
@@ -80,6 +81,19 @@ impl World {
         World::with(config(), State::default())
     }
 
+    /// A master whose allocator has these options.
+    pub fn with_options(options: Options) -> World {
+        let mut world = World::standby(config());
+        world.set_options(options);
+        world.elect(State::default());
+        world
+    }
+
+    fn set_options(&mut self, options: Options) {
+        self.allocator = Allocator::new(options.clone());
+        self.options = options;
+    }
+
     pub fn with(config: Config, registry: State) -> World {
         let mut world = World::standby(config);
         world.elect(registry);
@@ -89,6 +103,7 @@ impl World {
     /// A master takes over from this one, with its registry, at the same time.
     pub fn failover(&self) -> World {
         let mut world = World::standby(config());
+        world.set_options(self.options.clone());
         world.now = self.now;
         world.next = self.next;
         world.answer_pings = self.answer_pings;
@@ -108,6 +123,7 @@ impl World {
         World {
             master: Master::new(config, now),
             allocator: Allocator::new(Options::default()),
+            options: Options::default(),
             registry: State::default(),
             now,
             answer_pings: true,
@@ -219,6 +235,8 @@ impl World {
                 Allocation::Available { ticket, outcome } => {
                     events.push_back(Event::Available { ticket, outcome });
                 }
+                Allocation::AskHeld { roles } => events.push_back(Event::AskHeld { roles }),
+                Allocation::Preempt(preemption) => events.push_back(Event::Preempt(Box::new(preemption))),
                 Allocation::Inconsistent { reason } => panic!("master and allocator disagree: {reason}"),
             }
         }
