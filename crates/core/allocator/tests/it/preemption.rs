@@ -79,7 +79,7 @@ impl Market {
             match asked {
                 // Offers of this tick are known by then.
                 Some(roles) => {
-                    for offer in offers.drain(..).collect::<Vec<_>>() {
+                    for offer in std::mem::take(&mut offers) {
                         self.add(false, offer);
                     }
                     let held = self.held(&roles);
@@ -392,7 +392,7 @@ impl Case {
         market.cluster =
             Cluster::new(Options { seed, preemption_delay: Duration::from_secs(1), ..options(&priorities) });
         // This is about the outcome, and about many cases.
-        market.cluster.is_audited = seed % 16 == 0;
+        market.cluster.is_audited = seed.is_multiple_of(16);
         let priorities = priorities.into_iter().map(|(role, at)| (Role::new(role), at)).collect();
         Case { seed, rng, market, priorities, model: Model::default(), decisions: 0 }
     }
