@@ -37,6 +37,24 @@ impl ClientError {
     }
 }
 
+/// A connection with time limits; what is sent over it is the caller's.
+pub fn connect(address: &Address) -> Result<TcpStream, ClientError> {
+    let failed = |source| ClientError::Connect { address: address.clone(), source };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for candidate in (address.host.as_str(), address.port).to_socket_addrs().map_err(failed)? {
+        match TcpStream::connect_timeout(&candidate, PATIENCE) {
+            Ok(stream) => {
+                let broken = |source| ClientError::broken(address, source);
+                stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+                stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
 /// Connects and sends a request; the answer is the caller's to read.
 pub fn send(
     address: &Address,
@@ -45,29 +63,17 @@ pub fn send(
     headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> Result<TcpStream, ClientError> {
-    let failed = |source| ClientError::Connect { address: address.clone(), source };
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for candidate in (address.host.as_str(), address.port).to_socket_addrs().map_err(failed)? {
-        match TcpStream::connect_timeout(&candidate, PATIENCE) {
-            Ok(mut stream) => {
-                let broken = |source| ClientError::broken(address, source);
-                stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
-                stream.set_write_timeout(Some(PATIENCE)).map_err(broken)?;
-                let host = address.to_string();
-                let mut all = vec![("Host", host.as_str())];
-                all.extend_from_slice(headers);
-                let length = body.map_or(RequestBody::None, |body| RequestBody::Length(body.len()));
-                let mut request = Vec::new();
-                write_request_head(&mut request, method, target, &all, length)
-                    .map_err(|source| ClientError::http(address, source))?;
-                request.extend_from_slice(body.unwrap_or_default());
-                stream.write_all(&request).map_err(broken)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(failed(last))
+    let mut stream = connect(address)?;
+    let host = address.to_string();
+    let mut all = vec![("Host", host.as_str())];
+    all.extend_from_slice(headers);
+    let length = body.map_or(RequestBody::None, |body| RequestBody::Length(body.len()));
+    let mut request = Vec::new();
+    write_request_head(&mut request, method, target, &all, length)
+        .map_err(|source| ClientError::http(address, source))?;
+    request.extend_from_slice(body.unwrap_or_default());
+    stream.write_all(&request).map_err(|source| ClientError::broken(address, source))?;
+    Ok(stream)
 }
 
 /// A request and its whole answer.

@@ -9,7 +9,7 @@ use rustix::process::{Signal, getpid, kill_process};
 /// Its value is a name out of [`points`].
 pub const FAULT_VARIABLE: &str = "MESSOR_FAULT_POINT";
 
-/// The names of all points that a container passes which is launched and destroyed. `isolators` are the names of those
+/// The names of all points that a container with a terminal passes which is launched and destroyed. `isolators` are the names of those
 /// in use.
 pub fn points(isolators: &[&str]) -> Vec<String> {
     let each = |step: &'static str| isolators.iter().map(move |isolator| format!("{step} {isolator}"));
@@ -22,7 +22,7 @@ pub fn points(isolators: &[&str]) -> Vec<String> {
     steps.push("finish".into());
     let mut points: Vec<String> =
         steps.iter().flat_map(|step| [format!("before {step}"), format!("after {step}")]).collect();
-    points.extend(["config noted", "forked", "pid noted"].map(str::to_string));
+    points.extend(["config noted", "switchboard noted", "forked", "pid noted"].map(str::to_string));
     points
 }
 

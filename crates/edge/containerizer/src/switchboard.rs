@@ -225,6 +225,13 @@ impl Switchboards {
                 std::os::unix::fs::fchown(&terminal.slave, Some(identity.uid), None)
                     .map_err(failed("the terminal cannot be given to its user"))?;
             }
+            let size = config.container_info.as_ref().and_then(|info| info.tty_info.as_ref()?.window_size);
+            if let Some(size) = size {
+                let cut = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+                terminal
+                    .set_size(cut(size.rows), cut(size.columns))
+                    .map_err(failed("the terminal cannot be given its size"))?;
+            }
             let path = terminal.path.to_string_lossy().into_owned();
             let controlling = config.task_info.is_none();
             if !controlling {

@@ -28,6 +28,13 @@ impl Terminal {
         let slave = open(&path)?;
         Ok(Terminal { master, slave, path })
     }
+
+    pub fn set_size(&self, rows: u16, columns: u16) -> io::Result<()> {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the pointer is to a size that lives until the call is over.
+        let answer = unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
 }
 
 /// Unlocks the other side of an open /dev/ptmx, and says where it is.

@@ -21,7 +21,8 @@ struct Way {
 }
 
 fn posix() -> Way {
-    Way { flags: Vec::new(), isolators: &["filesystem/posix", "posix/cpu", "posix/mem"], groups: Vec::new() }
+    let isolators = &["filesystem/posix", "posix/cpu", "posix/mem", "io/switchboard"];
+    Way { flags: Vec::new(), isolators, groups: Vec::new() }
 }
 
 /// None where the host has no control groups of version 1, or this is not root.
@@ -38,7 +39,7 @@ fn linux(share: usize) -> Option<Way> {
             "--isolation=cgroups/cpu,cgroups/mem".to_string(),
             format!("--cgroups_root={root}"),
         ],
-        isolators: &["filesystem/posix", "cgroups"],
+        isolators: &["filesystem/posix", "cgroups", "io/switchboard"],
         groups: controllers.iter().map(|name| base.join(name).join(&root)).collect(),
     })
 }
@@ -49,8 +50,8 @@ fn left(cluster: &Cluster, way: &Way) -> Vec<String> {
     let entries = |path: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     };
-    for path in entries(&cluster.folder().join("agent0-run/containers")) {
-        left.push(path.display().to_string());
+    for directory in ["agent0-run/containers", "agent0-run/io_switchboards"] {
+        left.extend(entries(&cluster.folder().join(directory)).iter().map(|path| path.display().to_string()));
     }
     for group in &way.groups {
         left.extend(
@@ -58,9 +59,13 @@ fn left(cluster: &Cluster, way: &Way) -> Vec<String> {
         );
     }
     let mark = format!("MESOS_SANDBOX={}", cluster.folder().display());
+    let of_switchboard = format!("--socket_address={}", cluster.folder().display());
     for process in entries(Path::new("/proc")) {
-        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|one| one.starts_with(mark.as_bytes())) {
+        let has = |file: &str, mark: &str| {
+            let text = std::fs::read(process.join(file)).unwrap_or_default();
+            text.split(|byte| *byte == 0).any(|one| one.starts_with(mark.as_bytes()))
+        };
+        if has("environ", &mark) || has("cmdline", &of_switchboard) {
             left.push(process.display().to_string());
         }
     }
@@ -95,10 +100,14 @@ fn kill_at(share: usize, way: Option<Way>) {
         cluster.kill("agent0");
         cluster.restart_agent_in(0, &way.flags, &[(FAULT_VARIABLE, point)]);
         registered(&cluster);
+        // Every other one has a terminal, and those at whose steps it matters.
+        let terminal = number % 2 == 0 || point.contains("switchboard");
+        let container = if terminal { r#""container": {"type": "MESOS", "tty_info": {}},"# } else { "" };
         let task = format!(
             r#"{{"name": "t{number}", "task_id": {{"value": "t{number}"}}, "agent_id": {{"value": ""}},
                 "resources": [{{"name": "cpus", "type": "SCALAR", "scalar": {{"value": 0.1}}}},
                     {{"name": "mem", "type": "SCALAR", "scalar": {{"value": 32}}}}],
+                {container}
                 "command": {{"value": "cat fetched", "uris": [{{"value": "{}"}}]}}}}"#,
             file.display()
         );

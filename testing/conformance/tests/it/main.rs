@@ -24,4 +24,5 @@ mod scenarios;
 mod take_over;
 mod tasks;
 mod terminals;
+mod tmux;
 mod zookeeper;

@@ -384,7 +384,9 @@ fn sessions_end_with_their_agent() {
     let agent = stage.cluster.agents[0];
     let get = json!({"type": "GET_CONTAINERS", "get_containers": {"show_nested": true}});
     wait_for("the session to be gone, and its task to be there", PATIENCE, || {
-        let containers = call(agent, &get).json()["get_containers"]["containers"].clone();
+        // Not before it has recovered.
+        let answer = Some(call(agent, &get)).filter(|answer| answer.status == 200)?;
+        let containers = answer.json()["get_containers"]["containers"].clone();
         let all = containers.as_array()?.clone();
         (all.len() == 1 && all[0]["container_id"] == parent && stage.switchboards().is_empty()).then_some(())
     });

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use crate::client::{self, ClientError};
 use crate::master::{Address, AddressError, Master};
 
-const MEDIA_TYPE: &str = "application/x-protobuf";
+pub const MEDIA_TYPE: &str = "application/x-protobuf";
 /// The state of a large cluster.
 const ANSWER_BYTES: usize = 1 << 30;
 const REDIRECTS: usize = 3;
@@ -52,6 +52,11 @@ impl Api {
     pub fn new(settings: &Settings) -> Result<Api, ApiError> {
         let master = Master::parse(&settings.master)?.find(PATIENCE)?;
         Ok(Api { master, authorization: settings.authorization.clone() })
+    }
+
+    /// The header that says who asks.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 
     fn post(&self, address: &Address, body: &[u8]) -> Result<client::Response, ClientError> {

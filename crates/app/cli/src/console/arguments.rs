@@ -147,6 +147,26 @@ pub enum Task {
         #[arg(long, short = 'n', value_name = "COUNT")]
         lines: Option<usize>,
     },
+    /// Run a command in a task's container; its exit status is this program's
+    Exec {
+        /// Pass standard input on
+        #[arg(long, short)]
+        interactive: bool,
+        /// Give the command a terminal
+        #[arg(long, short)]
+        tty: bool,
+        task: String,
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Attach to the terminal of a task; Ctrl-P Ctrl-Q detaches
+    Attach {
+        task: String,
+        /// Only look on
+        #[arg(long)]
+        no_stdin: bool,
+    },
     /// Copy a file or a directory out of a task's sandbox
     Cp {
         /// TASK:PATH

@@ -6,7 +6,9 @@
 mod agents;
 mod api;
 mod arguments;
+mod attach;
 mod frameworks;
+mod keys;
 mod maintenance;
 mod reservations;
 mod roles;
@@ -75,9 +77,12 @@ pub fn mesos(words: &[String]) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut screen = Screen::new(arguments.common.json, arguments.common.width, &mut out);
-    let done = run(&arguments, home.as_deref(), &mut screen).and_then(|()| Ok(screen.out.flush()?));
+    let done = run(&arguments, home.as_deref(), &mut screen).and_then(|status| {
+        screen.out.flush()?;
+        Ok(status)
+    });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status),
         // The reader has seen enough.
         Err(ConsoleError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -88,18 +93,19 @@ pub fn mesos(words: &[String]) -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> Result<(), ConsoleError> {
+/// Answers with the exit status of a command that was run in a task; of all others it is 0.
+fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> Result<u8, ConsoleError> {
     let settings = match &arguments.group {
         Group::Completion { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "mesos", &mut screen.out);
-            return Ok(());
+            return Ok(0);
         }
         _ => Settings::new(&arguments.common, home)?,
     };
     if let Group::Config(Config::Show) = arguments.group {
-        return show(&settings, screen);
+        return show(&settings, screen).map(|()| 0);
     }
-    let mut console = Console { api: Api::new(&settings)?, principal: settings.principal, screen };
+    let mut console = Console { api: Api::new(&settings)?, principal: settings.principal, screen, status: 0 };
     match &arguments.group {
         Group::Agent(command) => console.agent(command),
         Group::Task(command) => console.task(command),
@@ -111,7 +117,8 @@ fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> R
         Group::Reserve(command) => console.reserve(command),
         Group::Volume(command) => console.volume(command),
         Group::Config(_) | Group::Completion { .. } => Ok(()),
-    }
+    }?;
+    Ok(console.status)
 }
 
 fn show(settings: &Settings, screen: &mut Screen<'_>) -> Result<(), ConsoleError> {
@@ -131,6 +138,8 @@ pub struct Console<'c, 'o> {
     api: Api,
     principal: Option<String>,
     screen: &'c mut Screen<'o>,
+    /// The exit status of this program.
+    status: u8,
 }
 
 impl Console<'_, '_> {

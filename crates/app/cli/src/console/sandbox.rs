@@ -33,15 +33,7 @@ struct Sandbox {
 
 impl Console<'_, '_> {
     fn sandbox(&mut self, task: &mesos::Task) -> Result<Sandbox, ConsoleError> {
-        let agents = self.agents()?.agents;
-        let is_it = |id: &mesos::AgentId| *id == task.agent_id;
-        let found = agents.iter().find(|one| one.agent_info.id.as_ref().is_some_and(is_it));
-        let agent = found.and_then(|one| address_of(one.pid.as_deref())).ok_or_else(|| {
-            ConsoleError::Wrong(format!(
-                "agent {}, where the task ran, is not registered at the moment",
-                task.agent_id.value
-            ))
-        })?;
+        let agent = self.agent_of(task)?;
         let framework = &task.framework_id.value;
         // A command executor has the id of its task.
         let executor = task.executor_id.as_ref().map_or(&task.task_id.value, |id| &id.value);
@@ -51,6 +43,19 @@ impl Console<'_, '_> {
         let folder =
             if task.executor_id.is_some() && self.list_files(&agent, &own).is_ok() { own } else { run };
         Ok(Sandbox { agent, folder })
+    }
+
+    /// Where the agent of a task listens.
+    pub fn agent_of(&mut self, task: &mesos::Task) -> Result<Address, ConsoleError> {
+        let agents = self.agents()?.agents;
+        let is_it = |id: &mesos::AgentId| *id == task.agent_id;
+        let found = agents.iter().find(|one| one.agent_info.id.as_ref().is_some_and(is_it));
+        found.and_then(|one| address_of(one.pid.as_deref())).ok_or_else(|| {
+            ConsoleError::Wrong(format!(
+                "agent {}, where the task ran, is not registered at the moment",
+                task.agent_id.value
+            ))
+        })
     }
 
     fn list_files(&self, agent: &Address, path: &str) -> Result<Vec<mesos::FileInfo>, ConsoleError> {

@@ -24,6 +24,14 @@ impl Console<'_, '_> {
                 let task = self.find_task(task)?;
                 self.logs(&task, file, *follow, *lines)
             }
+            Task::Exec { interactive, tty, task, command } => {
+                let task = self.find_task(task)?;
+                self.exec(&task, *interactive, *tty, command)
+            }
+            Task::Attach { task, no_stdin } => {
+                let task = self.find_task(task)?;
+                self.attach(&task, !no_stdin)
+            }
             Task::Cp { source, target } => {
                 let (task, path) = source.split_once(':').ok_or_else(|| {
                     ConsoleError::Wrong(format!("'{source}' is not TASK:PATH, such as my-task:stdout"))

@@ -1,0 +1,182 @@
+//! `mesos task exec` and `mesos task attach`, as people have them: under tmux, which is a terminal that a test can type
+//! into, look at and resize; and in a pipe.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use messor_testkit::{Cluster, skip, wait_for};
+
+use crate::attach::{PATIENCE, container};
+use crate::recovery::Execution;
+
+/// A terminal with a shell, in which `mesos` is at hand.
+struct Screen {
+    socket: PathBuf,
+}
+
+impl Screen {
+    /// None where there is no tmux.
+    fn of(cluster: &Cluster) -> Option<Screen> {
+        if Command::new("tmux").arg("-V").output().is_err() {
+            skip("no tmux here");
+            return None;
+        }
+        let screen = Screen { socket: cluster.folder().join("tmux") };
+        let path = format!("{}:{}", cluster.bin().display(), std::env::var("PATH").unwrap_or_default());
+        let started = Command::new("tmux")
+            .arg("-S")
+            .arg(&screen.socket)
+            .args(["-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "30", "env", "PS1=here:", "sh"])
+            .env("PATH", path)
+            .env("MESOS_MASTER", cluster.master.to_string())
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("TMUX")
+            .status();
+        assert!(started.expect("tmux runs").success());
+        screen.until("here:");
+        Some(screen)
+    }
+
+    fn tmux(&self, words: &[&str]) -> Output {
+        Command::new("tmux").arg("-S").arg(&self.socket).args(words).output().expect("tmux runs")
+    }
+
+    /// What is shown, without the blanks at the ends of lines.
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-S", "-"]).stdout).trim_end().to_string()
+    }
+
+    fn until(&self, words: &str) {
+        let end = std::time::Instant::now() + PATIENCE;
+        while !self.shown().contains(words) {
+            assert!(std::time::Instant::now() < end, "'{words}' is not shown: {}", self.shown());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]);
+        self.key("Enter");
+    }
+
+    fn key(&self, name: &str) {
+        self.tmux(&["send-keys", name]);
+    }
+
+    fn resize(&self, columns: &str, rows: &str) {
+        self.tmux(&["resize-window", "-x", columns, "-y", rows]);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a_shell_in_a_running_task() {
+    let cluster = Cluster::start();
+    let Some(screen) = Screen::of(&cluster) else { return };
+    let task = Execution::start(&cluster, "t", "sleep 1000", &[]);
+    container(cluster.master, "t");
+    screen.line("mesos task exec -it t env PS1=there: sh; echo code $?");
+    // What is typed before it is there would be lost on its way from one terminal to the other.
+    screen.until("\nthere:");
+    screen.line("stty size; echo in $MESOS_TASK_ID.");
+    screen.until("\n30 90");
+    screen.resize("100", "40");
+    screen.line("until stty size | grep 40; do :; done; echo resized");
+    screen.until("40 100\nresized");
+    // It interrupts what runs in the task, and neither the shell there nor this side.
+    screen.line("echo begin; sleep 1000; echo interrupted $?");
+    screen.until("\nbegin");
+    screen.key("C-c");
+    screen.until("^C");
+    screen.line("echo still $((1 + 1))");
+    screen.until("still 2");
+    screen.line("exit 9");
+    screen.until("code 9");
+    // The terminal is as it was.
+    screen.line("stty -a | grep -o ' icanon'; echo restored");
+    screen.until(" icanon\nrestored");
+
+    screen.line("mesos task exec -it t sh -c 'echo pid $$; kill -9 $$'; echo code $?");
+    screen.until("code 137");
+    screen.line("mesos task exec -it t no-such-program; echo code $?");
+    screen.until("no-such-program'");
+    screen.until("code 1\n");
+    drop(task);
+}
+
+#[test]
+fn the_terminal_of_a_task_is_left_and_taken_again() {
+    let cluster = Cluster::start();
+    let Some(screen) = Screen::of(&cluster) else { return };
+    let command = "while read line; do echo \"heard $line of $(stty size)\"; [ $line = end ] && exit; done";
+    let task = Execution::start(&cluster, "t", command, &["--tty"]);
+    container(cluster.master, "t");
+    screen.line("mesos task attach t; echo code $?");
+    for number in 0..2 {
+        // Attached once the task answers.
+        wait_for("the task to answer", PATIENCE, || {
+            screen.line(&format!("line{number}"));
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            screen.shown().contains(&format!("heard line{number} of 30 90")).then_some(())
+        });
+        if number == 0 {
+            screen.key("C-p");
+            screen.key("C-q");
+            screen.until("code 0");
+            screen.line("clear; mesos task attach t; echo code $?");
+        }
+    }
+    screen.line("end");
+    screen.until("heard end");
+    task.until("TASK_FINISHED");
+    screen.until("code 0");
+    drop(task);
+}
+
+#[test]
+fn a_pipe_into_a_task_and_out_of_it() {
+    let cluster = Cluster::start();
+    let task = Execution::start(&cluster, "t", "sleep 1000", &[]);
+    container(cluster.master, "t");
+    let mesos = |words: &[&str], input: &[u8]| -> Output {
+        let mut child = Command::new(cluster.bin().join("mesos"))
+            .arg(format!("--master={}", cluster.master))
+            .args(["task"])
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("mesos runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().expect("mesos ends");
+        let _ = writer.join();
+        output
+    };
+    let many: Vec<u8> = (0..1_000_000_u32).flat_map(|number| format!("{number}\n").into_bytes()).collect();
+    let output = mesos(&["exec", "-i", "t", "sh", "-c", "cat; echo wrong >&2; exit 5"], &many);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(output.stdout == many, "{} bytes came of {}", output.stdout.len(), many.len());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "wrong\n");
+    let output = mesos(&["exec", "t", "echo", "-n", "--flag"], b"");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"--flag"[..]));
+    for (words, part) in [
+        (&["exec", "-it", "t", "sh"][..], "standard input is no terminal"),
+        (&["attach", "t"], "add --no-stdin"),
+        (&["attach", "--no-stdin", "t"], "without a terminal"),
+        (&["exec", "nobody", "sh"], "there is no task 'nobody'"),
+    ] {
+        let output = mesos(words, b"");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && words.contains(part), "{words}");
+    }
+    drop(task);
+}
