@@ -16,6 +16,7 @@ use crate::help;
 use crate::home;
 use crate::info::ProgramInfo;
 use crate::master::state::{build_info, flags_object};
+use crate::page;
 use crate::request::Request;
 
 /// The verbosity of the log, changed while the program runs. 0 is what the flags say; more says more.
@@ -51,7 +52,10 @@ impl Common {
     pub async fn handle(&self, request: &Request) -> Option<Answer> {
         let path = request.path.as_str();
         Some(match path.strip_suffix(".json").filter(|p| *p != "/system/stats").unwrap_or(path) {
-            "/" => home::answer_home(request, &self.program, &self.processes),
+            "/" => match self.page(request) {
+                Some(page) => page,
+                None => home::answer_home(request, &self.program, &self.processes),
+            },
             "/version" => json(request, document::object(|o| build_info(o, &self.program.build))),
             "/metrics/snapshot" => self.snapshot(request).await,
             "/files/browse" => self.browse(request),
@@ -65,8 +69,15 @@ impl Common {
             path if path.starts_with("/profiler/") || path.starts_with("/memory-profiler/") => {
                 not_supported(path)
             }
+            path if path.starts_with("/assets/") || path == "/favicon.svg" => return self.page(request),
             _ => return None,
         })
+    }
+
+    /// The web page is the master's, and where the program was built with it.
+    fn page(&self, request: &Request) -> Option<Answer> {
+        let is_master = self.processes.iter().any(|process| process == "master");
+        if is_master { page::answer_page(request) } else { None }
     }
 
     async fn snapshot(&self, request: &Request) -> Answer {

@@ -52,6 +52,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "Which agents the offer constraints of a framework leave out.",
     ),
     built("/registrar(1)/registry", GET, "The registry as it is stored."),
+    built(
+        "/master/agents",
+        GET,
+        "Reads of an agent, passed on: /master/agents/AGENT/state, containers, monitor/statistics, flags, files/browse, \
+         files/read, files/download, metrics/snapshot, version.",
+    ),
     built("/master/api/v1", POST, "The v1 operator API: calls as JSON or protobuf."),
     built("/master/api/v1/scheduler", POST, "The v1 scheduler API: SUBSCRIBE opens a stream of events."),
     built("/master/create-volumes", POST, "Creates persistent volumes on reserved resources."),

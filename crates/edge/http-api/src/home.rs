@@ -1,6 +1,6 @@
-//! `/`: what a browser meets first. Says what answers here and where to read on, until the web page is built.
+//! `/` of an agent, and of a master whose program was built without the web page: what answers here and where to read on.
 //!
-//! Apache Mesos 1.11.0 has its web page here, and 404 where that is not installed. Nothing is loaded from elsewhere.
+//! Apache Mesos 1.11.0 has 404 here where its page is not installed. Nothing is loaded from elsewhere.
 
 use std::fmt::Write as _;
 
@@ -61,9 +61,13 @@ fn page(program: &ProgramInfo, processes: &[String]) -> String {
     let title = escape(&format!("Messor {what}{named}"));
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{title}</title></head>\n<body>\n\
-         <h1>{title}</h1>\n<p>A cluster manager that speaks Apache Mesos {}. The web page is not built yet; \
-         what it will show is here as JSON:</p>\n<ul>\n",
-        escape(program.build.version)
+         <h1>{title}</h1>\n<p>A cluster manager that speaks Apache Mesos {}. {} What there is to see is here as \
+         JSON:</p>\n<ul>\n",
+        escape(program.build.version),
+        match what {
+            "agent" => "The web page is at the master.",
+            _ => "This program was built without the web page: install npm, then build it with ./run.",
+        }
     );
     processes.iter().for_each(|process| links(&mut out, process));
     item(&mut out, "/metrics/snapshot", "Current metrics.");

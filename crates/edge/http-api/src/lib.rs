@@ -20,6 +20,7 @@ pub mod info;
 pub mod machine;
 pub mod master;
 pub mod objects;
+pub mod page;
 pub mod request;
 pub mod respond;
 

@@ -19,6 +19,7 @@
 
 pub mod address;
 mod body;
+mod client;
 mod connection;
 mod local;
 mod mailbox;
@@ -28,6 +29,7 @@ mod server;
 mod service;
 
 pub use body::{Body, BodyError, StreamClosed, StreamSender, next_piece, read_body, text};
+pub use client::{GetError, get};
 pub use local::LocalServer;
 pub use mailbox::{Mailbox, NetEvent, Packet};
 pub use net::{Counters, Net, ProcessExists};

@@ -1,5 +1,6 @@
 //! What a master answers: routing, calls, streams.
 
+mod agents;
 mod calls;
 mod maintenance;
 mod model;
@@ -69,6 +70,11 @@ impl MasterSite {
     }
 
     pub async fn handle(&self, request: Request) -> messor_net::Response {
+        if request.path == "/"
+            && let Some(elsewhere) = self.page_of_leader(&request).await
+        {
+            return respond::whole(elsewhere);
+        }
         if let Some(answer) = self.common.handle(&request).await {
             return respond::whole(answer);
         }
@@ -79,7 +85,19 @@ impl MasterSite {
         match path {
             "/api/v1" => self.operator_call(&request).await,
             "/api/v1/scheduler" => self.scheduler_call(&request).await,
-            _ => respond::whole(self.read_or_change(path, &request).await),
+            _ => respond::whole(match agents::parts(path) {
+                Some((agent, read)) => self.read_of_agent(agent, read, &request).await,
+                None => self.read_or_change(path, &request).await,
+            }),
+        }
+    }
+
+    /// The page shows what the leading master knows: another one sends browsers there. Where nobody leads it says so.
+    async fn page_of_leader(&self, request: &Request) -> Option<Answer> {
+        let view = self.machine.view().await?;
+        match (view.elected_time, leader_of(&view)) {
+            (None, Some(leader)) => Some(redirect(Some(&leader), &request.target)),
+            _ => None,
         }
     }
 
