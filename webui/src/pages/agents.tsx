@@ -20,12 +20,12 @@ const stateOf = (a: Agent) => (a.drain ? 1 : a.deactivated ? 2 : a.active ? 0 : 
 const share = (used: number, total: number) => (total > 0 ? used / total : 0);
 
 const COLUMNS: Column<Agent>[] = [
-  { name: "Agent", width: "minmax(0, 1.3fr)", by: (a) => `${a.hostname}:${a.port}`, cell: (a) => <Two top={`${a.hostname}:${a.port}`} below={a.id} /> },
-  { name: "State", width: "124px", by: stateOf, cell: (a) => <AgentBadge agent={a} /> },
-  { name: "Tasks", width: "64px", number: true, by: (a) => a.tasks, cell: (a) => count(a.tasks) },
-  { name: "CPUs", width: "minmax(0, 1fr)", by: (a) => share(a.used.cpus, a.total.cpus), number: true, from: "medium", cell: (a) => <Meter name="cpus" used={a.used.cpus} total={a.total.cpus} /> },
-  { name: "Memory", width: "minmax(0, 1.1fr)", by: (a) => share(a.used.mem, a.total.mem), number: true, from: "medium", cell: (a) => <Meter name="mem" used={a.used.mem} total={a.total.mem} /> },
-  { name: "Disk", width: "minmax(0, 1.1fr)", by: (a) => share(a.used.disk, a.total.disk), number: true, from: "wide", cell: (a) => <Meter name="disk" used={a.used.disk} total={a.total.disk} /> },
+  { name: "Agent", width: "minmax(0, 1.9fr)", by: (a) => `${a.hostname}:${a.port}`, cell: (a) => <Two top={`${a.hostname}:${a.port}`} below={a.id} /> },
+  { name: "State", width: "112px", by: stateOf, cell: (a) => <AgentBadge agent={a} /> },
+  { name: "Tasks", width: "56px", number: true, by: (a) => a.tasks, cell: (a) => count(a.tasks) },
+  { name: "CPUs", width: "minmax(0, 1fr)", by: (a) => share(a.used.cpus, a.total.cpus), largestFirst: true, from: "medium", cell: (a) => <Meter name="cpus" used={a.used.cpus} total={a.total.cpus} /> },
+  { name: "Memory", width: "minmax(0, 1.1fr)", by: (a) => share(a.used.mem, a.total.mem), largestFirst: true, from: "medium", cell: (a) => <Meter name="mem" used={a.used.mem} total={a.total.mem} /> },
+  { name: "Disk", width: "minmax(0, 1.1fr)", by: (a) => share(a.used.disk, a.total.disk), largestFirst: true, from: "wide", cell: (a) => <Meter name="disk" used={a.used.disk} total={a.total.disk} /> },
   { name: "Attributes", width: "minmax(0, 0.9fr)", from: "wide", by: (a) => a.attributes.join(), cell: (a) => <span class="cut">{a.attributes.map(([name, value]) => `${name}:${value}`).join("  ")}</span> },
   { name: "Registered", width: "112px", number: true, by: (a) => a.registered, from: "wide", cell: (a) => <Ago at={a.registered} /> },
 ];

@@ -35,7 +35,7 @@ export function Folder({ agent, path, file }: { agent: string; path: string; fil
   const entries = [...(data ?? [])].sort((a, b) => Number(isFolder(b)) - Number(isFolder(a)) || (a.path < b.path ? -1 : 1));
   return (
     <>
-      <div class="folder-head"><Crumbs agent={agent} root={sandboxRoot(path)} path={path} /></div>
+      {path !== sandboxRoot(path) && <div class="folder-head"><Crumbs agent={agent} root={sandboxRoot(path)} path={path} /></div>}
       {error && <Problem>{error}</Problem>}
       {data && entries.length === 0 && !error && <Empty>This folder is empty.</Empty>}
       {entries.length > 0 && (

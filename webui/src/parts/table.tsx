@@ -12,8 +12,10 @@ export interface Column<Row> {
   cell: (row: Row) => ComponentChildren;
   /** What it is sorted by; columns without it are not. */
   by?: (row: Row) => string | number;
-  /** Figures stand at the right. */
+  /** Figures stand at the right; the largest come first. */
   number?: boolean;
+  /** The largest come first, though it is no column of figures. */
+  largestFirst?: boolean;
   /** The narrowest page on which it shows. */
   from?: "medium" | "wide";
 }
@@ -178,7 +180,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 aria-sort={own ? (sort.descending ? "descending" : "ascending") : undefined}>
                 {column.by ? (
                   <button type="button" onClick={() => {
-                    setSort({ name: column.name, descending: own ? !sort.descending : column.number === true });
+                    setSort({ name: column.name, descending: own ? !sort.descending : (column.number ?? column.largestFirst) === true });
                     if (body.current) body.current.scrollTop = 0;
                   }}>{column.name}<span aria-hidden="true" class="arrow">{own ? (sort.descending ? "↓" : "↑") : ""}</span></button>
                 ) : column.name}

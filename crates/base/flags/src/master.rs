@@ -178,7 +178,7 @@ flag_set! {
                 => "Directory of files, each with modules to load, taken in the order of their names. Not together with --modules.";
             hooks: Option<String>, not_yet "modules cannot be loaded"
                 => "Hooks from modules, with commas in between.";
-            webui_dir: Location = "/usr/share/mesos/webui", no_effect "no web page is served"
+            webui_dir: Location = "/usr/share/mesos/webui", no_effect "the web page is part of the program"
                 => "Directory of the files of the web page.";
             max_operator_event_stream_subscribers: u32 = "1000", check checks::at_least_one
                 => "How many may follow the operator event stream at once. One more, and the oldest is cut off.";

@@ -16,6 +16,7 @@ mod footprint;
 mod linux_launcher;
 mod log_tool;
 mod loggers;
+mod page;
 mod probes;
 mod recovery;
 mod replicated_log;

@@ -9,6 +9,8 @@ fn run(folder: &std::path::Path, ports: (u16, u16), arguments: &[&str]) -> Outpu
         .args(arguments)
         .env("MESSOR_STATE", folder)
         .env("MESSOR_PROFILE", "dev")
+        // ./test has built it, or could not.
+        .env("MESSOR_PAGE", "no")
         .env("MESSOR_MASTER_PORT", ports.0.to_string())
         .env("MESSOR_AGENT_PORT", ports.1.to_string())
         .output()

@@ -7,5 +7,6 @@ mod attach;
 mod bench;
 mod maintenance;
 mod master;
+mod page;
 mod registry;
 mod streams;

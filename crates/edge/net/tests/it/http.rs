@@ -475,3 +475,28 @@ async fn stopping_lets_requests_end_and_cuts_streams_off() {
     soon(server.task).await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_get_is_read_whole_up_to_its_limit() {
+    let server = Running::with(options(), |request, _| respond(request)).await;
+    let ask =
+        |target: &'static str, limit| messor_net::get(server.address, target, Default::default(), limit);
+    let answer = ask("/large?x=1", 100_000).await.unwrap();
+    assert_eq!((answer.status(), answer.body().len()), (StatusCode::OK, 60_000));
+    // Nobody asked for compression.
+    assert!(!answer.headers().contains_key("content-encoding"));
+    let refusal = ask("/large", 50_000).await.unwrap_err();
+    assert!(refusal.to_string().contains("50000"), "{refusal}");
+    assert!(ask("no path", 10).await.is_err());
+    let address = server.address;
+    drop(server);
+    let gone = soon(async {
+        loop {
+            match messor_net::get(address, "/", Default::default(), 10).await {
+                Err(error) => break error,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    assert!(gone.await.to_string().contains(&address.to_string()));
+}

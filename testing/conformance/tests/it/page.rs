@@ -1,0 +1,80 @@
+//! The web page: how it is served; and in Debian's Chromium, on a real cluster and on a large one that is made up. What is
+//! looked at there is told in webui/test.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use messor_testkit::{Cluster, Options, get, request, root, skip};
+
+/// Whether a browser and what drives it are here.
+fn browser() -> bool {
+    let node =
+        Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
+    let chromium = std::env::var("MESSOR_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_string());
+    let webui = root().join("webui");
+    for (there, what) in [
+        (node, "Node.js is not installed"),
+        (Path::new(&chromium).exists(), "chromium is not installed"),
+        (
+            webui.join("node_modules/playwright-core").exists(),
+            "webui/build.sh has not installed its packages",
+        ),
+        (webui.join("dist/page/index.html").exists(), "webui/build.sh has not built it"),
+    ] {
+        if !there {
+            skip(&format!("the web page in a browser: {what}"));
+            return false;
+        }
+    }
+    true
+}
+
+/// Runs a test of webui/test to its end.
+fn node(test: &str, environment: &[(&str, String)]) {
+    let output = Command::new("node")
+        .args(["--test", "--test-concurrency=1", &format!("test/{test}.test.mjs")])
+        .current_dir(root().join("webui"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .expect("node runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    told.lines().filter(|line| line.contains(" ms")).for_each(|line| println!("{line}"));
+}
+
+#[test]
+fn every_page_on_a_real_cluster() {
+    let cluster = Cluster::with(&Options { agents: 2, ..Options::default() });
+    let page = get(cluster.master, "/").expect("the master answers");
+    assert_eq!(page.status, 200);
+    if !page.text().contains("id=\"app\"") {
+        assert!(page.text().contains("built without the web page"), "{}", page.text());
+        return skip("the web page: this program was built without it");
+    }
+    let policy = page.header("Content-Security-Policy").expect("a policy");
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    let tag = page.header("ETag").expect("a tag");
+    let again = request(cluster.master, "GET", "/", &[("If-None-Match", tag)], b"").expect("an answer");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(request(cluster.master, "POST", "/", &[], b"").expect("an answer").status, 405);
+    let text = page.text();
+    let script = text.split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a script");
+    let script = get(cluster.master, script).expect("an answer");
+    assert!(script.header("Cache-Control").is_some_and(|cached| cached.contains("immutable")));
+    assert_eq!(script.header("Content-Type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(get(cluster.master, "/assets/nothing.js").expect("an answer").status, 404);
+    // An agent has no page, and says where it is.
+    assert!(get(cluster.agents[0], "/").expect("an answer").text().contains("The web page is at the master"));
+
+    if browser() {
+        let programs = cluster.bin().display().to_string();
+        node("page", &[("MESSOR_MASTER", cluster.master.to_string()), ("MESSOR_PROGRAMS", programs)]);
+    }
+}
+
+#[test]
+fn a_hundred_thousand_tasks_scroll_and_are_searched_within_a_second() {
+    if browser() {
+        node("scale", &[]);
+    }
+}

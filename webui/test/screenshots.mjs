@@ -1,0 +1,42 @@
+// Pictures of every page of a cluster that runs, light and dark:
+//
+//   node test/screenshots.mjs http://127.0.0.1:5050 ../docs/screenshots
+
+import { mkdirSync } from "node:fs";
+import { open, watched } from "./browser.mjs";
+
+const [url, folder] = process.argv.slice(2);
+mkdirSync(folder, { recursive: true });
+const state = await (await fetch(`${url}/master/state`)).json();
+const agent = state.slaves.find((each) => Object.keys(each.reserved_resources).length > 0) ?? state.slaves[0];
+const framework = state.frameworks.toSorted((a, b) => b.tasks.length - a.tasks.length)[0];
+const task = framework.tasks[0];
+const pages = {
+  cluster: "#/", tasks: "#/tasks", task: `#/tasks/${framework.id}/${task.id}`, agents: "#/agents", agent: `#/agents/${agent.id}`,
+  frameworks: "#/frameworks", framework: `#/frameworks/${framework.id}`, roles: "#/roles", offers: "#/offers",
+  maintenance: "#/maintenance", master: "#/master",
+};
+const context = await open();
+const { page, wrong } = await watched(context, url);
+await page.setViewportSize({ width: 1200, height: 800 });
+await page.goto(url);
+// Charts have something to show then.
+await page.waitForTimeout(45_000);
+for (const [name, hash] of Object.entries(pages)) {
+  await page.goto(`${url}/${hash}`);
+  await page.waitForTimeout(name === "agent" ? 25_000 : 2_000);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png`, fullPage: name === "agent" || name === "task" });
+  }
+}
+await page.setViewportSize({ width: 400, height: 800 });
+await page.goto(`${url}/#/`);
+await page.waitForTimeout(1000);
+await page.screenshot({ path: `${folder}/narrow-dark.png` });
+await context.close();
+if (wrong.length > 0) {
+  console.error(wrong.join("\n"));
+  process.exit(1);
+}
