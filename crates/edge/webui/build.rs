@@ -38,21 +38,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         found.sort();
     }
     let page = page.canonicalize().unwrap_or(page);
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut list = String::from("pub static FILES: &[File] = &[\n");
-    for path in found {
+    for (number, path) in found.into_iter().enumerate() {
         let name = path.strip_prefix(&page)?.to_str().ok_or("a file's name is not UTF-8")?;
         let content_type =
             content_type(&path).ok_or_else(|| format!("webui/dist/page/{name}: of no known type"))?;
         let mut hash = DefaultHasher::new();
-        hash.write(&std::fs::read(&path)?);
+        let bytes = std::fs::read(&path)?;
+        hash.write(&bytes);
+        // The compiler comes later; the page may be built anew meanwhile.
+        let copy = out.join(format!("page-{number}"));
+        std::fs::write(&copy, bytes)?;
         let tag = format!("\"{:016x}\"", hash.finish());
         writeln!(
             list,
-            "    File {{ path: {:?}, content_type: {content_type:?}, tag: {tag:?}, bytes: include_bytes!({path:?}) }},",
+            "    File {{ path: {:?}, content_type: {content_type:?}, tag: {tag:?}, bytes: include_bytes!({copy:?}) }},",
             format!("/{name}")
         )?;
     }
     list.push_str("];\n");
-    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("files.rs"), list)?;
+    std::fs::write(out.join("files.rs"), list)?;
     Ok(())
 }
