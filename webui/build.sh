@@ -20,7 +20,7 @@ flock 9
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # What packages would run when they are installed is not run: none of these needs it.
-{ npm ci --no-audit --no-fund --ignore-scripts && npm run build; } >"$log" 2>&1 || {
+{ npm ci --no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=30000 && npm run build; } >"$log" 2>&1 || {
   tail -n 20 "$log" >&2
   no "npm failed"
 }

@@ -176,3 +176,15 @@ export function useRead<T>(
   }, [...dependencies, turn]);
   return { ...state, reload: () => setTurn((before) => before + 1) };
 }
+
+/** More agents than this are asked for seldom: their answer has megabytes. */
+const MANY_AGENTS = 1000;
+
+/** Keeps what the stream does not tell of agents true while a page shows it. */
+export function useAgentStates() {
+  const ask = async () => {
+    const answer = await call<Raw>({ type: "GET_AGENTS" });
+    if (live.model.agentsTold(answer?.get_agents?.agents ?? [])) live.changed();
+  };
+  useRead(ask, live.model.agents.size > MANY_AGENTS ? 60 : 5, [live.phase]);
+}

@@ -297,6 +297,25 @@ export class Model {
     }
   }
 
+  /** What the stream does not tell of agents: whether they are heard, deactivated or drained. True when it was news. */
+  agentsTold(raws: Raw[]): boolean {
+    let news = false;
+    for (const raw of raws) {
+      const { id, active, deactivated, drain } = agentOf(raw);
+      news = this.agentTold(id, { active, deactivated, drain }) || news;
+    }
+    return news;
+  }
+
+  agentTold(id: string, told: Pick<Agent, "active" | "deactivated" | "drain">): boolean {
+    const agent = this.agents.get(id);
+    if (!agent || (agent.active === told.active && agent.deactivated === told.deactivated && agent.drain === told.drain)) {
+      return false;
+    }
+    this.agents.set(id, { ...agent, ...told });
+    return true;
+  }
+
   sample(time: number) {
     this.history.push({
       time, used: { ...this.used }, total: { ...this.total }, running: this.states.get("TASK_RUNNING") ?? 0,

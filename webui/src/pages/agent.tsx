@@ -1,9 +1,9 @@
 // One agent: resources by role, reservations, volumes, containers over time, its tasks; and what can be done with it.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { agentPath, call, read } from "../data/api";
 import { live, useLive, useRead } from "../data/live";
-import { SUMS, sumsOf, noSums, type RawResource, type Sums } from "../data/model";
+import { SUMS, sumsOf, noSums, type RawResource, type Sums, type Task } from "../data/model";
 import { amount, bytes, count, megabytes, resource, RESOURCE_NAMES } from "../format";
 import { Ago, Card, Copy, Empty, Facts, Id, Meters, Page, Problem, ResourceList, Tags, resourceText } from "../parts/bits";
 import { Chart } from "../parts/chart";
@@ -132,7 +132,7 @@ const POINTS = 150;
 /** Charts of more containers than this are not drawn; their figures are. */
 const CHARTS = 24;
 
-function Containers({ agent }: { agent: string }) {
+function Containers({ agent, tasks }: { agent: string; tasks: Task[] }) {
   const { data, error } = useRead<Container[]>((signal) => read(agentPath(agent, "containers"), signal), 2, [agent]);
   const tracks = useRef(new Map<string, Track>());
   useEffect(() => {
@@ -163,7 +163,7 @@ function Containers({ agent }: { agent: string }) {
         {data?.map((container, at) => {
           const track = tracks.current.get(container.container_id);
           const s = container.statistics;
-          const task = [...live.model.tasks.values()].find((t) => t.agent === agent && t.framework === container.framework_id && (t.executor || t.id) === container.executor_id);
+          const task = tasks.find((t) => t.framework === container.framework_id && (t.executor || t.id) === container.executor_id);
           const limit = s?.cpus_limit ?? s?.cpus_soft_limit;
           const name = task?.name || container.executor_id || container.container_id;
           return (
@@ -232,19 +232,22 @@ export function Agent({ id }: { id: string }) {
   const { data, error, reload } = useRead<SlaveDocument>((signal) => read(`/master/slaves?slave_id=${encodeURIComponent(id)}`, signal), 5, [id]);
   const tasks = useMemo(() => [...live.model.tasks.values()].filter((task) => task.agent === id), [version, id]);
   const [dialog, ask] = useQuestion(reload);
-  const [, setNothing] = useState(0);
-  useEffect(() => setNothing((n) => n + 1), [id]);
+  useEffect(() => {
+    const told = data?.slaves[0];
+    if (!told) return;
+    const { active = false, deactivated = false } = told;
+    if (live.model.agentTold(id, { active, deactivated, drain: told.drain_info?.state ?? "" })) live.changed();
+  }, [data]);
   const trail: [string, string][] = [["Agents", "#/agents"]];
   if (!agent) {
     return <Page title={id} trail={trail}><Card><Empty>{phase === "connecting" ? "Loading…" : "No agent of this id is registered."}</Empty></Card></Page>;
   }
   const document = data?.slaves[0];
   const name = `${agent.hostname}:${agent.port}`;
-  const now = { active: document?.active ?? agent.active, deactivated: document?.deactivated ?? agent.deactivated, drain: document?.drain_info?.state ?? (document ? "" : agent.drain) };
   const questions = agentQuestions(id, name);
-  const idle = now.deactivated || now.drain !== "";
+  const idle = agent.deactivated || agent.drain !== "";
   return (
-    <Page title={name} trail={trail} status={<AgentBadge agent={now} />} actions={(
+    <Page title={name} trail={trail} status={<AgentBadge agent={agent} />} actions={(
       <>
         {idle ? <button type="button" onClick={() => ask(questions.reactivate)}>Reactivate…</button> : (
           <>
@@ -276,7 +279,7 @@ export function Agent({ id }: { id: string }) {
         <p class="aside-line quiet">Not reserved: <ResourceList resources={document.unreserved_resources_full} /></p>
       )}
       {document && <Reservations document={document} />}
-      <Containers key={id} agent={id} />
+      <Containers key={id} agent={id} tasks={tasks} />
       <Card title="Tasks" flush><TaskTable tasks={tasks} label="tasks of the agent" without={["Agent"]} /></Card>
     </Page>
   );

@@ -1,7 +1,7 @@
 // Agents, all of them.
 
 import { useMemo } from "preact/hooks";
-import { live, useLive } from "../data/live";
+import { live, useAgentStates, useLive } from "../data/live";
 import type { Agent } from "../data/model";
 import { count } from "../format";
 import { Ago, Badge, Meter, Page } from "../parts/bits";
@@ -32,6 +32,7 @@ const COLUMNS: Column<Agent>[] = [
 
 export function Agents() {
   const { version } = useLive();
+  useAgentStates();
   const rows = useMemo(() => [...live.model.agents.values()], [version]);
   return (
     <Page title="Agents">

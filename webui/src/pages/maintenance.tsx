@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { call, read } from "../data/api";
-import { live, useLive, useRead } from "../data/live";
+import { live, useAgentStates, useLive, useRead } from "../data/live";
 import { duration, stamp } from "../format";
 import { Ago, Badge, Card, Empty, Page, Problem } from "../parts/bits";
 import { useQuestion, type Question } from "../parts/dialog";
@@ -29,6 +29,7 @@ const ipOf = (pid: string) => /@(.*):\d+$/.exec(pid)?.[1] ?? "";
 
 export function Maintenance() {
   const { version } = useLive();
+  useAgentStates();
   const schedule = useRead<{ windows?: Window[] }>((signal) => read("/master/maintenance/schedule", signal), 4, []);
   const status = useRead<Status>((signal) => read("/master/maintenance/status", signal), 4, []);
   const reload = () => { schedule.reload(); status.reload(); };

@@ -1,6 +1,6 @@
 // The cluster at a glance, all of it from the event stream.
 
-import { live, useLive } from "../data/live";
+import { live, useAgentStates, useLive } from "../data/live";
 import { SUMS, type SumName } from "../data/model";
 import { count, percent, resource, RESOURCE_NAMES, stateName, stateTone } from "../format";
 import { Ago, Badge, Card, Empty, Page, State, Track } from "../parts/bits";
@@ -27,6 +27,7 @@ function ResourceCard({ name }: { name: SumName }) {
 
 export function Overview() {
   const { model, master } = useLive();
+  useAgentStates();
   const agents = [...model.agents.values()];
   const frameworks = [...model.frameworks.values()].filter((framework) => !framework.completed);
   const states = ORDER.filter((state) => (model.states.get(state) ?? 0) > 0);
