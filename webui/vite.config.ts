@@ -13,6 +13,8 @@ export default defineConfig({
     // Nothing is put inline: the master's policy allows files of its own only.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // Of what is bundled; the page links to it.
+    license: { fileName: "assets/licenses.txt" },
   },
   server: { proxy: Object.fromEntries(served.map((path) => [path, { target: master, changeOrigin: true }])) },
 });

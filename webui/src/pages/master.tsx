@@ -73,7 +73,7 @@ export function MasterPage() {
         <Table key={shown} label={shown} rows={rows} columns={COLUMNS} rowKey={([name]) => name} rowHeight={32} visible={16}
           text={([name, value]) => `${name} ${value}`.toLowerCase()} sort="Name" />
       </Card>
-      <p class="aside-line"><a href="/help">Every endpoint</a> · <a href="#/master/log?path=/master/log">Log of this master</a></p>
+      <p class="aside-line"><a href="/help">Every endpoint</a> · <a href="#/master/log?path=/master/log">Log of this master</a> · <a href="/assets/licenses.txt">Licences of what this page is made with</a></p>
     </Page>
   );
 }

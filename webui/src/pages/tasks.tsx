@@ -12,12 +12,12 @@ const frameworkName = (task: Task) => live.model.frameworks.get(task.framework)?
 const hostname = (task: Task) => live.model.agents.get(task.agent)?.hostname ?? task.agent;
 
 const ALL: Column<Task>[] = [
-  { name: "Task", width: "minmax(0, 2.2fr)", by: (task) => task.name || task.id, cell: (task) => <Two top={task.name || task.id} below={task.id} /> },
-  { name: "State", width: "124px", by: (task) => task.state, cell: (task) => <State state={task.state} /> },
+  { name: "Task", width: "minmax(0, 2fr)", by: (task) => task.name || task.id, cell: (task) => <Two top={task.name || task.id} below={task.id} /> },
+  { name: "State", width: "112px", by: (task) => task.state, cell: (task) => <State state={task.state} /> },
   { name: "Framework", width: "minmax(0, 1fr)", by: frameworkName, from: "medium", cell: (task) => <Two top={frameworkName(task)} below={task.role} /> },
-  { name: "Agent", width: "minmax(0, 1fr)", by: hostname, from: "wide", cell: hostname },
-  { name: "CPUs", width: "70px", number: true, by: (task) => task.cpus, from: "wide", cell: (task) => amount(task.cpus) },
-  { name: "Memory", width: "84px", number: true, by: (task) => task.mem, from: "wide", cell: (task) => megabytes(task.mem) },
+  { name: "Agent", width: "minmax(0, 1.1fr)", by: hostname, from: "medium", cell: hostname },
+  { name: "CPUs", width: "70px", number: true, by: (task) => task.cpus, from: "medium", cell: (task) => amount(task.cpus) },
+  { name: "Memory", width: "84px", number: true, by: (task) => task.mem, from: "medium", cell: (task) => megabytes(task.mem) },
   { name: "Started", width: "112px", number: true, by: (task) => task.started, from: "wide", cell: (task) => <Ago at={task.started} /> },
   { name: "Changed", width: "104px", number: true, by: (task) => task.changed, cell: (task) => <Ago at={task.changed} /> },
 ];

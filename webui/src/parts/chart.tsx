@@ -48,7 +48,7 @@ export function Chart({ label, times, lines, height = 110, format, atLeast = 0, 
         grid: { stroke: property("--hairline"), width: 1 },
       };
       plot.current = new uPlot({
-        width: Math.max(80, element.clientWidth), height, padding: bare ? [4, 0, 2, 0] : [6, 4, 0, 0],
+        width: Math.max(80, element.clientWidth), height, padding: bare ? [4, 0, 2, 0] : [6, 22, 0, 0],
         legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
         scales: {
           // A minute at least: a few seconds, drawn wide, say nothing.

@@ -11,7 +11,7 @@ use crate::request::Request;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Names under /assets/ change with what is in them.
+/// Names under /assets/ change with what is in them, but for the licences.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Kept, but asked for each time whether it is still so.
 const ASK: &str = "no-cache";
@@ -34,7 +34,8 @@ fn serve(request: &Request, file: &'static File) -> Answer {
         true => empty(StatusCode::NOT_MODIFIED),
         false => answer(StatusCode::OK, file.content_type, file.bytes),
     };
-    let cached = if file.path.starts_with("/assets/") { FOR_EVER } else { ASK };
+    let named_by_content = file.path.starts_with("/assets/") && !file.path.ends_with(".txt");
+    let cached = if named_by_content { FOR_EVER } else { ASK };
     for (name, value) in [
         (header::ETAG, file.tag),
         (header::CACHE_CONTROL, cached),
