@@ -173,10 +173,10 @@ function Containers({ agent, tasks }: { agent: string; tasks: Task[] }) {
               {at < CHARTS && track && (
                 <div class="chart-pair">
                   <div><p class="quiet">CPUs{limit ? ` of ${amount(limit)}` : ""}</p>
-                    <Chart label={`CPUs of ${name}`} height={84} times={track.times} format={amount} atLeast={limit ?? 0.1}
+                    <Chart label={`CPUs of ${name}`} height={84} times={track.times} format={amount} atLeast={0.1}
                       lines={[{ label: "CPUs", color: "--accent", filled: true, values: track.cpus }]} /></div>
                   <div><p class="quiet">Memory{s?.mem_limit_bytes ? ` of ${bytes(s.mem_limit_bytes)}` : ""}</p>
-                    <Chart label={`Memory of ${name}`} height={84} times={track.times} format={bytes} atLeast={s?.mem_limit_bytes ?? 1024 * 1024}
+                    <Chart label={`Memory of ${name}`} height={84} times={track.times} format={bytes} atLeast={16 * 1024 * 1024}
                       lines={[{ label: "memory", color: "--second", filled: true, values: track.memory }]} /></div>
                 </div>
               )}

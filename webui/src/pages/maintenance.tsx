@@ -133,7 +133,7 @@ export function Maintenance() {
               const name = `${agent.hostname}:${agent.port}`;
               return (
                 <tr key={agent.id}><td><a href={href("agents", agent.id)}>{name}</a></td><td><AgentBadge agent={agent} /></td>
-                  <td class="number">{agent.tasks} tasks</td>
+                  <td class="number">{agent.tasks} {agent.tasks === 1 ? "task" : "tasks"}</td>
                   <td class="number"><button type="button" class="small" onClick={() => ask(agentQuestions(agent.id, name).reactivate)}>Reactivate…</button></td></tr>
               );
             })}
