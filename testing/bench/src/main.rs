@@ -5,13 +5,18 @@
 //!
 //! `cargo run --release -p messor-bench -- compare` plays the workloads against Apache Mesos 1.11.0 and Messor in turns;
 //! `WORKLOAD [--real]` plays one against one of them.
+//!
+//! `cargo run --release -p messor-bench -- containers`, as root: an agent with the linux launcher, of the binary that MESSOR_BIN
+//! names, which should be a release build. `--seconds`: how long idle containers are watched.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use messor_bench::allocator::{self, SHAPES};
 use messor_bench::arguments::Arguments;
 use messor_bench::compare::{WORKLOADS, Work, play};
+use messor_bench::containers;
 use messor_bench::masters::{Kind, Programs};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -20,6 +25,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: messor-bench allocator [--shape NAME]... [--runs N] [--rounds N] [--json] [--list]
+       messor-bench containers [--count N] [--parallel N] [--idle N] [--pod N] [--isolation NAMES] [--seconds N]
        messor-bench compare [--only WORKLOAD]... [--runs N] [--json] [--smallest]
        messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [sizes]
 workloads and their sizes:
@@ -70,6 +76,24 @@ fn allocator(mut arguments: Arguments) -> Result<(), Failure> {
     } else {
         print!("{report}")
     }
+    Ok(())
+}
+
+fn containers(mut arguments: Arguments) -> Result<(), Failure> {
+    let understood = (|| {
+        let usual = containers::Options::default();
+        let options = containers::Options {
+            count: arguments.number("--count", usual.count)?,
+            parallel: arguments.number("--parallel", usual.parallel)?,
+            idle: arguments.number("--idle", usual.idle)?,
+            pod: arguments.number("--pod", usual.pod)?,
+            isolation: arguments.value("--isolation")?.unwrap_or(usual.isolation),
+            watch: Duration::from_secs(arguments.number("--seconds", 10)? as u64),
+        };
+        arguments.finish().map(|()| options)
+    })();
+    let figures = containers::run(&understood.map_err(Failure::Usage)?).map_err(Failure::Fault)?;
+    print!("{figures}");
     Ok(())
 }
 
@@ -144,6 +168,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::new(words);
     let outcome = match command.as_str() {
         "allocator" => allocator(arguments),
+        "containers" => containers(arguments),
         command => workloads(command, arguments),
     };
     match outcome {

@@ -190,7 +190,10 @@ impl Framework {
 
     /// What was told, or is going to be, of a task when it came to a state.
     pub fn until(&self, task: &str, state: &str) -> Value {
-        self.status(task, |status| status["state"] == state)
+        let is_end = |status: &Value| ENDS.iter().any(|end| status["state"] == *end);
+        let status = self.status(task, |status| status["state"] == state || is_end(status));
+        assert_eq!(status["state"], state, "{status:#}");
+        status
     }
 
     /// What was told of the end of a task, however it ended.

@@ -1,7 +1,10 @@
 //! The benchmarks in small: their own checks are what is tested here, not their times.
 
+use std::time::Duration;
+
 use messor_bench::allocator::{Kind, measure};
 use messor_bench::compare::{Work, play};
+use messor_bench::containers;
 use messor_bench::masters::{self, Programs};
 use messor_bench::report::Report;
 
@@ -56,4 +59,26 @@ fn the_workloads_in_small() {
     for name in messor_bench::compare::WORKLOADS {
         assert!(table.contains(&format!("| {name} |")), "{name} is not in\n{table}");
     }
+}
+
+#[test]
+fn containers_start_end_and_stand_still() {
+    if messor_testkit::ControlGroups::new().is_none() {
+        return messor_testkit::skip(
+            "containers are not measured: no control groups of version 1 here, or not root",
+        );
+    }
+    let options = containers::Options {
+        count: 6,
+        parallel: 3,
+        idle: 3,
+        pod: 3,
+        watch: Duration::from_millis(100),
+        ..containers::Options::default()
+    };
+    let figures = containers::run(&options).unwrap();
+    assert_eq!(figures.0.len(), 7, "{figures}");
+    // These do not depend on the machine.
+    let met = |what: &str| figures.0.iter().find(|one| one.what.contains(what)).unwrap().is_met();
+    assert_eq!((met("processes of a pod"), met("processes besides")), (Some(true), Some(true)), "{figures}");
 }
