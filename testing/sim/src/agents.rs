@@ -21,6 +21,7 @@ use messor_stdx::Time;
 use messor_types::{AgentId, ContainerId, OperationUuid, Pid, Resource, ResourceFormat, Resources};
 
 use crate::agenda::Clock;
+use crate::checks;
 use crate::deeds::Deeds;
 use crate::disks::{self, Disk};
 use crate::executors::{Executors, Step, volumes_of};
@@ -240,6 +241,7 @@ impl World {
         let message =
             ApplyOperationMessage::decode_checked(&body).expect("the master's own messages are right");
         let now = self.agenda.now;
+        self.trace(|| format!("agent {number} is to do {}", checks::operation_in_words(&message)));
         let Some(process) = &self.agents[number].process else { return };
         let before = process.agent.view(now).total;
         self.before = Some((number, message, before));

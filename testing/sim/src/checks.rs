@@ -23,6 +23,13 @@ pub fn has_feedback(body: &[u8]) -> bool {
     message.framework_id.is_some() && message.operation_info.id.is_some()
 }
 
+pub fn operation_in_words(message: &ApplyOperationMessage) -> String {
+    let uuid = OperationUuid::from_proto(&message.operation_uuid).map(|uuid| uuid.to_string());
+    let info = &message.operation_info;
+    let id = info.id.as_ref().map_or("no id", |id| id.value.as_str());
+    format!("{} {} ({id})", info.r#type().as_str_name(), uuid.unwrap_or_default())
+}
+
 impl World {
     /// Without faults a scheduler hears of each task, again and again.
     pub(crate) fn every_task_is_heard_of(&self) {

@@ -28,7 +28,9 @@ pub struct Deeds {
     written: Vec<usize>,
     /// So many of the deeds somebody was told of, or of a state that has them.
     told: usize,
-    applied: BTreeSet<OperationUuid>,
+    /// With the run of the agent that did it.
+    applied: BTreeMap<OperationUuid, u64>,
+    run: u64,
     /// Done, told to nobody, and lost with the machine.
     pub undone: BTreeSet<OperationUuid>,
     /// Operations with an id: by whom they have to be acknowledged.
@@ -97,7 +99,8 @@ impl Deeds {
         if before == after {
             return;
         }
-        assert!(self.applied.insert(uuid), "an operation is applied at most once: {uuid} was twice");
+        let before = self.applied.insert(uuid, self.run);
+        assert!(before.is_none(), "an operation is applied at most once: {uuid} was twice");
         assert!(
             self.version.as_ref() == Some(&message.resource_version_uuid.uuid.value),
             "what is outdated is not done: {uuid} assumes the resources of another time"
@@ -144,7 +147,9 @@ impl Deeds {
             assert!(named, "what ends has its id: {id:?} is told to be {} without it", state.as_str_name());
         }
         if matches!(state, OperationDropped | OperationError | OperationFailed) {
-            let done = self.applied.contains(uuid) && !self.undone.contains(uuid);
+            // Another run may have done one of which nobody waits to hear, and know no more of it when it comes again.
+            let of = self.applied.get(uuid).filter(|_| !self.undone.contains(uuid));
+            let done = of.is_some_and(|run| *run == self.run || self.feedback.contains(uuid));
             assert!(!done, "what is done is not denied: {uuid} is told to be {}", state.as_str_name());
         }
         if state != OperationFinished {
@@ -153,7 +158,7 @@ impl Deeds {
         let deed = self.history.iter().position(|deed| deed.uuid == *uuid);
         // Some are told of again long after.
         let Some(deed) = deed else {
-            let known = self.applied.contains(uuid) && !self.undone.contains(uuid);
+            let known = self.applied.contains_key(uuid) && !self.undone.contains(uuid);
             return assert!(known, "what is told to be done is done: {uuid} was not");
         };
         let durable = self.durable(disk);
@@ -175,6 +180,7 @@ impl Deeds {
     /// The agent starts again and finds what is on its disk.
     pub fn recovered(&mut self, kept: &Resources, disk: &[Record]) {
         self.version = None;
+        self.run += 1;
         let durable = self.durable(disk);
         assert!(
             durable >= self.told,

@@ -14,6 +14,7 @@ use crate::network::Way;
 use crate::world::{Happening, World};
 
 pub const CALL: &str = "call by HTTP";
+pub const CLOSE: &str = "end of a connection by HTTP";
 pub const EVENT: &str = "event by HTTP";
 
 /// A stream that a master has open, or is asked to open.
@@ -47,6 +48,10 @@ impl World {
             match (action, master) {
                 (Action::Subscribe(call), Some(master)) => {
                     let stream = self.fresh();
+                    // Who asks again gives up the connection on which it asked before.
+                    if let Some(before) = self.keepers[number].asks.replace(stream) {
+                        self.send(own.clone(), master.clone(), CLOSE, framed(before, &[]));
+                    }
                     // It hears of it when the connection cannot be made, or breaks.
                     self.link(own.clone(), master.clone());
                     self.send(own, master, CALL, framed(stream, &call.encode_bytes()));
@@ -76,6 +81,16 @@ impl World {
         }
         let stream = Some(StreamId(stream));
         self.master(number, MasterEvent::SchedulerCall { reply, principal: None, stream, call });
+    }
+
+    /// Who listened closes a stream.
+    pub(crate) fn close_arrives(&mut self, number: usize, body: &[u8]) {
+        let (stream, _) = unframed(body);
+        let own = &self.masters[number].pid;
+        if self.streams.get(&stream).is_some_and(|known| known.master == *own) {
+            self.streams.remove(&stream);
+            self.master(number, MasterEvent::StreamClosed { stream: StreamId(stream) });
+        }
     }
 
     /// The answer to a call. Who is refused subscribes again.
@@ -130,6 +145,14 @@ impl World {
             }
         }
         if let Some(update) = &event.update_operation_status {
+            let keeper = &self.keepers[number];
+            self.trace(|| {
+                let status = &update.status;
+                let id = status.operation_id.as_ref().map_or("", |id| id.value.as_str());
+                let (listens, waits) = (keeper.listens_to(stream), keeper.waits_for_operation(id));
+                let state = status.state().as_str_name();
+                format!("keeper {number} (listens: {listens}, waits: {waits}) hears that {id} is {state}")
+            });
             self.operation_is_heard_of(&update.status);
         }
         let mut actions = Vec::new();

@@ -67,7 +67,10 @@ pub fn nothing_is_allocated_twice(view: &View, really: impl Fn(&AgentId) -> Opti
             None => sums(&taken) || !parts(&used),
             Some(really) => {
                 let there = taken - &unknown_there(view, &agent.id, &really.tasks);
-                sums(&there) && (parts(&there) || really.kept != kept_of(&own))
+                let settled = really.kept == kept_of(&own);
+                // A registration that operations crossed says what was before them: the agent registers once more, and has no
+                // room for what is offered twice until then.
+                sums(&there) && (parts(&there) || !settled) || !settled && !parts(&used)
             }
         };
         assert!(
@@ -218,7 +221,7 @@ pub fn nothing_is_lost_between_master_and_allocator(view: &View, allocator: &All
 /// Operations with an id that are not over yet, by their uuid, as a master has them.
 #[derive(Debug, Default)]
 pub struct Awaited {
-    operations: BTreeMap<Vec<u8>, (String, OperationId)>,
+    operations: BTreeMap<Vec<u8>, (AgentId, String, OperationId)>,
 }
 
 impl Awaited {
@@ -227,15 +230,21 @@ impl Awaited {
         let awaited = |operation: &mesos::Operation| {
             let over = is_terminal_operation(operation.latest_status.state());
             let framework = operation.framework_id.as_ref().filter(|_| !over)?.value.clone();
-            Some((operation.uuid.value.clone(), (framework, operation.info.id.clone()?)))
+            let agent = AgentId::from(operation.agent_id.as_ref()?);
+            Some((operation.uuid.value.clone(), (agent, framework, operation.info.id.clone()?)))
         };
         let now = view.operations.iter().filter_map(|operation| awaited(operation)).collect();
         let before = std::mem::replace(&mut self.operations, now);
-        for (uuid, (framework, id)) in before {
+        for (uuid, (agent, framework, id)) in before {
             let connected = |known: &&FrameworkView| {
                 known.framework.id.as_str() == framework && known.framework.connected
             };
-            if self.operations.contains_key(&uuid) || !view.frameworks.iter().any(|known| connected(&known)) {
+            // With an agent that another took the place of its operations go without a word, as they do in Apache Mesos:
+            // frameworks hear that when they ask.
+            let replaced = !view.agents.iter().any(|known| known.id == agent)
+                && !view.unreachable_agents.iter().any(|(known, _)| *known == agent);
+            let waits = view.frameworks.iter().any(|known| connected(&known));
+            if self.operations.contains_key(&uuid) || replaced || !waits {
                 continue;
             }
             let told = effects.iter().any(|effect| {

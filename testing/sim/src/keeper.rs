@@ -38,6 +38,8 @@ pub struct Keeper {
     number: usize,
     rng: Rng,
     id: Option<FrameworkId>,
+    /// The stream that it asked for last: it hears no other.
+    pub asks: Option<u64>,
     /// The open stream of events.
     stream: Option<u64>,
     last_try: Time,
@@ -72,6 +74,7 @@ impl Keeper {
             number,
             rng: Rng::new(seed),
             id: None,
+            asks: None,
             stream: None,
             last_try: Time::ZERO,
             closing: false,
@@ -89,6 +92,10 @@ impl Keeper {
 
     pub fn id(&self) -> Option<&FrameworkId> {
         self.id.as_ref()
+    }
+
+    pub fn listens_to(&self, stream: u64) -> bool {
+        self.stream == Some(stream)
     }
 
     pub fn waits_for_operation(&self, id: &str) -> bool {
@@ -222,7 +229,9 @@ impl Keeper {
     }
 
     pub fn event(&mut self, now: Time, stream: u64, event: &Event, actions: &mut Vec<Action>) {
-        if let Some(subscribed) = &event.subscribed {
+        if let Some(subscribed) = &event.subscribed
+            && self.asks == Some(stream)
+        {
             self.id = Some(subscribed.framework_id.clone());
             self.stream = Some(stream);
             return;

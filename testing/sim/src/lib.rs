@@ -14,6 +14,7 @@ mod checks;
 mod deeds;
 mod disks;
 mod executors;
+mod faults;
 mod http;
 mod invariants;
 mod keeper;

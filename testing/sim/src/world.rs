@@ -220,7 +220,7 @@ impl World {
                 self.waiting()
             );
             self.happen(what);
-            if self.faults_are_over() && self.is_done() && self.is_at_rest() {
+            if self.faults_are_over() && self.is_done() && self.unrest().is_none() {
                 self.report.simulated = self.agenda.elapsed();
                 self.report.registry_writes = self.ledger.acknowledged;
                 let of_keepers = self.keepers.iter().map(|keeper| keeper.launched.len() as u64);
@@ -250,7 +250,7 @@ impl World {
             schedulers.join("; "),
             keepers.join("; "),
             self.untold(),
-            self.disagreement().unwrap_or_default()
+            self.unrest().unwrap_or_default()
         )
     }
 
@@ -258,17 +258,28 @@ impl World {
         self.agenda.elapsed() > self.options.faults_until
     }
 
-    /// Nothing of any task is held any more, anywhere.
-    fn is_at_rest(&self) -> bool {
+    /// What of any task is held, anywhere.
+    fn unrest(&self) -> Option<String> {
         let now = self.agenda.now;
-        let mut leaders = self.masters.iter().filter_map(|node| node.process.as_ref()).filter(|p| p.leads);
-        self.disagreement().is_none()
-            && self.agents.iter().all(|node| node.executors.is_empty() && node.has_no_tasks(now))
-            && leaders.next().is_some_and(|process| {
-                let view = process.master.view_without_metrics(now);
-                view.agents.len() == self.agents.len()
-                    && view.agents.iter().all(|agent| agent.used.is_empty() && agent.connected)
-            })
+        if let Some(difference) = self.disagreement() {
+            return Some(difference);
+        }
+        for (number, node) in self.agents.iter().enumerate() {
+            if !node.executors.is_empty() || !node.has_no_tasks(now) {
+                return Some(format!(
+                    "agent {number} is not there, or has tasks: {:?}",
+                    node.executors.containers()
+                ));
+            }
+        }
+        let leader = self.masters.iter().filter_map(|node| node.process.as_ref()).find(|p| p.leads);
+        let Some(leader) = leader else { return Some("no master leads".to_string()) };
+        let view = leader.master.view_without_metrics(now);
+        if view.agents.len() != self.agents.len() {
+            return Some(format!("the master knows {} agents", view.agents.len()));
+        }
+        let busy = view.agents.iter().find(|agent| !agent.used.is_empty() || !agent.connected);
+        busy.map(|agent| format!("{} uses {}, connected: {}", agent.id, agent.used, agent.connected))
     }
 
     fn happen(&mut self, what: Happening) {
@@ -334,121 +345,7 @@ impl World {
         self.agenda.after(after, then(leader));
     }
 
-    // ---- faults
-
-    pub(crate) fn pick(&mut self, count: usize) -> usize {
-        usize::try_from(self.rng.below(count as u64)).unwrap_or(0)
-    }
-
-    fn fault(&mut self) {
-        if self.faults_are_over() {
-            self.network.quiet = true;
-            return;
-        }
-        let next = self.rng.between(Duration::from_millis(500), Duration::from_secs(40));
-        self.agenda.after(next, Happening::Fault);
-        self.report.faults += 1;
-        match self.rng.below(16) {
-            0..=2 => {
-                let (number, whole) = (self.pick(self.agents.len()), self.rng.one_in(3));
-                self.trace(|| format!("FAULT agent {number} crashes, with its machine: {whole}"));
-                self.stop_agent(number, whole);
-                // An upgrade is quick, and its executors still run; a repair takes longer than any master waits.
-                let after = match self.rng.below(8) {
-                    0..4 => self.rng.between(Duration::from_millis(100), Duration::from_secs(4)),
-                    4..7 => self.rng.between(Duration::from_millis(100), Duration::from_secs(120)),
-                    _ => self.rng.between(Duration::from_secs(600), Duration::from_secs(1500)),
-                };
-                self.agenda.after(after, Happening::StartAgent(number));
-            }
-            3..=5 => {
-                let (number, whole) = (self.pick(self.masters.len()), self.rng.one_in(2));
-                self.trace(|| format!("FAULT master {number} crashes, with its machine: {whole}"));
-                self.stop_master(number, whole);
-                let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(60));
-                self.agenda.after(after, Happening::StartMaster(number));
-            }
-            6 => self.lose_a_disk(),
-            7 | 8 => {
-                let places = self.places();
-                let (a, b) = (places[self.pick(places.len())], places[self.pick(places.len())]);
-                self.trace(|| format!("FAULT the connections between {a} and {b} break"));
-                let broken = self.network.break_between(a, b);
-                self.tell_breaks(broken);
-            }
-            9 | 10 => {
-                let places = self.places();
-                let lonely = places[self.pick(places.len())];
-                let ways = places.iter().filter(|other| **other != lonely);
-                let ways = ways.flat_map(|other| [(*other, lonely), (lonely, *other)]).collect();
-                self.cut(ways);
-            }
-            11 | 12 => {
-                let places = self.places();
-                let way = (places[self.pick(places.len())], places[self.pick(places.len())]);
-                if way.0 != way.1 {
-                    self.cut(vec![way]);
-                }
-            }
-            13 => {
-                self.trace(|| "FAULT ZooKeeper is down".to_string());
-                self.zookeeper.down = true;
-                let after = self.rng.between(Duration::from_secs(1), Duration::from_secs(30));
-                self.agenda.after(after, Happening::ZooKeeperUp);
-            }
-            14 => {
-                let number = self.pick(self.agents.len());
-                self.kill_an_executor(number);
-            }
-            _ => {
-                let number = self.pick(self.schedulers.len() + self.keepers.len());
-                self.trace(|| format!("FAULT scheduler {number} crashes"));
-                let keeper = number.checked_sub(self.schedulers.len());
-                let old = match keeper {
-                    Some(keeper) => self.keepers[keeper].pid.clone(),
-                    None => self.schedulers[number].pid.clone(),
-                };
-                let broken = self.network.break_all(old.address);
-                self.tell_breaks(broken);
-                let next =
-                    Pid::new(&old.id, SocketAddr::new(old.address.ip(), old.address.port().wrapping_add(1)));
-                match keeper {
-                    Some(keeper) => self.keepers[keeper].fail_over(next),
-                    None => self.schedulers[number].fail_over(next),
-                }
-            }
-        }
-    }
-
-    /// Every address there is.
-    fn places(&self) -> Vec<SocketAddr> {
-        let masters = self.masters.iter().map(|node| node.pid.address);
-        let agents = self.agents.iter().map(|node| node.pid.address);
-        let schedulers = self.schedulers.iter().map(|scheduler| scheduler.pid.address);
-        let keepers = self.keepers.iter().map(|keeper| keeper.pid.address);
-        masters.chain(agents).chain(schedulers).chain(keepers).chain([self.zookeeper_address]).collect()
-    }
-
-    fn cut(&mut self, ways: Vec<(SocketAddr, SocketAddr)>) {
-        self.trace(|| format!("FAULT cut off {ways:?}"));
-        for (from, to) in &ways {
-            self.network.cut(*from, *to);
-        }
-        let after = self.rng.between(Duration::from_millis(500), LONGEST_CUT);
-        self.agenda.after(after, Happening::Heal(ways));
-    }
-
-    /// The disk of a master dies and is replaced by an empty one. The log bears it while all others are whole.
-    fn lose_a_disk(&mut self) {
-        let number = self.pick(self.masters.len());
-        if !self.masters.iter().all(|node| node.replica.is_voting()) {
-            return;
-        }
-        self.trace(|| format!("FAULT the disk of master {number} dies"));
-        self.stop_master(number, true);
-        self.masters[number].replica.die();
-        self.agenda.after(Duration::from_secs(5), Happening::StartMaster(number));
-    }
+    // ---- the network
 
     pub(crate) fn tell_breaks(&mut self, broken: impl IntoIterator<Item = Break>) {
         for broken in broken {
@@ -456,8 +353,6 @@ impl World {
             self.agenda.after(after, Happening::Breaks(broken));
         }
     }
-
-    // ---- the network
 
     pub(crate) fn link(&mut self, linker: Pid, to: Pid) {
         let way = (linker.address, to.address);
@@ -532,6 +427,8 @@ impl World {
         if let Some(number) = self.masters.iter().position(|node| node.pid.address == to.address) {
             if name == http::CALL {
                 self.call_arrives(number, from, &body);
+            } else if name == http::CLOSE {
+                self.close_arrives(number, &body);
             } else if to.id == self.masters[number].pid.id {
                 self.master(number, MasterEvent::Message { from, name, body });
             } else {

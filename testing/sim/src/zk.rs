@@ -16,6 +16,8 @@ use crate::zookeeper::{Client, Fired, Role, SESSION_TIMEOUT};
 pub struct Connection {
     session: Option<SessionId>,
     is_up: bool,
+    /// Something on it was lost, and so is all that follows, until the client notices.
+    broken: bool,
     /// Of the connection: answers of an earlier one do not come.
     epoch: u64,
     outstanding: BTreeSet<Ticket>,
@@ -62,6 +64,7 @@ impl World {
         let connection = Connection {
             session: None,
             is_up: false,
+            broken: false,
             epoch: self.connections.get(&client).map_or(0, |known| known.epoch + 1),
             outstanding: BTreeSet::new(),
             last: (self.agenda.now, self.agenda.now),
@@ -121,7 +124,16 @@ impl World {
         match what {
             Inside::Tick => self.zk_tick(),
             Inside::Arrive { client, epoch, session, ticket, request } => {
-                if !self.reaches_zookeeper(client) || !self.zookeeper.is_alive(session) {
+                let reaches = self.reaches_zookeeper(client);
+                if let Some(connection) =
+                    self.connections.get_mut(&client).filter(|known| known.epoch == epoch)
+                {
+                    connection.broken |= !reaches;
+                    if connection.broken {
+                        return;
+                    }
+                }
+                if !reaches || !self.zookeeper.is_alive(session) {
                     return;
                 }
                 let (outcome, fired) = self.zookeeper.request(session, &request);
@@ -142,7 +154,7 @@ impl World {
                 }
             }
             Inside::Changed { client, session, path } => {
-                let up = |known: &Connection| known.is_up && known.session == Some(session);
+                let up = |known: &Connection| known.is_up && !known.broken && known.session == Some(session);
                 if self.connections.get(&client).is_some_and(up) {
                     self.zk_event(client, Event::Changed { path });
                 }
@@ -158,7 +170,7 @@ impl World {
             let reaches = self.reaches_zookeeper(client);
             let soon = self.rng.one_in(3);
             let Some(connection) = self.connections.get_mut(&client) else { continue };
-            match (connection.is_up, reaches) {
+            match (connection.is_up, reaches && !(connection.is_up && connection.broken)) {
                 (true, true) => {
                     let session = connection.session.expect("a connection has a session");
                     self.zookeeper.touch(session, now);
@@ -207,6 +219,7 @@ impl World {
                 self.zookeeper.touch(session, now);
                 connection.session = Some(session);
                 connection.is_up = true;
+                connection.broken = false;
                 SessionEvent::Connected { session, timeout: SESSION_TIMEOUT }
             }
         };

@@ -165,9 +165,13 @@ impl Executor {
 
     /// What the container needs: for the executor and for all tasks that did not end.
     pub fn allocated(&self) -> Vec<Resource> {
+        self.info.resources.iter().chain(self.tasks_resources()).cloned().collect()
+    }
+
+    /// What tasks have that did not end.
+    pub fn tasks_resources(&self) -> impl Iterator<Item = &Resource> {
         let tasks = self.queued.values().flat_map(|task| &task.info.resources);
-        let launched = self.launched.values().flat_map(|task| &task.resources);
-        self.info.resources.iter().chain(tasks).chain(launched).cloned().collect()
+        tasks.chain(self.launched.values().flat_map(|task| &task.resources))
     }
 
     /// How much the container may use at most.

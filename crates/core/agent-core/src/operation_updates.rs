@@ -200,6 +200,13 @@ impl Agent {
 
     /// After each registration: what the master may not know of this agent.
     pub(crate) fn send_update(&mut self, turn: &mut Turn<'_>) {
+        self.tell_what_there_is(turn);
+        let mut actions = Vec::new();
+        self.operations.streams.resume(turn.now, &mut actions);
+        self.perform_operations(turn, actions);
+    }
+
+    pub(crate) fn tell_what_there_is(&mut self, turn: &mut Turn<'_>) {
         let Some(master) = self.master.clone() else { return };
         let operations = self.operations.known.values().map(Known::told).collect();
         let message = UpdateAgentMessage {
@@ -212,9 +219,6 @@ impl Agent {
             resource_providers: Some(update_agent_message::ResourceProviders::default()),
         };
         turn.send(&master, &message);
-        let mut actions = Vec::new();
-        self.operations.streams.resume(turn.now, &mut actions);
-        self.perform_operations(turn, actions);
     }
 
     /// Takes over what an agent of before kept. `operations` and `updates` are those of the agent whose id this one

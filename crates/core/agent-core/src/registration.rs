@@ -214,7 +214,11 @@ impl Agent {
                 turn.warning("Ignoring a re-registration because the agent is terminating".to_string());
                 return;
             }
-            State::Running => turn.warning(format!("Already re-registered with master {from}")),
+            State::Running => {
+                // It took a registration that came late, and knows no more than that says.
+                turn.warning(format!("Already re-registered with master {from}"));
+                self.tell_what_there_is(turn);
+            }
             State::Disconnected => {
                 turn.info(format!("Re-registered with master {from}"));
                 self.connected(turn, message.connection);

@@ -248,6 +248,10 @@ impl Agent {
                 ));
             }
         }
+        if !self.has_room(framework, executor, tasks) {
+            let message = "The agent has not so many resources that nothing else runs on";
+            return Err(Refusal::new(Reason::ResourcesUnknown, message));
+        }
         for (number, task) in tasks.iter().enumerate() {
             let id = TaskId::from(&task.task_id);
             if self.frameworks.get(framework).is_some_and(|found| found.has_task(&id)) {
@@ -271,6 +275,29 @@ impl Agent {
         used.iter()
             .filter(|resource| resource.needs_checkpoint())
             .all(|resource| checkpointed.contains_resource(resource))
+    }
+
+    /// Masters count; but when one takes a registration that an operation crosses, it may offer once more what the
+    /// operation changed. Shared volumes are for many, and what is promised twice is the master's to take back.
+    fn has_room(&self, framework: &FrameworkId, executor: &ExecutorInfo, tasks: &[TaskInfo]) -> bool {
+        let executors = self.frameworks.values().flat_map(|framework| framework.executors.values());
+        let mut taken: Vec<Resource> = Vec::new();
+        for executor in executors.filter(|executor| executor.state != ExecutorState::Terminated) {
+            taken.extend(executor.tasks_resources().cloned());
+            // What the agent adds for executors of its own nobody counts.
+            if !executor.command_executor {
+                taken.extend(executor.info.resources.iter().cloned());
+            }
+        }
+        taken.extend(tasks.iter().flat_map(|task| &task.resources).cloned());
+        let id = ExecutorId::from(&executor.executor_id);
+        let known = self.frameworks.get(framework).is_some_and(|found| found.executors.contains_key(&id));
+        if !known && tasks.iter().any(|task| task.executor.is_some()) {
+            taken.extend(executor.resources.iter().cloned());
+        }
+        let own = |resources: &Resources| resources.non_revocable().non_shared();
+        let taken = Resources::from_proto(&taken).unwrap_or_default().unallocated();
+        own(&self.operations.total).contains(&own(&taken))
     }
 
     fn check_drain(&self) -> Result<(), Refusal> {

@@ -282,17 +282,16 @@ impl Master {
                 }
                 turn.reply(reply, Outcome::Accepted);
             }
-            Err(reason) => {
-                // What the allocator counts on by now is not so.
-                if let Some(agent) = self.agents.get(&agent_id) {
-                    turn.allocator(Allocation::UpdateAgent {
-                        agent_id: agent_id.clone(),
-                        details: agent.details(),
-                        total: Some(agent.total.clone()),
-                    });
-                }
-                turn.reply(reply, Outcome::Conflict(reason));
-            }
+            Err(reason) => turn.reply(reply, Outcome::Conflict(reason)),
+        }
+        // What the allocator counts on by now may be without the operation, if the master said what the agent has while this
+        // was on its way; or with one that cannot be.
+        if let Some(agent) = self.agents.get(&agent_id) {
+            turn.allocator(Allocation::UpdateAgent {
+                agent_id: agent_id.clone(),
+                details: agent.details(),
+                total: Some(agent.total.clone()),
+            });
         }
     }
 }

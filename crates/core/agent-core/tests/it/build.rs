@@ -16,7 +16,7 @@ pub fn config() -> Config {
     let info = AgentInfo {
         hostname: "host".into(),
         port: Some(5051),
-        resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0)],
+        resources: vec![scalar("cpus", 64.0), scalar("mem", 4096.0), scalar("disk", 1024.0)],
         ..AgentInfo::default()
     };
     Config::new(pid("slave(1)@10.0.0.7:5051"), info, "/var/lib/mesos", "/usr/libexec/mesos")

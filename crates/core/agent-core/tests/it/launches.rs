@@ -177,8 +177,8 @@ fn one_executor_runs_many_tasks() {
     assert_eq!(executor.launched_tasks.len(), 3);
     assert!(!executor.command_executor);
     assert_eq!(edge.metric("slave/cpus_used"), 3.5);
-    assert_eq!(edge.metric("slave/cpus_percent"), 3.5 / 4.0);
-    assert_eq!(edge.metric("slave/cpus_total"), 4.0);
+    assert_eq!(edge.metric("slave/cpus_percent"), 3.5 / 64.0);
+    assert_eq!(edge.metric("slave/cpus_total"), 64.0);
     assert_eq!(edge.metric("slave/frameworks_active"), 1.0);
 }
 

@@ -316,6 +316,27 @@ fn tasks_with_resources_that_are_not_there_are_refused() {
     assert_eq!(update.status.reason(), Reason::ResourcesUnknown);
 }
 
+/// A master may count on resources that an operation changed which crossed the agent's registration.
+#[test]
+fn tasks_for_which_there_is_no_room_are_refused() {
+    let mut agent = Agent::new();
+    let with_cpus = |id: &str, cpus: f64| {
+        let mut task = build::command_task(id);
+        task.resources[0].scalar = Some(mesos::value::Scalar { value: cpus });
+        build::run(build::framework(), task)
+    };
+    agent.edge.master_says(with_cpus("runs", 60.0));
+    agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    agent.edge.master_says(with_cpus("too-much", 4.0));
+    let update = agent.edge.one_update();
+    assert_eq!(
+        (update.status.task_id.value.as_str(), update.status.reason()),
+        ("too-much", Reason::ResourcesUnknown)
+    );
+    agent.edge.master_says(with_cpus("fits", 3.0));
+    assert!(agent.edge.updates().is_empty());
+}
+
 #[test]
 fn the_master_hears_of_operations_when_the_agent_registers() {
     let mut agent = Agent::new();

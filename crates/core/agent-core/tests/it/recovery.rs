@@ -152,10 +152,10 @@ fn with_cpus(cpus: f64, policy: ReconfigurationPolicy) -> Config {
 
 #[test]
 fn a_changed_agent_does_not_start_and_says_what_to_do() {
-    let edge = Edge::recovered(with_cpus(8.0, ReconfigurationPolicy::Equal), idle(), BTreeMap::new());
+    let edge = Edge::recovered(with_cpus(128.0, ReconfigurationPolicy::Equal), idle(), BTreeMap::new());
     let reason = edge.aborted.clone().unwrap();
     for part in [
-        "--resources was 'cpus:4; mem:4096' and is 'cpus:8; mem:4096'",
+        "--resources was 'cpus:64; mem:4096; disk:1024' and is 'cpus:128; mem:4096; disk:1024'",
         "--reconfiguration_policy=additive",
         "rm -f /var/lib/mesos/meta/slaves/latest",
     ] {
@@ -164,21 +164,21 @@ fn a_changed_agent_does_not_start_and_says_what_to_do() {
     assert!(edge.containers.is_empty() && edge.records.is_empty());
     let edge = Edge::recovered(with_cpus(2.0, ReconfigurationPolicy::Additive), idle(), BTreeMap::new());
     let reason = edge.aborted.clone().unwrap();
-    assert!(reason.contains("'cpus:4' of --resources shrank to 'cpus:2'"), "{reason}");
+    assert!(reason.contains("'cpus:64' of --resources shrank to 'cpus:2'"), "{reason}");
 }
 
 #[test]
 fn with_the_additive_policy_an_agent_grows_and_keeps_its_id() {
-    let config = with_cpus(8.0, ReconfigurationPolicy::Additive);
+    let config = with_cpus(128.0, ReconfigurationPolicy::Additive);
     let mut edge = Edge::recovered(config.clone(), idle(), BTreeMap::new());
     let Some(Record::Agent { info, .. }) = records(&edge).first().copied() else {
         panic!("{:?}", edge.records)
     };
-    assert_eq!(info.resources[0], build::scalar("cpus", 8.0));
+    assert_eq!(info.resources[0], build::scalar("cpus", 128.0));
     // What it is now counts from now on.
     let message = reregister(&mut edge);
     assert_eq!(message.agent.id, Some(build::agent_id()));
-    assert_eq!(message.agent.resources[0], build::scalar("cpus", 8.0));
+    assert_eq!(message.agent.resources[0], build::scalar("cpus", 128.0));
 
     let capability = |kind: i32| master_info::Capability { r#type: Some(kind) };
     let leader = |capabilities| MasterInfo { capabilities, ..build::master_info() };
@@ -242,7 +242,7 @@ fn checkpointed_resources_that_do_not_fit_end_the_agent_even_after_a_reboot() {
             role: Some("web".to_string()),
             ..Default::default()
         }],
-        ..build::scalar("cpus", 16.0)
+        ..build::scalar("cpus", 128.0)
     };
     let past = Recovered { rebooted: true, resources: vec![volume], ..idle() };
     let edge = Edge::recovered(next_config(), past, BTreeMap::new());

@@ -111,7 +111,8 @@ fn static_reservations_are_the_agent_s_own() {
         role: Some("web".into()),
         ..resource::ReservationInfo::default()
     };
-    let mut edge = Edge::registered();
+    let mut edge = Edge::with(|config| config.info.resources[0].reservations = vec![reserved.clone()]);
+    edge.register();
     edge.master_says(of(|task| task.resources[0].reservations = vec![reserved]));
     edge.launch();
 }
