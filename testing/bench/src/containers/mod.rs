@@ -5,6 +5,7 @@
 
 mod processes;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -197,12 +198,7 @@ fn tasks(
         ids.iter().map(|id| task(id, &command(&["/bin/true"]), &offer["agent_id"])).collect();
     let begin = Instant::now();
     framework.accept(&offer, vec![json!({"type": "LAUNCH", "launch": {"task_infos": infos}})]);
-    for id in &ids {
-        let end = framework.end_of(id);
-        if end["state"] != "TASK_FINISHED" {
-            return Err(format!("task {id} ended as {}: {}", end["state"], end["message"]));
-        }
-    }
+    all(framework, &ids, "TASK_FINISHED")?;
     let rate = options.count as f64 / begin.elapsed().as_secs_f64();
     figures.add(
         "tasks of `true` with an executor each, end to end",
@@ -211,6 +207,24 @@ fn tasks(
         Some(Goal::AtLeast(100.0)),
     );
     settled(cluster)
+}
+
+/// Waits until each of these tasks has come to a state, and no other end; none of them was heard of before.
+fn all(framework: &Framework, ids: &[String], state: &str) -> Result<(), String> {
+    let mut left: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    while !left.is_empty() {
+        let event = framework.next("UPDATE", |_| true);
+        let status = &event["update"]["status"];
+        let id = status["task_id"]["value"].as_str().unwrap_or_default();
+        match status["state"].as_str().unwrap_or_default() {
+            told if told == state => {
+                left.remove(id);
+            }
+            "TASK_STARTING" | "TASK_RUNNING" => {}
+            told => return Err(format!("task {id} is {told}: {}", status["message"])),
+        }
+    }
+    Ok(())
 }
 
 /// Waits until no container is left.
@@ -251,9 +265,7 @@ fn pod(
         &offer,
         vec![json!({"type": "LAUNCH_GROUP", "launch_group": {"executor": executor, "task_group": {"tasks": infos}}})],
     );
-    for id in &ids {
-        framework.until(id, "TASK_RUNNING");
-    }
+    all(framework, &ids, "TASK_RUNNING")?;
     let rate = options.pod as f64 / begin.elapsed().as_secs_f64();
     figures.add("nested containers of one pod, until they run", rate, "a second", None);
     let members = members(cluster);
@@ -286,9 +298,7 @@ fn idle(
     let sleep = command(&["/bin/sleep", "1000"]);
     let infos: Vec<Value> = ids.iter().map(|id| task(id, &sleep, &offer["agent_id"])).collect();
     framework.accept(&offer, vec![json!({"type": "LAUNCH", "launch": {"task_infos": infos}})]);
-    for id in &ids {
-        framework.until(id, "TASK_RUNNING");
-    }
+    all(framework, &ids, "TASK_RUNNING")?;
     let members = members(cluster);
     let executors = members.iter().filter(|one| one.name == "mesos-executor");
     let mut memory = executors

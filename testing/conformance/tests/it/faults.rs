@@ -28,7 +28,7 @@ fn posix() -> Way {
 /// None where the host has no control groups of version 1, or this is not root.
 fn linux(share: usize) -> Option<Way> {
     let base = Path::new("/sys/fs/cgroup");
-    let controllers = ["freezer", "cpu", "memory"];
+    let controllers = ["freezer", "cpu", "cpuacct", "memory"];
     if !controllers.iter().all(|name| base.join(name).is_dir()) || !rustix::process::geteuid().is_root() {
         return None;
     }
