@@ -226,13 +226,6 @@ impl Fleet {
         Ok(())
     }
 
-    /// Gives agents ids that no master gave them.
-    pub fn name_agents(&self) {
-        for (number, id) in lock(&self.0.state).ids.iter_mut().enumerate() {
-            *id = format!("bench-S{number}");
-        }
-    }
-
     /// All agents register again, after a master that failed: `tasks` running tasks of one framework are spread over them,
     /// and `completed` ones of it. Made beforehand, so that a master that is quick is not held up.
     pub fn reregistrations(

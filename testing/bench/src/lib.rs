@@ -13,6 +13,7 @@ pub mod compare;
 pub mod containers;
 pub mod figures;
 pub mod fleet;
+pub mod growth;
 pub mod masters;
 mod progress;
 pub mod report;

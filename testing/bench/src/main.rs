@@ -27,6 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: &str = "usage: messor-bench allocator [--shape NAME]... [--runs N] [--rounds N] [--json] [--list]
        messor-bench containers [--count N] [--parallel N] [--idle N] [--pod N] [--isolation NAMES] [--seconds N]
        messor-bench compare [--only WORKLOAD]... [--runs N] [--json] [--smallest]
+       messor-bench growth [--real] [--agents N] [--tasks N] [--runs N]    four sizes, these the largest
        messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [sizes]
 workloads and their sizes:
        registration  --agents N
@@ -145,17 +146,44 @@ fn workloads(command: &str, arguments: Arguments) -> Result<(), Failure> {
     for kind in &kinds {
         programs.check(*kind).map_err(Failure::Fault)?;
     }
-    // Subscribers are connections; what is started here inherits the limit.
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit)
-        .map_err(|error| Failure::Fault(format!("no more open files: {error}")))?;
+    raise_limits()?;
     let (figures, faults) = play(&programs, &kinds, &works, runs);
     if json {
         print!("{}", figures.to_json_lines())
     } else {
         print!("{figures}")
     }
+    told(&faults)
+}
+
+fn raise_limits() -> Result<(), Failure> {
+    // Subscribers are connections; what is started here inherits the limit.
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).map_err(|error| Failure::Fault(format!("no more open files: {error}")))
+}
+
+fn growth(mut arguments: Arguments) -> Result<(), Failure> {
+    let understood = (|| {
+        let kind = if arguments.flag("--real") { Kind::Real } else { Kind::Messor };
+        let size = (arguments.number("--agents", 8000)?, arguments.number("--tasks", 160_000)?);
+        let runs = arguments.number("--runs", 1)?;
+        let mut programs = Programs::default();
+        if let Some(path) = arguments.value::<PathBuf>("--messor")? {
+            programs.messor = path;
+        }
+        arguments.finish()?;
+        Ok((programs, kind, size, runs))
+    })();
+    let (programs, kind, size, runs) = understood.map_err(Failure::Usage)?;
+    programs.check(kind).map_err(Failure::Fault)?;
+    raise_limits()?;
+    let (table, faults) = messor_bench::growth::run(&programs, kind, size, runs);
+    print!("{table}");
+    told(&faults)
+}
+
+fn told(faults: &[String]) -> Result<(), Failure> {
     match faults.len() {
         0 => Ok(()),
         count => Err(Failure::Fault(format!("{count} of the runs went wrong: {}", faults.join("; ")))),
@@ -169,6 +197,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "allocator" => allocator(arguments),
         "containers" => containers(arguments),
+        "growth" => growth(arguments),
         command => workloads(command, arguments),
     };
     match outcome {

@@ -5,10 +5,37 @@ use std::sync::Arc;
 use super::{expect_metric, grouped, kilobytes, millis, registered};
 use crate::board::{Board, Count};
 use crate::figures::{Figures, Goal, Recorder};
-use crate::fleet::Life;
+use crate::fleet::{Fleet, Life};
 use crate::masters::{Kind, Master, Programs};
 use crate::scheduler::{STEP_TIME, framework};
 use crate::usage::Meter;
+
+/// A master that has failed and is back, and its agents with what they will tell it: so many tasks that run and that are
+/// completed.
+pub(crate) struct FailedOver {
+    pub master: Master,
+    pub board: Arc<Board>,
+    pub fleet: Fleet,
+    pub messages: Vec<Vec<u8>>,
+}
+
+pub(crate) fn fail_over(
+    programs: &Programs,
+    kind: Kind,
+    flags: &[String],
+    agents: usize,
+    (tasks, completed): (usize, usize),
+) -> Result<FailedOver, String> {
+    let mut master = Master::start(programs, kind, flags)?;
+    let board = Arc::new(Board::default());
+    let fleet = registered(&master, &board, agents, 0, Life::Stay)?;
+    let messages = fleet.reregistrations(&framework(Some("bench-framework")), tasks, completed)?;
+    board.close()?;
+    master.restart()?;
+    board.reopen();
+    fleet.connect(master.address)?;
+    Ok(FailedOver { master, board, fleet, messages })
+}
 
 pub fn run(
     programs: &Programs,
@@ -16,15 +43,7 @@ pub fn run(
     (agents, tasks): (usize, usize),
     figures: &mut Figures,
 ) -> Result<(), String> {
-    let mut master = Master::start(programs, kind, &[])?;
-    let board = Arc::new(Board::default());
-    let fleet = registered(&master, &board, agents, 0, Life::Stay)?;
-    let messages = fleet.reregistrations(&framework(Some("bench-framework")), tasks, 0)?;
-    board.close()?;
-    master.restart()?;
-    board.reopen();
-    let ready = master.ready;
-    fleet.connect(master.address)?;
+    let FailedOver { master, board, fleet, messages } = fail_over(programs, kind, &[], agents, (tasks, 0))?;
     let before = master.memory()?;
     let meter = Meter::start(master.pid())?;
     fleet.reregister(&messages)?;
@@ -36,7 +55,7 @@ pub fn run(
     board.close()?;
     let size = format!("{} agents, {} tasks", grouped(agents), grouped(tasks));
     let mut recorder = Recorder { figures, kind, workload: "failover", size };
-    recorder.less("start with the registry", "ms", millis(ready), None);
+    recorder.less("start with the registry", "ms", millis(master.ready), None);
     recorder.less("all registered again", "s", span.wall.as_secs_f64(), Some(Goal::Times(10.0)));
     recorder.less("CPU", "s", span.master.as_secs_f64(), None);
     let memory = kilobytes(after.anonymous_bytes, before.anonymous_bytes, tasks);

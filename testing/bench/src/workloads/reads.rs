@@ -1,6 +1,5 @@
 //! Reads of a large state, by one client and by many, and what /health takes meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,13 +7,13 @@ use messor_proto::mesos::master::{Call, Response, call};
 use messor_proto::{Wire, mesos};
 use serde_json::Value;
 
+use super::failover::{FailedOver, fail_over};
 use super::{expect_metric, grouped, millis};
-use crate::board::{Board, Count};
+use crate::board::Count;
 use crate::client::{Answer, Client, JSON, PROTOBUF};
 use crate::figures::{Figures, Goal, Recorder};
-use crate::fleet::{Fleet, Life};
 use crate::masters::{Kind, Master, Programs};
-use crate::scheduler::{STEP_TIME, framework};
+use crate::scheduler::STEP_TIME;
 use crate::usage::Meter;
 
 /// Time between two questions for /health.
@@ -173,13 +172,8 @@ fn together(
 
 pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -> Result<(), String> {
     let kept = format!("max_completed_tasks_per_framework={}", size.completed.max(1));
-    let master = Master::start(programs, kind, &[kept])?;
-    let board = Arc::new(Board::default());
-    let fleet = Fleet::listen(&board, size.agents, 0, Life::Stay)?;
-    fleet.name_agents();
-    let messages =
-        fleet.reregistrations(&framework(Some("bench-framework")), size.running, size.completed)?;
-    fleet.connect(master.address)?;
+    let FailedOver { master, board, fleet, messages } =
+        fail_over(programs, kind, &[kept], size.agents, (size.running, size.completed))?;
     fleet.reregister(&messages)?;
     drop(messages);
     board.wait(Count::Reregistered, size.agents as u64, STEP_TIME, "agents bring their tasks")?;
