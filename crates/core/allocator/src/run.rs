@@ -243,8 +243,9 @@ impl Allocator {
                     if available.is_empty() { Step::Stop } else { Step::Next }
                 }
                 Verdict::Nothing => {
-                    // Nothing of what is left is not yet nothing of all that was there.
-                    if decisions.is_empty() {
+                    // Nothing of what is left, or of what this run has not shared yet, is not yet nothing of all that was
+                    // there.
+                    if decisions.is_empty() && offered_shared.is_empty() {
                         settled.push(slot);
                     }
                     Step::Next

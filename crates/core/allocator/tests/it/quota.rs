@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use messor_allocator::{Event, Options};
 use messor_types::{
-    Quota, Reservation, ReservationKind, Resource, ResourceLimits, ResourceName, ResourceQuantities, Role,
-    Scalar,
+    Quota, Reservation, ReservationKind, Resource, ResourceLimits, ResourceName, ResourceQuantities,
+    Resources, Role, Scalar,
 };
 
-use crate::cluster::{Cluster, Offer, agent, only, resources, to_whom};
+use crate::cluster::{Cluster, Offer, agent, framework, only, resources, to_whom};
 
 /// `guarantees` and `limits` as in `cpus:1;mem:2`.
 fn quota(role: &str, guarantees: &str, limits: &str) -> Event {
@@ -102,6 +102,26 @@ fn a_large_agent_is_divided_for_a_guarantee() {
     let mut offers: Vec<String> = cluster.settle().iter().map(shown).collect();
     offers.sort();
     assert_eq!(offers, ["f s1 cpus:1; mem:100; ports:[1-9]", "o s1 cpus:3; mem:300"]);
+}
+
+/// Found by the simulator: who came too late for a shared volume in the run whose first stage offered it never saw it.
+#[test]
+fn what_a_guarantee_shares_is_offered_to_others_in_the_next_run() {
+    let mut cluster = Cluster::new(Options { min_allocatable_resources: Vec::new(), ..Options::default() });
+    cluster.tell(quota("role", "cpus:1", ""));
+    let mut able = framework("role");
+    able.capabilities.shared_resources = true;
+    cluster.add_framework_with("f1", able.clone());
+    cluster.add_framework_with("f2", able);
+    // Of what neither can use there is some left.
+    let mut total: Resources = crate::scenarios::shared_volume().into();
+    total.insert(Resource::scalar("cpus", 1.0).with_revocable());
+    cluster.add_agent_with("s1", agent(), total, &[]);
+    let mut seen: Vec<String> =
+        cluster.settle().into_iter().chain(cluster.tick()).map(|offer| offer.framework).collect();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, ["f1", "f2"]);
 }
 
 /// A guarantee of a role that has no framework yet is kept free for it.

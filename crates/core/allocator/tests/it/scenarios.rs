@@ -324,7 +324,7 @@ fn too_little_is_not_offered() {
     assert_eq!(offered("cpus:3;mem:200", with(vec![quantities("cpus:4"), quantities("mem:200;cpus:1")])), 1);
 }
 
-fn shared_volume() -> Resource {
+pub fn shared_volume() -> Resource {
     let persistence = disk_info::Persistence { id: "id".to_string(), ..Default::default() };
     Resource::scalar("disk", 64.0)
         .with_reservation(dynamic("role"))
