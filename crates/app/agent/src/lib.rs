@@ -72,6 +72,8 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
                 async move { site.serve(request).await }
             },
             over,
+            // Its executors and their tasks outlive its connections to them.
+            || (),
         )
         .await?;
         match failure.get() {

@@ -144,6 +144,10 @@ impl Driver for MasterDriver {
                 self.master(now, Event::LeadershipLost);
             }
             Input::Leader(leader) => self.master(now, Event::LeaderDetected { leader }),
+            Input::Stop => {
+                self.over = true;
+                self.site.end();
+            }
             Input::Over { reason } => self.abort(&reason),
         }
     }

@@ -19,6 +19,8 @@ pub enum Input {
     },
     /// Who leads, as the election says.
     Leader(Option<Box<MasterInfo>>),
+    /// This program was told to end. Nothing that happens from now on, such as the end of its connections, means anything.
+    Stop,
     /// Something without which this program cannot go on has ended.
     Over {
         reason: String,

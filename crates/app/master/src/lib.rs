@@ -53,7 +53,7 @@ fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
         let over = async move {
             let _ = over.await;
         };
-        let (site, failure) = (master.site(), master.failure());
+        let (site, failure, stop) = (master.site(), master.failure(), master.stopper());
         messor_runtime::serve(
             server,
             move |request, _peer| {
@@ -66,6 +66,7 @@ fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
                 }
             },
             over,
+            stop,
         )
         .await?;
         master.leave().await;

@@ -34,6 +34,7 @@ pub struct Master {
     site: Arc<MasterSite>,
     sessions: Sessions,
     failure: Arc<OnceLock<String>>,
+    inputs: Machine<Input, View>,
     _whitelist: Option<Watch>,
 }
 
@@ -109,6 +110,7 @@ impl Master {
             inputs_of.event(Input::Elected);
         }
         let failure = Arc::default();
+        let own = inputs_of.clone();
         let driver = MasterDriver {
             master: messor_master_core::Master::new(config::machine(flags, info.clone())?, clock.now()),
             registrar: Registrar::new(config::registrar(flags, random_seed())),
@@ -125,7 +127,7 @@ impl Master {
             over: false,
         };
         let over = run_machine("master", clock, driver, mailbox, inputs)?;
-        Ok((Master { id, site, sessions, failure, _whitelist: whitelist }, over))
+        Ok((Master { id, site, sessions, failure, inputs: own, _whitelist: whitelist }, over))
     }
 
     pub fn id(&self) -> &str {
@@ -139,6 +141,13 @@ impl Master {
     /// Filled in when the master ends by an error, with which.
     pub fn failure(&self) -> Arc<OnceLock<String>> {
         Arc::clone(&self.failure)
+    }
+
+    /// What stops the master when the program is told to end, before its connections are closed: schedulers whose streams
+    /// end so have not gone away, and their tasks go on under the next master.
+    pub fn stopper(&self) -> impl FnOnce() + Send + use<> {
+        let inputs = self.inputs.clone();
+        move || inputs.event(Input::Stop)
     }
 
     /// Tells ZooKeeper that this master goes, so that another leads soon.

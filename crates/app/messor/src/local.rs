@@ -85,6 +85,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
         tracing::info!("a cluster of {} agents serves at {}", agents.len(), server.bound_address());
         let sites = Arc::new((master.site(), agents));
         let failure = master.failure();
+        let stop = master.stopper();
         messor_runtime::serve(
             server,
             move |request, _peer| {
@@ -106,6 +107,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
             async move {
                 let _ = over.await;
             },
+            stop,
         )
         .await?;
         master.leave().await;

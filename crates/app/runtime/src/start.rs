@@ -152,11 +152,12 @@ pub async fn listen(flags: &Address, libprocess: &LibprocessFlags) -> Result<Lis
 /// How long the end of a program may wait for its last messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves until SIGTERM or SIGINT comes, or the machine wants to end.
+/// Serves until SIGTERM or SIGINT comes, which `stop` is told before any connection is closed, or the machine wants to end.
 pub async fn serve<H, F>(
     server: Server,
     handler: H,
     machine_over: impl Future<Output = ()>,
+    stop: impl FnOnce(),
 ) -> std::io::Result<()>
 where
     H: Fn(messor_net::Request, SocketAddr) -> F + Send + Sync + 'static,
@@ -169,8 +170,14 @@ where
     server
         .serve(handler, async move {
             tokio::select! {
-                _ = terminate.recv() => tracing::info!("received SIGTERM: ending"),
-                _ = interrupt.recv() => tracing::info!("received SIGINT: ending"),
+                _ = terminate.recv() => {
+                    tracing::info!("received SIGTERM: ending");
+                    stop();
+                }
+                _ = interrupt.recv() => {
+                    tracing::info!("received SIGINT: ending");
+                    stop();
+                }
                 () = machine_over => (),
             }
         })

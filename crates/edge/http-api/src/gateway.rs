@@ -155,6 +155,12 @@ impl<O: Send + 'static> Gateway<O> {
         lock(&self.streams).remove(&stream);
     }
 
+    /// Ends all streams in good order, and leaves what waits for an answer without one: the program ends.
+    pub fn close_all(&self) {
+        lock(&self.streams).clear();
+        lock(&self.replies).clear();
+    }
+
     /// The reader is gone or too slow: it is cut off, and the machine is told.
     fn lose(&self, stream: u64) {
         let removed = lock(&self.streams).remove(&stream);

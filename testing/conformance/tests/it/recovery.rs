@@ -375,3 +375,25 @@ fn an_agent_takes_over_from_apache_mesos() {
         assert_eq!(left, 0, "nothing is kept of containers that ended");
     }
 }
+
+/// A master that is told to end closes the streams of its schedulers. They have not gone away by that: none of them is
+/// torn down, however short its failover_timeout is, and their tasks go on under the next master.
+#[test]
+fn a_master_that_is_stopped_takes_no_task_with_it() {
+    let mut cluster = Cluster::start();
+    agent_id(&cluster);
+    let task = Execution::start(&cluster, "stays", "exec sleep 1000", &[]);
+    task.until("TASK_RUNNING");
+    let began = std::time::Instant::now();
+    assert_eq!(cluster.end("master", "TERM"), Some(0));
+    // Streams that are open hold it up no longer than a moment.
+    assert!(began.elapsed() < Duration::from_secs(4), "it took {:?}", began.elapsed());
+    let log = cluster.log("master");
+    assert!(log.contains("received SIGTERM") && !log.contains("removing framework"), "{log}");
+    assert!(!log.contains("disconnected"), "{log}");
+    cluster.restart_master();
+    wait_for("the task to run under the next master", PATIENCE, || {
+        let tasks = get(cluster.master, "/tasks").ok()?.json();
+        (tasks["tasks"][0]["state"] == "TASK_RUNNING").then_some(())
+    });
+}

@@ -74,7 +74,7 @@ async fn serve(server: Server) -> std::io::Result<()> {
     let nothing = |_request, _peer| async {
         messor_net::text(http::StatusCode::NOT_FOUND, "this is a replica of the log; it has no pages\n")
     };
-    messor_runtime::serve(server, nothing, std::future::pending()).await
+    messor_runtime::serve(server, nothing, std::future::pending(), || ()).await
 }
 
 pub fn run(daemon: &Daemon<LogToolFlags>) -> Result<(), ToolError> {

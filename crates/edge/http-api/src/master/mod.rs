@@ -52,6 +52,11 @@ impl MasterSite {
         MasterSite { common, machine, gateway }
     }
 
+    /// The program ends: so do all streams.
+    pub fn end(&self) {
+        self.gateway.close_all();
+    }
+
     /// Whether this site answers the path, when several share a port.
     pub fn owns(path: &str) -> bool {
         let below = |process: &str| {
