@@ -53,9 +53,11 @@ fn size_by(program: &Path, uri: &str) -> Result<u64, HadoopError> {
 /// The line with the size is among warnings and the like. Newer clients have the space of all replicas in between.
 fn size_in(said: &str, uri: &str) -> Option<u64> {
     said.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
+        // A URI may have blanks.
+        let rest = line.trim_end().strip_suffix(uri)?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
         match fields[..] {
-            [size, path] | [size, _, path] if path == uri => size.parse().ok(),
+            [size] | [size, _] if rest.ends_with(char::is_whitespace) => size.parse().ok(),
             _ => None,
         }
     })
@@ -101,6 +103,8 @@ mod tests {
         assert_eq!(size_in("WARN slow\n1234  hdfs://name/a\n", uri), Some(1234));
         assert_eq!(size_in("1234  3702  hdfs://name/a\n", uri), Some(1234));
         assert_eq!(size_in("1234  hdfs://name/b\n", uri), None);
+        assert_eq!(size_in("1234  x-hdfs://name/a\n", uri), None);
+        assert_eq!(size_in("7  hdfs://name/a b\n", "hdfs://name/a b"), Some(7));
         assert_eq!(size_in("much  hdfs://name/a\n", uri), None);
     }
 

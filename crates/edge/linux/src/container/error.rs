@@ -99,7 +99,8 @@ mod tests {
         for step in Step::ALL {
             assert_eq!(Step::from_number(step.number()), Some(*step));
         }
-        assert_eq!(Step::from_number(Step::Execute.number() + 1), None);
+        let beyond = u8::try_from(Step::ALL.len()).unwrap();
+        assert_eq!(Step::from_number(beyond), None);
     }
 
     #[test]
