@@ -113,8 +113,9 @@ fn what_a_guarantee_shares_is_offered_to_others_in_the_next_run() {
     able.capabilities.shared_resources = true;
     cluster.add_framework_with("f1", able.clone());
     cluster.add_framework_with("f2", able);
-    // Of what neither can use there is some left.
+    // The guarantee brings one of them the volume, too; of what neither can use there is some left.
     let mut total: Resources = crate::scenarios::shared_volume().into();
+    total.insert(Resource::scalar("cpus", 1.0));
     total.insert(Resource::scalar("cpus", 1.0).with_revocable());
     cluster.add_agent_with("s1", agent(), total, &[]);
     let mut seen: Vec<String> =
