@@ -1,6 +1,6 @@
 //! Agents that come back: to the same master, to a new one, or after they were given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use messor_proto::mesos::internal as wire;
@@ -214,11 +214,22 @@ impl Master {
         text: &str,
     ) -> Vec<(FrameworkId, wire::StatusUpdate)> {
         let mut updates = Vec::new();
+        // Once a framework, not once a task: many tasks come back to many that are remembered.
+        let mut back: BTreeMap<FrameworkId, BTreeSet<&str>> = BTreeMap::new();
+        for task in list {
+            back.entry(FrameworkId::from(&task.framework_id)).or_default().insert(&task.task_id.value);
+        }
+        for (id, tasks) in back {
+            if let Some(framework) = self.frameworks.get_mut(&id) {
+                framework
+                    .completed_tasks
+                    .retain(|completed| !tasks.contains(completed.task_id.value.as_str()));
+            }
+        }
         for task in list {
             let framework_id = FrameworkId::from(&task.framework_id);
             let Some(framework) = self.frameworks.get_mut(&framework_id) else { continue };
             framework.unreachable_tasks.shift_remove(task.task_id.value.as_str());
-            framework.completed_tasks.retain(|completed| completed.task_id != task.task_id);
             if framework.connected() {
                 let reason = task_status::Reason::AgentReregistered;
                 let update = tasks::update_of_task(turn.now, task, task.state(), reason, text);
