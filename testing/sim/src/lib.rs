@@ -27,4 +27,4 @@ mod world;
 mod zk;
 mod zookeeper;
 
-pub use world::{Options, Report, World};
+pub use world::{KEEPERS, Options, Report, World};

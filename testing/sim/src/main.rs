@@ -10,10 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use messor_sim::{Options, Report, World};
-
-/// With operations.
-const KEEPERS: usize = 2;
+use messor_sim::{KEEPERS, Options, Report, World};
 
 fn main() -> ExitCode {
     let mut options = Options::of_seed(0);
@@ -22,7 +19,7 @@ fn main() -> ExitCode {
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         if word == "--operations" {
-            options.keepers = KEEPERS;
+            options = options.with_operations();
             continue;
         }
         if word == "--mixed" {

@@ -51,6 +51,9 @@ pub enum Happening {
     Fault,
 }
 
+/// In a run with operations.
+pub const KEEPERS: usize = 2;
+
 #[derive(Clone, Debug)]
 pub struct Options {
     pub seed: u64,
@@ -79,6 +82,11 @@ impl Options {
             faults_until: Duration::from_secs(600),
             trace: false,
         }
+    }
+
+    /// With reservations, volumes, quota, operators and drains.
+    pub fn with_operations(self) -> Options {
+        Options { keepers: KEEPERS, ..self }
     }
 }
 

@@ -94,6 +94,7 @@ pub fn machine(flags: &MasterFlags, info: MasterInfo) -> Result<Config, Failure>
     config.max_operator_event_stream_subscribers = flags.max_operator_event_stream_subscribers as usize;
     config.root_submissions = flags.root_submissions;
     config.require_agent_domain = flags.require_agent_domain;
+    config.max_executors_per_agent = flags.max_executors_per_agent.map(|most| most as usize);
     config.regex_limits = RegexLimits {
         max_mem_bytes: flags.offer_constraints_re2_max_mem.0,
         max_program_size: flags.offer_constraints_re2_max_program_size,
@@ -167,18 +168,14 @@ pub fn allocator(
     info: &MasterInfo,
     seed: u64,
 ) -> Result<messor_allocator::Options, Failure> {
-    use messor_allocator::SorterKind;
-    if flags.role_sorter != flags.framework_sorter {
-        return Err(Failure::Words(
-            "--role_sorter and --framework_sorter: different sorters are not supported yet".to_string(),
-        ));
-    }
+    use messor_allocator::{SorterKind, Sorters};
+    let sorter = |name: &str| if name == "random" { SorterKind::Random } else { SorterKind::Drf };
     let quantities =
         |text: &str| ResourceQuantities::parse(text).map_err(|e| wrong("min_allocatable_resources", e));
     let excluded = flags.fair_sharing_excluded_resource_names.as_ref();
     Ok(messor_allocator::Options {
         allocation_interval: flags.allocation_interval,
-        sorter: if flags.role_sorter == "random" { SorterKind::Random } else { SorterKind::Drf },
+        sorters: Sorters { roles: sorter(&flags.role_sorter), frameworks: sorter(&flags.framework_sorter) },
         seed,
         min_allocatable_resources: match flags.min_allocatable_resources.trim() {
             "" => Vec::new(),

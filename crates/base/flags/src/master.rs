@@ -88,8 +88,8 @@ flag_set! {
                 => "File with the agents whose resources may be offered, a host name on each line; read again and again. Without it, all.";
             require_agent_domain: bool = "false"
                 => "Whether an agent without a fault domain is turned away.";
-            max_executors_per_agent: Option<u32>, alias "max_executors_per_slave", not_yet "the isolator network/port_mapping is not built", only_with "port-mapping-isolator"
-                => "How many executors an agent may have, as network/port_mapping gives each a share of the ports.";
+            max_executors_per_agent: Option<u32>, alias "max_executors_per_slave"
+                => "An agent with so many executors is offered to nobody until one ends. A task without an executor of its own counts as one.";
         }
 
         "Allocation" {

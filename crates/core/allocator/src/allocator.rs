@@ -60,7 +60,7 @@ impl Allocator {
         Allocator {
             rng: Rng::with_seed(options.seed),
             tree: Tree::new(
-                options.sorter,
+                options.sorters,
                 options.fair_sharing_excluded_resource_names.clone(),
                 options.role_priorities.clone(),
             ),

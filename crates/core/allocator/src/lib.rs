@@ -30,5 +30,5 @@ mod tree;
 pub use allocator::Allocator;
 pub use constraints::{OfferConstraints, OfferConstraintsError, RegexLimits};
 pub use event::{AgentDetails, Effect, Event, FrameworkDetails, refuse_duration};
-pub use options::{Options, Priorities, SorterKind};
+pub use options::{Options, Priorities, SorterKind, Sorters};
 pub use preemption::{Held, Preemption, Revocable};

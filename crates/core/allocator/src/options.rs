@@ -15,12 +15,19 @@ pub enum SorterKind {
     Random,
 }
 
+/// What puts roles in order, and what the frameworks of a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sorters {
+    pub roles: SorterKind,
+    pub frameworks: SorterKind,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// --allocation_interval: how often `Event::Tick` comes. No filter is shorter than this.
     pub allocation_interval: Duration,
     /// --role_sorter and --framework_sorter.
-    pub sorter: SorterKind,
+    pub sorters: Sorters,
     /// Where the order of agents, and of the random sorter, begins.
     pub seed: u64,
     /// --min_allocatable_resources: an offer holds at least one of these. None at all allows everything.
@@ -73,7 +80,7 @@ impl Default for Options {
             |name: ResourceName, millis| [(name, Scalar::from_millis(millis))].into_iter().collect();
         Options {
             allocation_interval: Duration::from_secs(1),
-            sorter: SorterKind::Drf,
+            sorters: Sorters::default(),
             seed: 0,
             min_allocatable_resources: vec![
                 quantity(ResourceName::CPUS, 10),

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::audit::ensure;
 use crate::bits::Bits;
 use crate::load::{Load, Portion};
-use crate::options::{Priorities, SorterKind};
+use crate::options::{Priorities, SorterKind, Sorters};
 
 /// With at most so many candidates, these are compared; with more, the whole order is walked.
 const FEW: usize = 32;
@@ -91,7 +91,7 @@ pub(crate) enum Step {
 
 #[derive(Debug)]
 pub(crate) struct Tree {
-    kind: SorterKind,
+    sorters: Sorters,
     excluded: BTreeSet<ResourceName>,
     nodes: Slab<Node>,
     root: usize,
@@ -109,11 +109,11 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub fn new(kind: SorterKind, excluded: BTreeSet<ResourceName>, priorities: Priorities) -> Tree {
+    pub fn new(sorters: Sorters, excluded: BTreeSet<ResourceName>, priorities: Priorities) -> Tree {
         let mut nodes = Slab::new();
         let root = nodes.insert(Node::new(Role::new(""), None, 1.0, usize::MAX));
         Tree {
-            kind,
+            sorters,
             excluded,
             nodes,
             root,
@@ -199,7 +199,7 @@ impl Tree {
             self.nodes[parent].children.remove(&node);
             node = parent;
         }
-        self.stale |= self.kind == SorterKind::Random;
+        self.stale |= self.sorters.roles == SorterKind::Random;
     }
 
     fn node_of(&mut self, role: &Role) -> usize {
@@ -216,7 +216,7 @@ impl Tree {
         entry.insert(Node::new(role.clone(), Some(parent), weight, node));
         self.nodes[parent].children.insert(node);
         self.by_role.insert(role.clone(), node);
-        self.stale |= self.kind == SorterKind::Random;
+        self.stale |= self.sorters.roles == SorterKind::Random;
         node
     }
 
@@ -400,23 +400,23 @@ impl Tree {
         rng: &mut Rng,
         step: &mut impl FnMut(usize, &Client) -> Step,
     ) -> bool {
-        if self.kind == SorterKind::Drf && self.active.count_without(settled, FEW + 1) > FEW {
+        let by_share = self.by_share();
+        if by_share && self.active.count_without(settled, FEW + 1) > FEW {
             return self.walk(self.root, settled, step);
         }
         let mut candidates: SmallVec<[usize; FEW]> = self.active.iter_without(settled).collect();
-        match self.kind {
+        if by_share {
             // Most often the first one takes everything: the others are sorted only if it does not.
-            SorterKind::Drf => {
-                let first = (0..candidates.len()).min_by(|a, b| self.compare(candidates[*a], candidates[*b]));
-                if let Some(first) = first {
-                    candidates.swap(0, first);
-                }
+            let first = (0..candidates.len()).min_by(|a, b| self.compare(candidates[*a], candidates[*b]));
+            if let Some(first) = first {
+                candidates.swap(0, first);
             }
-            SorterKind::Random => self.shuffle(&mut candidates, rng),
+        } else {
+            self.shuffle(&mut candidates, rng);
         }
         let mut passed_over = None;
         for at in 0..candidates.len() {
-            if at == 1 && self.kind == SorterKind::Drf {
+            if at == 1 && by_share {
                 self.sort(&mut candidates[1..]);
             }
             let client = candidates[at];
@@ -482,21 +482,31 @@ impl Tree {
         if x.parent == y.parent { x.key.cmp(&y.key) } else { self.places(a.node).cmp(&self.places(b.node)) }
     }
 
-    /// A weighted shuffle of the roles, and within each of its frameworks.
+    /// Whether all order is by shares, so that it is kept in the tree.
+    fn by_share(&self) -> bool {
+        self.sorters == Sorters { roles: SorterKind::Drf, frameworks: SorterKind::Drf }
+    }
+
+    /// Roles in a weighted shuffle or by share, and within each its frameworks likewise.
     fn shuffle(&self, candidates: &mut [usize], rng: &mut Rng) {
-        let mut roles: BTreeMap<usize, f64> = BTreeMap::new();
-        for client in candidates.iter() {
-            roles.entry(self.clients[*client].node).or_default();
-        }
         // Whoever waits for an exponential time of rate w comes first with a chance in proportion to w.
-        let mut wait = |rate: f64| -(1.0 - rng.f64()).ln() / rate;
-        for (node, waiting) in &mut roles {
-            *waiting = wait(self.relative_weight(*node));
+        let mut wait = |rate: f64| (-(1.0 - rng.f64()).ln() / rate).to_bits();
+        let nodes: BTreeSet<usize> = candidates.iter().map(|client| self.clients[*client].node).collect();
+        let mut nodes: Vec<usize> = nodes.into_iter().collect();
+        match self.sorters.roles {
+            SorterKind::Drf => nodes.sort_by(|a, b| self.places(*a).cmp(&self.places(*b))),
+            SorterKind::Random => nodes.sort_by_cached_key(|node| wait(self.relative_weight(*node))),
         }
-        candidates.sort_by_cached_key(|client| {
-            let node = self.clients[*client].node;
-            (roles[&node].to_bits(), node, wait(1.0).to_bits())
-        });
+        let ranks: BTreeMap<usize, usize> = nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
+        match self.sorters.frameworks {
+            SorterKind::Drf => candidates.sort_by(|a, b| {
+                let (a, b) = (&self.clients[*a], &self.clients[*b]);
+                ranks[&a.node].cmp(&ranks[&b.node]).then_with(|| a.key.cmp(&b.key))
+            }),
+            SorterKind::Random => {
+                candidates.sort_by_cached_key(|client| (ranks[&self.clients[*client].node], wait(1.0)))
+            }
+        }
     }
 
     /// The part of the whole that falls to a role's own frameworks when every role's weight is divided among its
@@ -535,7 +545,7 @@ impl Tree {
             ensure(in_place, || format!("a client of {} stands where its share says", client.role))?;
         }
         ensure(self.nodes[self.root].active == active, || "active clients are counted".to_string())?;
-        if self.stale || self.kind == SorterKind::Random {
+        if self.stale || self.sorters.roles == SorterKind::Random {
             return Ok(());
         }
         let mut walked = Vec::new();

@@ -34,6 +34,8 @@ pub struct Config {
     /// The whitelist of --roles; `None` allows every role (U083).
     pub roles: Option<BTreeSet<String>>,
     pub require_agent_domain: bool,
+    /// An agent with so many executors is not offered.
+    pub max_executors_per_agent: Option<usize>,
     /// How large expressions in offer constraints may be.
     pub regex_limits: RegexLimits,
 }
@@ -74,6 +76,7 @@ impl Config {
             root_submissions: true,
             roles: None,
             require_agent_domain: false,
+            max_executors_per_agent: None,
             regex_limits: RegexLimits { max_mem_bytes: 4096, max_program_size: 100 },
         }
     }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use messor_allocator::{Event::RecoverResources, refuse_duration};
 use messor_proto::mesos::scheduler::call;
-use messor_proto::mesos::{Address, Offer, Url, resource};
-use messor_types::{AgentId, FrameworkId, OfferId, ResourceFormat, Resources, Role};
+use messor_proto::mesos::{self, Address, Offer, Url, resource};
+use messor_types::{AgentId, FrameworkId, OfferId, ResourceFormat, Resources, Role, TaskId};
 
 use crate::effect::Effect;
 use crate::event::Timer;
 use crate::master::Master;
 use crate::notice::Notice;
 use crate::state::{Agent, Framework, OfferRecord};
+use crate::tasks::is_over;
 use crate::turn::Turn;
 
 /// Whether the agent has what the allocator gives. It may not, where reservations and volumes changed while that was on
@@ -56,6 +57,15 @@ impl Master {
                     recover(turn, id, &agent_id, resources, None);
                     continue;
                 }
+                if self.has_enough_executors(&agent_id) {
+                    turn.info(format!(
+                        "returning what was to be offered to framework {id}: agent {agent_id} has as many executors as --max_executors_per_agent allows"
+                    ));
+                    // For as long as a framework refuses that says nothing of it: an executor may have ended by then.
+                    let refuse = refuse_duration(&mesos::Filters::default());
+                    recover(turn, id, &agent_id, resources, Some(refuse));
+                    continue;
+                }
                 if let Some((offer, pid)) = self.make_offer(turn, id, &role, &agent_id, resources) {
                     offers.push(offer);
                     pids.push(pid);
@@ -66,6 +76,22 @@ impl Master {
             turn.info(format!("sending {} offers to framework {id}", offers.len()));
             self.tell(turn, id, Notice::Offers { offers, pids });
         }
+    }
+
+    /// Whether --max_executors_per_agent keeps the agent from being offered. A task without an executor of its own has one
+    /// to itself.
+    fn has_enough_executors(&self, id: &AgentId) -> bool {
+        let Some(most) = self.config.max_executors_per_agent else { return false };
+        let Some(agent) = self.agents.get(id) else { return false };
+        let named: usize = agent.executors.values().map(BTreeMap::len).sum();
+        let alone = agent.tasks.iter().filter_map(|(framework, tasks)| {
+            let known = &self.frameworks.get(framework)?.tasks;
+            let runs = |task: &&TaskId| {
+                known.get(*task).is_some_and(|task| task.task.executor_id.is_none() && !is_over(task.state()))
+            };
+            Some(tasks.iter().filter(runs).count())
+        });
+        named + alone.sum::<usize>() >= most
     }
 
     /// One offer, as the framework is told of it, and the PID of its agent.

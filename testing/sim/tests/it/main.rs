@@ -8,24 +8,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use messor_sim::{Options, World};
 
-fn run(seeds: std::ops::Range<u64>) {
+fn run(seeds: std::ops::Range<u64>, operations: bool) {
     for seed in seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| World::new(Options::of_seed(seed)).run()));
+        let options = Options::of_seed(seed);
+        let options = if operations { options.with_operations() } else { options };
+        let outcome = catch_unwind(AssertUnwindSafe(|| World::new(options).run()));
+        let with = if operations { " --operations" } else { "" };
         assert!(
             outcome.is_ok(),
-            "seed {seed} fails (the reason stands above); replay it: cargo run -p messor-sim -- --seed {seed} --trace"
+            "seed {seed} fails (the reason stands above); replay it: cargo run -p messor-sim --{with} --seed {seed} --trace"
         );
     }
 }
 
 #[test]
 fn seeds_0_to_19() {
-    run(0..20);
+    run(0..20, false);
 }
 
 #[test]
 fn seeds_20_to_39() {
-    run(20..40);
+    run(20..40, false);
+}
+
+/// With reservations, volumes, quota, operators and drains.
+#[test]
+fn seeds_0_to_9_with_operations() {
+    run(0..10, true);
 }
 
 /// The same seed gives the same run: what replaying rests on.

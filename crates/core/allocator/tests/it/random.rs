@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use messor_allocator::{AgentDetails, Effect, Event, FrameworkDetails, Options, SorterKind};
+use messor_allocator::{AgentDetails, Effect, Event, FrameworkDetails, Options, SorterKind, Sorters};
 use messor_stdx::Time;
 use messor_types::{
     AgentId, FrameworkId, Quota, Reservation, ReservationKind, Resource, Resources, Role, Scalar,
@@ -433,8 +433,9 @@ fn details(roles: u8, suppressed: u8) -> FrameworkDetails {
     FrameworkDetails { roles: chosen(roles), suppressed_roles: suppressed, ..framework("") }
 }
 
-fn any_course(sorter: SorterKind, seed: u64, deeds: Vec<Deed>) {
-    let cluster = Cluster::new(Options { sorter, seed, ..Options::default() });
+fn any_course(roles: SorterKind, frameworks: SorterKind, seed: u64, deeds: Vec<Deed>) {
+    let cluster =
+        Cluster::new(Options { sorters: Sorters { roles, frameworks }, seed, ..Options::default() });
     let mut run = Run { cluster, truth: Truth::default() };
     for deed in deeds {
         run.carry_out(deed);
@@ -446,11 +447,25 @@ proptest! {
 
     #[test]
     fn promises_are_kept_with_drf(seed in 0u64..100, deeds in proptest::collection::vec(deed(), 1..80)) {
-        any_course(SorterKind::Drf, seed, deeds);
+        any_course(SorterKind::Drf, SorterKind::Drf, seed, deeds);
     }
 
     #[test]
     fn promises_are_kept_at_random(seed in 0u64..100, deeds in proptest::collection::vec(deed(), 1..80)) {
-        any_course(SorterKind::Random, seed, deeds);
+        any_course(SorterKind::Random, SorterKind::Random, seed, deeds);
+    }
+
+    #[test]
+    fn promises_are_kept_with_different_sorters(
+        seed in 0u64..100,
+        random_roles in any::<bool>(),
+        deeds in proptest::collection::vec(deed(), 1..80),
+    ) {
+        let (roles, frameworks) = if random_roles {
+            (SorterKind::Random, SorterKind::Drf)
+        } else {
+            (SorterKind::Drf, SorterKind::Random)
+        };
+        any_course(roles, frameworks, seed, deeds);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use messor_allocator::{Event, Options, SorterKind};
+use messor_allocator::{Event, Options, SorterKind, Sorters};
 use messor_types::{ResourceName, Role};
 
 use crate::cluster::{Cluster, agent, only, resources, to_whom};
@@ -142,9 +142,13 @@ fn many_candidates_are_served_in_the_same_order_as_few() {
     assert_eq!(found.len(), 100);
 }
 
+fn sorted_by(roles: SorterKind, frameworks: SorterKind) -> Cluster {
+    Cluster::new(Options { sorters: Sorters { roles, frameworks }, seed: 7, ..Options::default() })
+}
+
 #[test]
 fn the_random_sorter_follows_the_weights() {
-    let mut cluster = Cluster::new(Options { sorter: SorterKind::Random, seed: 7, ..Options::default() });
+    let mut cluster = sorted_by(SorterKind::Random, SorterKind::Random);
     cluster.tell(weights(&[("heavy", 3.0)]));
     cluster.add_framework("f1", "heavy");
     cluster.add_framework("f2", "light");
@@ -153,6 +157,34 @@ fn the_random_sorter_follows_the_weights() {
     let part = |id: &str| found[id] as f64 / 1000.0;
     assert!((part("f1") - 0.75).abs() < 0.05, "{found:?}");
     assert!((part("f2") - 0.125).abs() < 0.04, "{found:?}");
+}
+
+#[test]
+fn roles_may_be_sorted_by_share_and_their_frameworks_at_random() {
+    let mut cluster = sorted_by(SorterKind::Drf, SorterKind::Random);
+    cluster.tell(weights(&[("heavy", 3.0)]));
+    cluster.add_framework("f1", "heavy");
+    cluster.add_framework("f2", "light");
+    cluster.add_framework("f3", "light");
+    let found = divide(&mut cluster, 1000);
+    // By share, roles have what their weights say to the last agent; chance would not hit that.
+    assert_eq!(found["f1"], 750, "{found:?}");
+    assert_eq!(found["f2"] + found["f3"], 250, "{found:?}");
+    assert_ne!(found["f2"], 125, "frameworks share by chance: {found:?}");
+    assert!((100..=150).contains(&found["f2"]), "{found:?}");
+}
+
+#[test]
+fn roles_may_be_sorted_at_random_and_their_frameworks_by_share() {
+    let mut cluster = sorted_by(SorterKind::Random, SorterKind::Drf);
+    cluster.tell(weights(&[("heavy", 3.0)]));
+    cluster.add_framework("f1", "heavy");
+    cluster.add_framework("f2", "light");
+    cluster.add_framework("f3", "light");
+    let found = divide(&mut cluster, 1000);
+    assert!((700..=800).contains(&found["f1"]), "{found:?}");
+    assert_ne!(found["f1"], 750, "roles share by chance: {found:?}");
+    assert!(found["f2"].abs_diff(found["f3"]) <= 1, "{found:?}");
 }
 
 #[test]

@@ -271,6 +271,41 @@ fn offers_time_out() {
 }
 
 #[test]
+fn an_agent_with_enough_executors_is_not_offered() {
+    let config = messor_master_core::Config { max_executors_per_agent: Some(2), ..config() };
+    let mut world = World::with(config, Default::default());
+    let agent = world.agent(1);
+    let scheduler = world.subscribe(modern());
+    world.allocation();
+    let offer = world.offers(scheduler.stream).remove(0);
+    let executor = ExecutorInfo {
+        executor_id: ExecutorId::new("e").into(),
+        framework_id: Some((&scheduler.id).into()),
+        command: task("t", &agent).command,
+        ..Default::default()
+    };
+    let with = |id: &str, executor: Option<ExecutorInfo>| TaskInfo {
+        command: executor.is_none().then(|| task("t", &agent).command).flatten(),
+        executor,
+        resources: resources("cpus:0.1;mem:32"),
+        ..task(id, &agent)
+    };
+    // Two tasks of one executor, and one that has its own.
+    let tasks = vec![with("a", Some(executor.clone())), with("b", Some(executor)), with("c", None)];
+    world.accept(&scheduler, &[&offer], tasks);
+    let runs = world.take::<wire::RunTaskMessage>(&agent_pid(1));
+    assert_eq!(runs.len(), 3);
+    world.call(&scheduler, call::Type::Revive, |_| {});
+    world.allocation();
+    assert!(world.offers(scheduler.stream).is_empty(), "both executors run");
+    // The filter of what was taken back is no longer than that of a framework that says nothing.
+    world.report(1, &scheduler.id, &agent, "c", TaskState::TaskFinished);
+    world.advance(Duration::from_secs(6));
+    world.allocation();
+    assert_eq!(world.offers(scheduler.stream).len(), 1, "one executor is left");
+}
+
+#[test]
 fn kill_message_and_shutdown_reach_the_agent() {
     let Running { mut world, agent, scheduler } = World::running(modern());
     let task_id = task("t", &agent).task_id;
