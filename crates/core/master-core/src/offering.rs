@@ -7,7 +7,7 @@ use std::time::Duration;
 use messor_allocator::{Event::RecoverResources, refuse_duration};
 use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{self, Address, Offer, Url, resource};
-use messor_types::{AgentId, FrameworkId, OfferId, ResourceFormat, Resources, Role, TaskId};
+use messor_types::{AgentId, FrameworkId, OfferId, Resource, ResourceFormat, Resources, Role, TaskId};
 
 use crate::effect::Effect;
 use crate::event::Timer;
@@ -20,16 +20,24 @@ use crate::turn::Turn;
 /// Whether the agent has what the allocator gives. It may not, where reservations and volumes changed while that was on
 /// its way: an operator destroyed something shared, or the agent registered again with others.
 fn has_room(agent: &Agent, resources: &Resources) -> bool {
+    let given = resources.clone().unallocated();
+    if !agent.total.contains(&given) {
+        return false;
+    }
     if agent.checkpointed.is_empty() {
         return true;
     }
-    let given = resources.clone().unallocated();
     let mut taken: Resources = agent.used.values().sum();
     taken += &agent.offered;
-    let (own, taken) = (agent.total.non_shared(), taken.unallocated().non_shared());
-    // What does not fit anyhow is set right by others.
-    let fits = !own.contains(&taken) || own.contains(&(taken + &given.non_shared()));
-    fits && agent.total.contains(&given)
+    let (own, given, taken) =
+        (agent.total.non_shared(), given.non_shared(), taken.unallocated().non_shared());
+    // Tasks may count that rest on what the agent does not have (any more): what is theirs is set right by others, and the
+    // rest of the agent can be offered, but not twice.
+    own.contains(&(taken.clone() + &given))
+        || given.iter().all(|part| {
+            let same = |other: &Resource| other.name() == part.name() && other.metadata() == part.metadata();
+            own.contains(&(taken.filter(same) + &Resources::from(part.clone())))
+        })
 }
 
 impl Master {

@@ -274,6 +274,69 @@ fn reserve_create_and_launch_in_one_accept() {
     cluster.offer();
 }
 
+/// An operation can be lost with the connection: the agent comes back without it, while the allocator, which does not know
+/// that yet, offers what it would have made.
+#[test]
+fn what_a_returning_agent_does_not_have_is_not_offered() {
+    for keeps_something in [false, true] {
+        let mut cluster = Cluster::new();
+        let kept = if keeps_something { dynamic("disk:8", &["a"]) } else { Vec::new() };
+        if keeps_something {
+            let offer = cluster.offer();
+            cluster.accept(&offer, vec![reserve(kept.clone())], 0.0);
+        }
+        let offer = cluster.offer();
+        cluster.accept(&offer, vec![reserve(dynamic("mem:32;cpus:1", &["a"]))], 0.0);
+        cluster.world.offers(cluster.scheduler.stream);
+        let decided = cluster.world.decisions();
+        assert!(!decided.is_empty());
+        let mut message = cluster.world.reregistration(1, &cluster.agent);
+        message.checkpointed_resources = kept;
+        cluster.world.message(&agent_pid(1), &message);
+        for event in decided {
+            cluster.world.handle(event);
+        }
+        assert!(cluster.world.offers(cluster.scheduler.stream).is_empty());
+        let next = cluster.offer();
+        assert_eq!(read(&next.resources).unallocated(), cluster.total(), "all that is there");
+    }
+}
+
+/// As above, and the lost operation was to make room for a task that is lost too: while the master asks after it, the rest
+/// of the agent is offered once and not twice.
+#[test]
+fn beside_a_task_that_waits_for_news_nothing_is_offered_twice() {
+    let mut cluster = Cluster::new();
+    let offer = cluster.offer();
+    cluster.accept(&offer, vec![reserve(dynamic("cpus:1;disk:8", &["a"]))], 0.0);
+    let before = dynamic("cpus:1;disk:8", &["a"]);
+    // A task on what a second RESERVE makes, and an UNRESERVE of the first: none of this reaches the agent.
+    let offer = cluster.offer();
+    let mut task = world::task("t", &cluster.agent);
+    task.resources = dynamic("mem:64", &["a"]);
+    let launch = offer::Operation { launch: Some(Launch { task_infos: vec![task] }), ..typed(Type::Launch) };
+    let operations = vec![reserve(dynamic("mem:64", &["a"])), launch, unreserve(dynamic("cpus:1", &["a"]))];
+    cluster.accept(&offer, operations, 0.0);
+    cluster.world.offers(cluster.scheduler.stream);
+    let decided = cluster.world.decisions();
+    let mut message = cluster.world.reregistration(1, &cluster.agent);
+    message.checkpointed_resources = before;
+    message.tasks.clear();
+    cluster.world.sums_are_off = true;
+    cluster.world.message(&agent_pid(1), &message);
+    for event in decided {
+        cluster.world.handle(event);
+    }
+    let view = cluster.world.view();
+    let taken = (view.agents[0].used.clone() + &view.agents[0].offered).unallocated();
+    let unreserved = |all: &Resources| all.unreserved().cpus();
+    assert!(
+        unreserved(&taken) <= unreserved(&view.agents[0].total),
+        "{taken} of {} is given away",
+        view.agents[0].total
+    );
+}
+
 #[test]
 fn an_invalid_operation_is_dropped_and_the_rest_goes_on() {
     let mut cluster = Cluster::new();
