@@ -10,7 +10,8 @@ use messor_proto::mesos::resource::disk_info::Persistence;
 use messor_proto::mesos::resource::{DiskInfo, ReservationInfo, reservation_info};
 use messor_proto::mesos::scheduler::{call, event};
 use messor_proto::mesos::{
-    self, Filters, Offer, OperationStatus, Resource, Volume, agent_info, framework_info, offer, value, volume,
+    self, Filters, Offer, OperationStatus, Resource, TaskInfo, Volume, agent_info, framework_info, offer,
+    value, volume,
 };
 use messor_types::{AgentId, Resources, parse_resources};
 
@@ -310,18 +311,26 @@ fn beside_a_task_that_waits_for_news_nothing_is_offered_twice() {
     let offer = cluster.offer();
     cluster.accept(&offer, vec![reserve(dynamic("cpus:1;disk:8", &["a"]))], 0.0);
     let before = dynamic("cpus:1;disk:8", &["a"]);
-    // A task on what a second RESERVE makes, and an UNRESERVE of the first: none of this reaches the agent.
+    let task = |id: &str, resources: Vec<Resource>| TaskInfo { resources, ..world::task(id, &cluster.agent) };
+    let (known, lost) = (task("known", resources("cpus:2")), task("lost", dynamic("mem:64", &["a"])));
+    let launch = |task: TaskInfo| offer::Operation {
+        launch: Some(Launch { task_infos: vec![task] }),
+        ..typed(Type::Launch)
+    };
+    // Of these the agent hears of the first alone.
     let offer = cluster.offer();
-    let mut task = world::task("t", &cluster.agent);
-    task.resources = dynamic("mem:64", &["a"]);
-    let launch = offer::Operation { launch: Some(Launch { task_infos: vec![task] }), ..typed(Type::Launch) };
-    let operations = vec![reserve(dynamic("mem:64", &["a"])), launch, unreserve(dynamic("cpus:1", &["a"]))];
+    let operations = vec![
+        launch(known),
+        reserve(dynamic("mem:64", &["a"])),
+        launch(lost),
+        unreserve(dynamic("cpus:1", &["a"])),
+    ];
     cluster.accept(&offer, operations, 0.0);
     cluster.world.offers(cluster.scheduler.stream);
     let decided = cluster.world.decisions();
     let mut message = cluster.world.reregistration(1, &cluster.agent);
     message.checkpointed_resources = before;
-    message.tasks.clear();
+    message.tasks.retain(|task| task.task_id.value == "known");
     cluster.world.sums_are_off = true;
     cluster.world.message(&agent_pid(1), &message);
     for event in decided {
