@@ -1,11 +1,16 @@
-//! Counters, gauges and timers, and their snapshot, as libprocess metrics show them.
+//! Counters, gauges and timers, their snapshot as libprocess metrics show it, and the same for Prometheus.
 //!
 //! Nothing here reads a clock, starts a thread or writes JSON: who measures hands the duration in, and http-api prints
 //! the snapshot.
 
+pub mod catalogue;
+pub mod exposition;
+mod families;
+mod pattern;
 mod snapshot;
 mod timer;
 
+pub use pattern::Pattern;
 pub use snapshot::Snapshot;
 pub use timer::Timer;
 
