@@ -53,7 +53,8 @@ impl Framework {
         )
     }
 
-    fn of(master: SocketAddr, info: &Value) -> Framework {
+    /// One with this FrameworkInfo.
+    pub fn of(master: SocketAddr, info: &Value) -> Framework {
         let body = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}).to_string();
         let mut socket = TcpStream::connect(master).expect("the master listens");
         write!(

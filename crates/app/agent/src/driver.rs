@@ -8,7 +8,7 @@ use messor_checkpoint::{Recorder, WorkDirLock};
 use messor_containerizer::Containerizer;
 use messor_http_api::{AgentSite, Files};
 use messor_net::{Net, NetEvent};
-use messor_runtime::{Driver, Timers};
+use messor_runtime::{Driver, Load, Timers};
 use messor_stdx::Time;
 
 use crate::garbage::Garbage;
@@ -129,7 +129,7 @@ impl Driver for AgentDriver {
         self.timers.next()
     }
 
-    fn view(&mut self, now: Time) -> Arc<View> {
+    fn view(&mut self, now: Time, _load: Load) -> Arc<View> {
         Arc::new(self.agent.view(now))
     }
 

@@ -50,6 +50,7 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
             build,
             hostname,
             logging: &daemon.logging,
+            pace: messor_runtime::snapshot_pace(&daemon.libprocess)?,
             process: "slave(1)".to_string(),
             hidden_flags: &[],
         };
@@ -59,6 +60,7 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
             let _ = over.await;
         };
         let (site, failure) = (agent.site(), agent.failure());
+        let cors = Arc::new(agent.cors());
         let mut leave = signal(SignalKind::user_defined1())?;
         tokio::spawn(async move {
             while leave.recv().await.is_some() {
@@ -68,8 +70,8 @@ fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
         messor_runtime::serve(
             server,
             move |request, _peer| {
-                let site = Arc::clone(&site);
-                async move { site.serve(request).await }
+                let (site, cors) = (Arc::clone(&site), Arc::clone(&cors));
+                async move { cors.around(request, |request| site.serve(request)).await }
             },
             over,
             // Its executors and their tasks outlive its connections to them.

@@ -12,8 +12,8 @@ use messor_containerizer::{Config as ContainerizerConfig, Containerizer, Kind, P
 use messor_flags::AgentFlags;
 use messor_http_api::common::{Metrics, system_metrics};
 use messor_http_api::{
-    AgentSite, BuildInfo, Common, ContainerUsage, Files, Machine, MetricsSource, ProgramInfo, Usage,
-    UsageSource,
+    AgentSite, BuildInfo, Common, ContainerUsage, Cors, Files, Machine, MetricsSource, Pace, ProgramInfo,
+    Usage, UsageSource,
 };
 use messor_net::Net;
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
@@ -37,6 +37,8 @@ pub struct Options<'o> {
     pub build: BuildInfo,
     pub hostname: String,
     pub logging: &'o messor_log::Logging,
+    /// Of /metrics/snapshot.
+    pub pace: Option<Arc<Pace>>,
     /// `slave(1)`.
     pub process: String,
     /// Flags that /flags does not show, as nobody gave them.
@@ -47,6 +49,7 @@ pub struct Agent {
     site: Arc<AgentSite>,
     machine: Machine<Event, View>,
     failure: Arc<OnceLock<String>>,
+    cors: Cors,
 }
 
 struct AgentMetrics {
@@ -98,7 +101,7 @@ impl UsageSource for ContainerizerUsage {
 impl Agent {
     /// Starts the threads of an agent. The receiver tells when it wants to end.
     pub fn start(options: Options<'_>, net: Net) -> Result<(Agent, oneshot::Receiver<()>), Failure> {
-        let Options { flags, libprocess_ip, build, hostname, logging, process, hidden_flags } = options;
+        let Options { flags, libprocess_ip, build, hostname, logging, pace, process, hidden_flags } = options;
         let words = |error: &dyn std::fmt::Display| Failure::Words(error.to_string());
         let master =
             flags.master.as_ref().map(|secret| secret.value.as_str().to_string()).unwrap_or_default();
@@ -200,6 +203,7 @@ impl Agent {
                 garbage: garbage.clone(),
                 containerizer: containerizer.clone(),
             }),
+            pace,
             processes: vec![process.clone()],
         };
         let containers = Arc::new(crate::source::Source(containerizer.clone()));
@@ -231,7 +235,9 @@ impl Agent {
             over: false,
         };
         let over = run_machine("agent", clock, driver, mailbox, inputs)?;
-        Ok((Agent { site, machine, failure }, over))
+        let origins = flags.http_cors_allowed_origins.as_ref();
+        let cors = Cors::new(origins.map_or(&[], |list| &list.0));
+        Ok((Agent { site, machine, failure, cors }, over))
     }
 
     /// The operator wants the agent to leave: it unregisters, ends its frameworks, then itself.
@@ -242,6 +248,11 @@ impl Agent {
     /// Filled in when the agent ends by an error, with which.
     pub fn failure(&self) -> Arc<OnceLock<String>> {
         Arc::clone(&self.failure)
+    }
+
+    /// Who else may read what the site answers.
+    pub fn cors(&self) -> Cors {
+        self.cors.clone()
     }
 
     pub fn site(&self) -> Arc<AgentSite> {

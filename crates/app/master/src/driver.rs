@@ -7,7 +7,7 @@ use messor_master_core::{Effect, Event, Master, Timer, View};
 use messor_net::{Net, NetEvent};
 use messor_proto::mesos::MasterInfo;
 use messor_registry::{Registrar, RegistrarEffect, RegistrarEvent, RegistrarTimer};
-use messor_runtime::{Driver, Timers};
+use messor_runtime::{Driver, Load, Timers};
 use messor_stdx::Time;
 use messor_zk::Lease;
 
@@ -38,6 +38,8 @@ pub struct MasterDriver {
     pub net: Net,
     pub allocator: ToAllocator,
     pub own: Machine<Input, View>,
+    /// Readers that got the view that was taken for another one.
+    pub shared_views: u64,
     pub timers: Timers<Deadline>,
     /// Why it ended, if not because it was told to.
     pub failure: Arc<OnceLock<String>>,
@@ -71,7 +73,7 @@ impl MasterDriver {
                 self.registrar(now, RegistrarEvent::Apply { ticket, operation });
             }
             Effect::Allocator(event) => {
-                if self.allocator.send(event).is_err() {
+                if !self.allocator.send(event) {
                     self.abort("the allocator ended");
                 }
             }
@@ -180,8 +182,18 @@ impl Driver for MasterDriver {
         self.timers.next()
     }
 
-    fn view(&mut self, now: Time) -> Arc<View> {
+    fn view(&mut self, now: Time, load: Load) -> Arc<View> {
+        // All readers but one got something for nothing.
+        self.shared_views += load.readers.saturating_sub(1) as u64;
         let mut view = self.master.view(now);
+        for (name, value) in [
+            ("event_queue_dispatches", load.events as f64),
+            ("event_queue_http_requests", load.requests as f64),
+            ("event_queue_messages", load.messages as f64),
+            ("http_cache_hits", self.shared_views as f64),
+        ] {
+            view.metrics.push((format!("master/{name}"), value));
+        }
         view.registry = self.registrar.state().cloned();
         view.metrics.extend(self.registrar.metrics().into_values());
         view.metrics.extend(self.log.metrics());

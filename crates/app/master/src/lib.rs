@@ -47,22 +47,27 @@ fn run(daemon: &Daemon<MasterFlags>, build: BuildInfo) -> Result<(), Failure> {
     runtime.block_on(async {
         let Listening { server, hostname } =
             messor_runtime::listen(&config::address(&daemon.flags), &daemon.libprocess).await?;
-        let options = Options { flags: &daemon.flags, build, hostname, logging: &daemon.logging };
+        let pace = messor_runtime::snapshot_pace(&daemon.libprocess)?;
+        let options = Options { flags: &daemon.flags, build, hostname, logging: &daemon.logging, pace };
         let (master, over) = Master::start(options, server.net())?;
         tracing::info!("master {} serves at {}", master.id(), server.bound_address());
         let over = async move {
             let _ = over.await;
         };
         let (site, failure, stop) = (master.site(), master.failure(), master.stopper());
+        let cors = Arc::new(master.cors());
         messor_runtime::serve(
             server,
             move |request, _peer| {
-                let site = Arc::clone(&site);
+                let (site, cors) = (Arc::clone(&site), Arc::clone(&cors));
                 async move {
-                    match Request::read(request).await {
-                        Ok(request) => site.handle(request).await,
-                        Err(refusal) => refusal,
-                    }
+                    let answer = |request| async move {
+                        match Request::read(request).await {
+                            Ok(request) => site.handle(request).await,
+                            Err(refusal) => refusal,
+                        }
+                    };
+                    cors.around(request, answer).await
                 }
             },
             over,

@@ -7,14 +7,16 @@ use std::sync::{Arc, OnceLock};
 
 use messor_flags::MasterFlags;
 use messor_http_api::common::{Metrics, system_metrics};
-use messor_http_api::{BuildInfo, Common, Files, Machine, MasterSite, MetricsSource, ProgramInfo, REGISTRAR};
+use messor_http_api::{
+    BuildInfo, Common, Cors, Files, Machine, MasterSite, MetricsSource, Pace, ProgramInfo, REGISTRAR,
+};
 use messor_master_core::{Event, View};
 use messor_net::Net;
 use messor_registry::{MemoryLog, Registrar};
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, random_seed, random_uuid, run_machine};
 use tokio::sync::oneshot;
 
-use crate::allocator::{self, SharedMetrics};
+use crate::allocator::{self, Told};
 use crate::config;
 use crate::driver::{MasterDriver, PROCESS};
 use crate::election::Sessions;
@@ -27,6 +29,8 @@ pub struct Options<'o> {
     pub build: BuildInfo,
     pub hostname: String,
     pub logging: &'o messor_log::Logging,
+    /// Of /metrics/snapshot.
+    pub pace: Option<Arc<Pace>>,
 }
 
 pub struct Master {
@@ -35,24 +39,30 @@ pub struct Master {
     sessions: Sessions,
     failure: Arc<OnceLock<String>>,
     inputs: Machine<Input, View>,
+    cors: Cors,
     _whitelist: Option<Watch>,
 }
 
 struct MasterMetrics {
     machine: Machine<Event, View>,
-    allocator: SharedMetrics,
+    allocator: Told,
+    /// Each framework has metrics of its own.
+    per_framework: bool,
 }
 
 impl MetricsSource for MasterMetrics {
     fn metrics(&self) -> Pin<Box<dyn Future<Output = Metrics> + Send + '_>> {
         Box::pin(async {
-            let mut all = match self.machine.view().await {
-                Some(view) => view.metrics.clone(),
-                None => Vec::new(),
-            };
-            all.extend(
-                self.allocator.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter().cloned(),
-            );
+            let mut all = Vec::new();
+            if let Some(view) = self.machine.view().await {
+                all.extend(view.metrics.iter().cloned());
+                if self.per_framework {
+                    // With very many frameworks this takes a while: not on a thread that serves others.
+                    let of_frameworks = tokio::task::spawn_blocking(move || view.framework_metrics()).await;
+                    all.extend(of_frameworks.unwrap_or_default());
+                }
+            }
+            all.extend(self.allocator.metrics());
             all.extend(system_metrics().into_iter().map(|(name, value)| (format!("system/{name}"), value)));
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
@@ -63,14 +73,14 @@ impl MetricsSource for MasterMetrics {
 impl Master {
     /// Starts the threads of a master, inside a tokio runtime. The receiver tells when it wants to end.
     pub fn start(options: Options<'_>, net: Net) -> Result<(Master, oneshot::Receiver<()>), Failure> {
-        let Options { flags, build, hostname, logging } = options;
+        let Options { flags, build, hostname, logging, pace } = options;
         let clock = Clock::start();
         let id = random_uuid();
         let info = config::master_info(&id, net.address(), &hostname, flags)?;
         let (inputs_of, inputs) = Machine::<Input, View>::new();
         let machine: Machine<Event, View> = inputs_of.of_part();
         let mailbox = net.open(PROCESS).map_err(|error| Failure::Words(error.to_string()))?;
-        let (to_allocator, allocator_metrics) =
+        let (to_allocator, told_by_allocator) =
             allocator::start(config::allocator(flags, &info, random_seed())?, clock, machine.clone())?;
 
         let whitelist = match &flags.whitelist {
@@ -86,7 +96,12 @@ impl Master {
             program: Arc::new(ProgramInfo { build, flags: messor_flags::shown(flags) }),
             files,
             logging: Arc::new(LevelLogging(logging.level())),
-            metrics: Arc::new(MasterMetrics { machine: machine.clone(), allocator: allocator_metrics }),
+            metrics: Arc::new(MasterMetrics {
+                machine: machine.clone(),
+                allocator: told_by_allocator,
+                per_framework: flags.publish_per_framework_metrics,
+            }),
+            pace,
             processes: vec![PROCESS.to_string(), REGISTRAR.to_string()],
         };
         let site = Arc::new(MasterSite::new(common, machine));
@@ -122,16 +137,24 @@ impl Master {
             net,
             allocator: to_allocator,
             own: inputs_of,
+            shared_views: 0,
             timers: Timers::default(),
             failure: Arc::clone(&failure),
             over: false,
         };
         let over = run_machine("master", clock, driver, mailbox, inputs)?;
-        Ok((Master { id, site, sessions, failure, inputs: own, _whitelist: whitelist }, over))
+        let origins = flags.http_cors_allowed_origins.as_ref();
+        let cors = Cors::new(origins.map_or(&[], |list| &list.0));
+        Ok((Master { id, site, sessions, failure, inputs: own, cors, _whitelist: whitelist }, over))
     }
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Who else may read what the site answers.
+    pub fn cors(&self) -> Cors {
+        self.cors.clone()
     }
 
     pub fn site(&self) -> Arc<MasterSite> {

@@ -99,7 +99,7 @@ mod tests {
     fn changes_are_told_and_what_cannot_be_read_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts");
-        let (allocator, told) = channel();
+        let (allocator, told) = ToAllocator::channel();
         let mut watcher = Watcher { path: path.clone(), last: None, error: None, allocator };
         watcher.look();
         assert!(told.try_recv().is_err(), "all agents are offered before the file is there");
@@ -120,7 +120,7 @@ mod tests {
     fn the_file_is_read_again_until_the_watch_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts");
-        let (allocator, told) = channel();
+        let (allocator, told) = ToAllocator::channel();
         let watcher = Watcher { path: path.clone(), last: None, error: None, allocator };
         let (watch, end) = channel();
         let thread = std::thread::spawn(move || watcher.run(Duration::from_millis(1), &end));

@@ -47,6 +47,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
             if flags.given.has("port") { flags.port } else { daemon.libprocess.port.unwrap_or(flags.port) };
         let address = Address { ip: flags.ip.clone(), port, hostname_lookup: true, ..Address::default() };
         let Listening { server, hostname } = messor_runtime::listen(&address, &daemon.libprocess).await?;
+        let pace = messor_runtime::snapshot_pace(&daemon.libprocess)?;
         let root = flags.work_dir.trim_end_matches('/');
         let master_flags: MasterFlags = flags_of(&[format!("--work_dir={root}/master")])?;
         let (master, over) = Master::start(
@@ -55,6 +56,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
                 build,
                 hostname: hostname.clone(),
                 logging: &daemon.logging,
+                pace: pace.clone(),
             },
             server.net(),
         )?;
@@ -74,6 +76,7 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
                     build,
                     hostname: hostname.clone(),
                     logging: &daemon.logging,
+                    pace: pace.clone(),
                     process: format!("slave({})", number + 1),
                     // Nobody gave the flag: it is the master beside it.
                     hidden_flags: &["master"],
@@ -85,24 +88,13 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
         tracing::info!("a cluster of {} agents serves at {}", agents.len(), server.bound_address());
         let sites = Arc::new((master.site(), agents));
         let failure = master.failure();
+        let cors = Arc::new(master.cors());
         let stop = master.stopper();
         messor_runtime::serve(
             server,
             move |request, _peer| {
-                let sites = Arc::clone(&sites);
-                async move {
-                    let input = sites
-                        .1
-                        .iter()
-                        .find(|agent| agent.owns(request.uri().path()) && agent.takes_stream(&request));
-                    if let Some(agent) = input {
-                        return agent.stream_in(request).await;
-                    }
-                    match Request::read(request).await {
-                        Ok(request) => answer(&sites.0, &sites.1, request).await,
-                        Err(refusal) => refusal,
-                    }
-                }
+                let (sites, cors) = (Arc::clone(&sites), Arc::clone(&cors));
+                async move { cors.around(request, |request| serve(&sites.0, &sites.1, request)).await }
             },
             async move {
                 let _ = over.await;
@@ -116,6 +108,21 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
             None => Ok(()),
         }
     })
+}
+
+async fn serve(
+    master: &MasterSite,
+    agents: &[Arc<AgentSite>],
+    request: messor_net::Request,
+) -> messor_net::Response {
+    let takes = |agent: &&Arc<AgentSite>| agent.owns(request.uri().path()) && agent.takes_stream(&request);
+    if let Some(agent) = agents.iter().find(takes) {
+        return agent.stream_in(request).await;
+    }
+    match Request::read(request).await {
+        Ok(request) => answer(master, agents, request).await,
+        Err(refusal) => refusal,
+    }
 }
 
 /// Every path names its process here: there is no short form for one of many.

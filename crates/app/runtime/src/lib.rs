@@ -9,7 +9,9 @@ mod start;
 mod timers;
 
 pub use clock::Clock;
-pub use machine::{Driver, run_machine};
+pub use machine::{Driver, Load, run_machine};
 pub use random::{random_seed, random_uuid};
-pub use start::{Address, Daemon, Failure, LevelLogging, Listening, complain, listen, serve, start};
+pub use start::{
+    Address, Daemon, Failure, LevelLogging, Listening, complain, listen, serve, snapshot_pace, start,
+};
 pub use timers::Timers;

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use messor_http_api::Input;
+use messor_http_api::{Input, Inputs};
 use messor_net::{Mailbox, NetEvent};
 use messor_stdx::Time;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::Clock;
 
@@ -22,9 +22,23 @@ pub trait Driver: Send + 'static {
     /// Handles every timer that is due.
     fn timers(&mut self, now: Time);
     fn next_timer(&self) -> Option<Time>;
-    fn view(&mut self, now: Time) -> Arc<Self::View>;
+    /// `load` is what waits behind the readers that get this view.
+    fn view(&mut self, now: Time, load: Load) -> Arc<Self::View>;
     /// True once the program has to end.
     fn is_over(&self) -> bool;
+}
+
+/// What waits for a machine while a view of it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Messages of other processes, and news of links.
+    pub messages: usize,
+    /// Events of this process itself: results of I/O, the allocator's offers.
+    pub events: usize,
+    /// HTTP requests, readers or not.
+    pub requests: usize,
+    /// All who get this view.
+    pub readers: usize,
 }
 
 /// So many inputs are taken before timers and other queues are looked at again.
@@ -36,7 +50,7 @@ pub fn run_machine<D: Driver>(
     clock: Clock,
     mut driver: D,
     mut mailbox: Mailbox,
-    mut inputs: mpsc::UnboundedReceiver<Input<D::Event, D::View>>,
+    mut inputs: Inputs<D::Event, D::View>,
 ) -> std::io::Result<oneshot::Receiver<()>> {
     let (over, is_over) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -56,7 +70,7 @@ pub fn run_machine<D: Driver>(
                     }
                     input = inputs.recv() => {
                         let Some(input) = input else { break };
-                        take_inputs(&clock, &mut driver, input, &mut inputs);
+                        take_inputs(&clock, &mut driver, input, &mut inputs, mailbox.waiting());
                     }
                     () = tokio::time::sleep(pause) => (),
                 }
@@ -72,26 +86,29 @@ fn take_inputs<D: Driver>(
     clock: &Clock,
     driver: &mut D,
     first: Input<D::Event, D::View>,
-    inputs: &mut mpsc::UnboundedReceiver<Input<D::Event, D::View>>,
+    inputs: &mut Inputs<D::Event, D::View>,
+    messages: usize,
 ) {
     let mut readers = Vec::new();
     let mut next = Some(first);
     for _ in 0..BURST {
         match next {
-            Some(Input::Event(event)) => driver.handle(clock.now(), event),
+            Some(Input::Event(event) | Input::Request(event)) => driver.handle(clock.now(), event),
             Some(Input::View(reader)) => readers.push(reader),
             None => break,
         }
-        next = inputs.try_recv().ok();
+        next = inputs.try_recv();
     }
     // What was taken out last and not handled in the loop.
     match next {
-        Some(Input::Event(event)) => driver.handle(clock.now(), event),
+        Some(Input::Event(event) | Input::Request(event)) => driver.handle(clock.now(), event),
         Some(Input::View(reader)) => readers.push(reader),
         None => (),
     }
     if !readers.is_empty() {
-        let view = driver.view(clock.now());
+        let (events, requests) = inputs.waiting();
+        let load = Load { messages, events, requests, readers: readers.len() };
+        let view = driver.view(clock.now(), load);
         for reader in readers {
             let _ = reader.send(Arc::clone(&view));
         }

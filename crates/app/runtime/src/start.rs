@@ -4,10 +4,11 @@ use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use messor_flags::{LibprocessFlags, LoggingFlags, Program, Request, Source, TLS, TlsFlags};
-use messor_http_api::Logging;
+use messor_http_api::{Logging, Pace};
 use messor_log::{LevelHandle, Surroundings};
 use messor_net::{BindError, Server, ServerOptions, address};
 
@@ -147,6 +148,14 @@ pub async fn listen(flags: &Address, libprocess: &LibprocessFlags) -> Result<Lis
         None => address.ip().to_string(),
     };
     Ok(Listening { server, hostname })
+}
+
+/// How often /metrics/snapshot is answered, where there is a limit.
+pub fn snapshot_pace(libprocess: &LibprocessFlags) -> Result<Option<Arc<Pace>>, Failure> {
+    let limit = libprocess.metrics_snapshot_endpoint_rate_limit.as_deref().filter(|limit| !limit.is_empty());
+    let pace = limit.map(Pace::parse).transpose();
+    let wrong = |error| Failure::Words(format!("LIBPROCESS_METRICS_SNAPSHOT_ENDPOINT_RATE_LIMIT: {error}"));
+    Ok(pace.map_err(wrong)?.map(Arc::new))
 }
 
 /// How long the end of a program may wait for its last messages.

@@ -10,7 +10,7 @@ use crate::libprocess::MESOS;
 use crate::logging::LoggingFlags;
 use crate::macros::flag_set;
 use crate::parse::FlagError;
-use crate::value::{Json, Location, Secret, Size, TextMap};
+use crate::value::{Json, List, Location, Secret, Size, TextMap};
 
 flag_set! {
     /// What `mesos-agent` is told.
@@ -43,6 +43,8 @@ flag_set! {
                 => "Whether to look up a host name when --hostname is not given. If not, the IP address is the name.";
             domain: Option<Json>, check checks::domain
                 => "Fault domain (region and zone) of this agent, as JSON: {\"fault_domain\": {\"region\": {\"name\": \"r\"}, \"zone\": {\"name\": \"z\"}}}. In another region than the master, only frameworks with the capability REGION_AWARE get its offers.";
+            http_cors_allowed_origins: Option<List>, check checks::origins
+                => "Origins whose pages may read the answers of this agent in a browser and send credentials along: https://host:port, ... Or * alone: any page may, but without credentials. Without it, none may. Not in Apache Mesos.";
         }
 
         "Master" {

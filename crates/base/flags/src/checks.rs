@@ -35,6 +35,25 @@ pub fn logging_level(text: &str) -> Result<(), String> {
     one_of(text, &["INFO", "WARNING", "ERROR"])
 }
 
+/// Origins as browsers send them, or `*` alone.
+pub fn origins(text: &str) -> Result<(), String> {
+    let list: Vec<&str> = text.split(',').filter(|origin| !origin.is_empty()).collect();
+    for origin in &list {
+        if *origin == "*" && list.len() > 1 {
+            return Err("'*' is every origin: leave the others out".to_string());
+        }
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let is_host = |host: &str| {
+            let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+            !host.is_empty() && host.chars().all(named)
+        };
+        if *origin != "*" && !host.is_some_and(is_host) {
+            return Err(format!("'{origin}' is not like https://host or https://host:port"));
+        }
+    }
+    Ok(())
+}
+
 pub fn registry(text: &str) -> Result<(), String> {
     // log_storage is what replicated_log was called at first.
     one_of(text, &["replicated_log", "log_storage", "in_memory"])

@@ -27,6 +27,8 @@ flag_set! {
                 => "Port at which others reach this process, if it is not the one it listens on.";
             require_peer_address_ip_match: bool = "false"
                 => "Whether the sender that a message names must have the IP address that it came from.";
+            metrics_snapshot_endpoint_rate_limit: Option<String>
+                => "How often /metrics/snapshot is answered, as NUMBER/DURATION such as 10/1secs; who asks more often waits. Without it or empty, as often as it is asked; Apache Mesos has 2/1secs without it.";
             memory_profiling: bool = "false", no_effect "there is no memory profiler in this program"
                 => "Whether the memory profiler has endpoints.";
         }

@@ -35,6 +35,8 @@ flag_set! {
                 => "Whether to look up a host name when --hostname is not given. If not, the IP address is the name.";
             domain: Option<Json>, check checks::domain
                 => "Fault domain (region and zone) of this master, as JSON: {\"fault_domain\": {\"region\": {\"name\": \"r\"}, \"zone\": {\"name\": \"z\"}}}. All masters of a cluster must be in one region.";
+            http_cors_allowed_origins: Option<List>, check checks::origins
+                => "Origins whose pages may read the answers of this master in a browser and send credentials along: https://host:port, ... Or * alone: any page may, but without credentials. Without it, none may. Not in Apache Mesos.";
         }
 
         "Cluster" {
@@ -136,7 +138,7 @@ flag_set! {
                 => "How many completed tasks of each framework to remember.";
             max_unreachable_tasks_per_framework: u64 = "1000"
                 => "How many unreachable tasks of each framework to remember.";
-            publish_per_framework_metrics: bool = "true", no_effect "no framework has metrics of its own yet"
+            publish_per_framework_metrics: bool = "true"
                 => "Whether each framework has its own metrics. With very many frameworks they are too much.";
             rate_limits: Option<Json>, not_yet "rate limits of frameworks are not built"
                 => "Limits on the messages of frameworks, as JSON: {\"limits\": [{\"principal\": \"p\", \"qps\": 55.5}], \"aggregate_default_qps\": 33.3}.";

@@ -9,6 +9,11 @@ use crate::allocator::Allocator;
 use crate::ledger::is_counted;
 
 impl Allocator {
+    /// How often resources were allocated, so that who has a clock can measure it.
+    pub fn allocation_runs(&self) -> u64 {
+        self.runs
+    }
+
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let mut result = vec![("allocator/mesos/allocation_runs".to_string(), self.runs as f64)];
         for name in [ResourceName::CPUS, ResourceName::MEM, ResourceName::DISK] {

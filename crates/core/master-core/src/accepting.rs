@@ -86,6 +86,10 @@ impl Master {
                 offered += &record.resources;
             }
         }
+        // Each is there, or the offers would have been refused.
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.counting.counts.offers_accepted += offers.len() as u64;
+        }
         let mut budget = Budget::new(offered);
         for operation in accept.operations {
             self.carry_out(turn, id, &agent_id, &role, operation, &mut budget);

@@ -34,7 +34,7 @@ impl Master {
     }
 
     fn check_http_call(
-        &self,
+        &mut self,
         principal: Option<&str>,
         stream: Option<StreamId>,
         call: &Call,
@@ -43,7 +43,8 @@ impl Master {
         let invalid = |text: &str| Outcome::Invalid(text.to_string());
         let id = call.framework_id.as_ref().map(FrameworkId::from);
         let id = id.ok_or_else(|| invalid("expecting 'framework_id' to be present"))?;
-        let framework = self.frameworks.get(&id).ok_or_else(|| invalid("framework cannot be found"))?;
+        let framework = self.frameworks.get_mut(&id).ok_or_else(|| invalid("framework cannot be found"))?;
+        framework.counting.counts.calls.add(call.r#type(), 1);
         if let Some(principal) = principal
             && framework.record.principal.as_deref() != Some(principal)
         {
@@ -81,6 +82,9 @@ impl Master {
             return drop(turn, "drivers have no operation feedback: use the HTTP API");
         }
         let id = FrameworkId::from(call.framework_id.as_ref().map_or("", |id| id.value.as_str()));
+        if self.framework_of(from, &id).is_ok() {
+            self.count_call(&id, kind);
+        }
         match self.framework_of(from, &id) {
             Err(reason) => drop(turn, &reason),
             Ok(framework) if !framework.connected() => {

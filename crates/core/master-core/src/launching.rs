@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use messor_proto::mesos::internal::{ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage};
-use messor_proto::mesos::offer::operation::LaunchGroup;
+use messor_proto::mesos::offer::operation::{LaunchGroup, Type};
 use messor_proto::mesos::{ExecutorInfo, Resource, TaskInfo, TaskState, task_status::Reason};
 use messor_types::{AgentId, ExecutorId, FrameworkId, ResourceFormat, Resources, TaskId};
 use messor_validation::{Site, TaskIdUse, validate_task, validate_task_group};
@@ -67,6 +67,7 @@ impl Master {
             ..Default::default()
         };
         turn.send(&agent.pid, &message);
+        self.count_operation(id, Type::Launch);
     }
 
     /// A task group runs as a whole or not at all.
@@ -116,6 +117,7 @@ impl Master {
             launch_executor: Some(launch_executor),
         };
         turn.send(&agent.pid, &message);
+        self.count_operation(id, Type::LaunchGroup);
     }
 
     /// What validation has to know of the framework and the agent.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexSet;
+use messor_proto::mesos::offer::operation;
+use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{MasterInfo, TaskState};
 use messor_registry::Operation;
 use messor_stdx::Time;
@@ -191,6 +193,18 @@ impl Master {
     pub(crate) fn uncount_task(&mut self, state: TaskState) {
         if let Some(count) = self.task_states.get_mut(&state) {
             *count = count.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn count_call(&mut self, framework: &FrameworkId, call: call::Type) {
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.counting.counts.calls.add(call, 1);
+        }
+    }
+
+    pub(crate) fn count_operation(&mut self, framework: &FrameworkId, kind: operation::Type) {
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.counting.counts.operations.add(kind, 1);
         }
     }
 

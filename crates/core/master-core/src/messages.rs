@@ -1,6 +1,8 @@
 //! libprocess messages by their names. Names nobody knows and bodies that do not decode are dropped with a line in
 //! the log: the sender learns nothing, as with Apache Mesos.
 
+use std::sync::Arc;
+
 use messor_proto::Wire;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler;
@@ -11,6 +13,20 @@ use crate::turn::Turn;
 
 impl Master {
     pub(crate) fn message(&mut self, turn: &mut Turn<'_>, from: Pid, name: &str, body: &[u8]) {
+        let framework = self.frameworks.by_pid.get(&from).and_then(|id| self.frameworks.get(id));
+        // What is being handled may end the framework.
+        let record = framework.map(|framework| Arc::clone(&framework.record));
+        let principal = record.as_ref().and_then(|record| record.principal.as_deref());
+        if let Some(principal) = principal {
+            self.counters.received_of(principal);
+        }
+        self.dispatch(turn, from, name, body);
+        if let Some(principal) = principal {
+            self.counters.processed_of(principal);
+        }
+    }
+
+    fn dispatch(&mut self, turn: &mut Turn<'_>, from: Pid, name: &str, body: &[u8]) {
         macro_rules! dispatch {
             ($($message:ty => $handler:expr,)*) => {
                 match name {

@@ -16,6 +16,8 @@ macro_rules! counters {
             pub preempted_tasks: Counter,
             /// Terminal updates by state, source and reason.
             states: BTreeMap<(i32, i32, i32), Counter>,
+            /// Messages of drivers whose frameworks have the principal: that came, and that were handled.
+            principals: BTreeMap<String, [Counter; 2]>,
         }
 
         impl Counters {
@@ -29,6 +31,10 @@ macro_rules! counters {
                     [("offers", &self.preempted_offers), ("tasks", &self.preempted_tasks)].map(|(what, c)| (what, c.get()));
                 if preempted.iter().any(|(_, count)| *count > 0) {
                     list.extend(preempted.map(|(what, count)| (format!("master/preempted_{what}"), count as f64)));
+                }
+                for (principal, [received, processed]) in &self.principals {
+                    list.push((format!("frameworks/{principal}/messages_received"), received.get() as f64));
+                    list.push((format!("frameworks/{principal}/messages_processed"), processed.get() as f64));
                 }
                 for ((state, source, reason), counter) in &self.states {
                     list.push((state_name(*state, *source, *reason), counter.get() as f64));
@@ -127,6 +133,30 @@ impl Counters {
             | TaskState::TaskKilling
             | TaskState::TaskUnreachable
             | TaskState::TaskUnknown => {}
+        }
+    }
+
+    /// A framework of this principal is there: its messages are counted from now on.
+    pub fn know_principal(&mut self, principal: &str) {
+        if !self.principals.contains_key(principal) {
+            self.principals.insert(principal.to_string(), Default::default());
+        }
+    }
+
+    /// No framework of this principal is left.
+    pub fn forget_principal(&mut self, principal: &str) {
+        self.principals.remove(principal);
+    }
+
+    pub fn received_of(&mut self, principal: &str) {
+        if let Some([received, _]) = self.principals.get_mut(principal) {
+            received.increment();
+        }
+    }
+
+    pub fn processed_of(&mut self, principal: &str) {
+        if let Some([_, processed]) = self.principals.get_mut(principal) {
+            processed.increment();
         }
     }
 

@@ -61,6 +61,26 @@ pub(crate) enum Notice {
     OperationStatus(OperationStatus),
 }
 
+impl Notice {
+    /// The event that it is, which is what drivers' messages count as too.
+    pub fn kind(&self) -> event::Type {
+        use event::Type;
+        match self {
+            Notice::Subscribed { .. } => Type::Subscribed,
+            Notice::Heartbeat => Type::Heartbeat,
+            Notice::Offers { .. } => Type::Offers,
+            Notice::Rescind(_) => Type::Rescind,
+            Notice::InverseOffers { .. } => Type::InverseOffers,
+            Notice::RescindInverse(_) => Type::RescindInverseOffer,
+            Notice::Update { .. } => Type::Update,
+            Notice::AgentLost(_) | Notice::ExecutorExited { .. } => Type::Failure,
+            Notice::Message { .. } => Type::Message,
+            Notice::Error(_) => Type::Error,
+            Notice::OperationStatus(_) => Type::UpdateOperationStatus,
+        }
+    }
+}
+
 pub(crate) fn to_stream(turn: &mut Turn<'_>, stream: StreamId, framework: &FrameworkId, notice: Notice) {
     let event = Arc::new(to_event(framework, notice));
     turn.push(Effect::Stream { stream, event });

@@ -82,6 +82,9 @@ impl Master {
         }
         if !offers.is_empty() {
             turn.info(format!("sending {} offers to framework {id}", offers.len()));
+            if let Some(framework) = self.frameworks.get_mut(id) {
+                framework.counting.counts.offers_sent += offers.len() as u64;
+            }
             self.tell(turn, id, Notice::Offers { offers, pids });
         }
     }
@@ -157,8 +160,15 @@ impl Master {
     /// Takes an offer back and tells the framework.
     pub(crate) fn rescind(&mut self, turn: &mut Turn<'_>, id: &OfferId) {
         let Some(record) = self.take_offer(turn, id) else { return };
-        self.tell(turn, &record.framework, Notice::Rescind(id.clone()));
+        self.tell_rescinded(turn, &record.framework, id);
         recover(turn, &record.framework, &record.agent, record.resources, None);
+    }
+
+    pub(crate) fn tell_rescinded(&mut self, turn: &mut Turn<'_>, id: &FrameworkId, offer: &OfferId) {
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.counting.counts.offers_rescinded += 1;
+            framework.tell(turn, Notice::Rescind(offer.clone()));
+        }
     }
 
     /// The framework does not want an offer, or cannot have it any more and knows so.
@@ -176,6 +186,9 @@ impl Master {
             let offer = OfferId::from(offer);
             if self.offers.get(&offer).is_some_and(|record| record.framework == *id) {
                 self.discard(turn, &offer, Some(refuse));
+                if let Some(framework) = self.frameworks.get_mut(id) {
+                    framework.counting.counts.offers_declined += 1;
+                }
             } else {
                 turn.info(format!("offer {offer}, which framework {id} declines, is no longer valid"));
             }

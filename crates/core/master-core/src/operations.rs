@@ -149,6 +149,9 @@ impl Master {
         agent.checkpointed = total.filter(Resource::needs_checkpoint);
         agent.total = total;
         agent.changed();
+        if let Some(framework) = framework.and_then(|id| self.frameworks.get_mut(id)) {
+            framework.counting.counts.operations.add(operation.r#type(), 1);
+        }
         if !agent.capabilities.resource_provider {
             return send_checkpointed(turn, agent);
         }
@@ -251,7 +254,7 @@ impl Master {
             taken += &offered;
             let framework = record.framework.clone();
             if let Some(record) = self.take_offer(turn, &offer) {
-                self.tell(turn, &framework, Notice::Rescind(offer));
+                self.tell_rescinded(turn, &framework, &offer);
                 // Refused for a while, or it would be offered before the operation gets it.
                 let refuse = Some(refuse_duration(&Filters::default()));
                 recover(turn, &record.framework, &record.agent, record.resources, refuse);

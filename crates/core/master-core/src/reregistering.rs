@@ -7,7 +7,9 @@ use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::{self, FrameworkInfo, task_status};
 use messor_registry::Operation;
 use messor_stdx::Memo;
-use messor_types::{AgentCapabilities, AgentId, FrameworkId, Pid, resource_to_post_refinement};
+use messor_types::{
+    AgentCapabilities, AgentId, FrameworkId, Pid, is_terminal_task, resource_to_post_refinement,
+};
 use messor_validation::{framework_roles, validate_reregister_agent};
 
 use crate::adopting::{adopt_executors, adopt_tasks};
@@ -248,6 +250,11 @@ impl Master {
     pub(crate) fn count_adopted(&mut self, turn: &mut Turn<'_>, adopted: &[Arc<Memo<mesos::Task>>]) {
         for task in adopted {
             self.count_task(task.state());
+            if let Some(framework) = self.frameworks.get_mut(&FrameworkId::from(&task.framework_id))
+                && is_terminal_task(task.state())
+            {
+                framework.counting.counts.ended_tasks.add(task.state(), 1);
+            }
             self.publish_task_added(turn, task);
         }
     }

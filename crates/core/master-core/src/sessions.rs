@@ -15,6 +15,7 @@ use crate::effect::{Effect, Outcome};
 use crate::event::{OperatorCall, ReplyId, StreamId, Timer};
 use crate::master::Master;
 use crate::reregistering::update_framework_message;
+use crate::state::Framework;
 use crate::subscribing::Wishes;
 use crate::tasks;
 use crate::turn::Turn;
@@ -182,6 +183,12 @@ impl Master {
         record.unregistered_time = Some(turn.now);
         self.inverse_offers.forget_framework(id);
         turn.allocator(Allocation::RemoveFramework { framework_id: id.clone() });
+        if let Some(principal) = &framework.record.principal {
+            let has_it = |other: &Framework| other.record.principal.as_ref() == Some(principal);
+            if !self.frameworks.registered.values().any(has_it) {
+                self.counters.forget_principal(principal);
+            }
+        }
         let info = framework.info().clone();
         self.frameworks.remember_completed(framework, self.config.max_completed_frameworks);
         self.publish_framework_removed(turn, info);

@@ -145,6 +145,8 @@ impl Master {
             return refuse(turn, caller, error.to_string());
         }
         let recovered = framework.record.recovered;
+        self.count_call(&id, call::Type::Subscribe);
+        let Some(framework) = self.frameworks.get(&id) else { return };
         if let Caller::Driver(from) = caller
             && !recovered
             && !force
@@ -217,6 +219,7 @@ impl Master {
         let framework = Framework::new(record);
         turn.info(format!("subscribed framework {}", framework.name()));
         self.frameworks.registered.insert(id.clone(), framework);
+        self.count_call(&id, call::Type::Subscribe);
         self.connect(turn, &id, caller);
         self.allocate_to(turn, &id);
         self.tell(turn, &id, Notice::Subscribed { master: self.info.clone(), reregistered: false });
@@ -285,6 +288,9 @@ impl Master {
         record.pid = new_pid;
         record.connected = true;
         record.recovered = false;
+        if let Some(principal) = &record.principal {
+            self.counters.know_principal(principal);
+        }
     }
 
     fn activate(&mut self, turn: &mut Turn<'_>, id: &FrameworkId) {

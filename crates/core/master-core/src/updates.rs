@@ -81,6 +81,9 @@ impl Master {
         let Some(entry) = framework.tasks.get_mut(task_id) else { return };
         let change = tasks::apply(entry.change(), update);
         let (task, resources) = (Arc::clone(&entry.task), entry.resources.clone());
+        if change.from != change.to && is_terminal_task(change.to) {
+            framework.counting.counts.ended_tasks.add(change.to, 1);
+        }
         self.uncount_task(change.from);
         self.count_task(change.to);
         if change.notable {

@@ -14,6 +14,8 @@ use messor_proto::mesos::{
 use messor_stdx::{Memo, Time};
 use messor_types::{AgentCapabilities, AgentId, FrameworkId, OfferId, Pid, Resources};
 
+use crate::framework_metrics::FrameworkCounts;
+
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub now: Time,
@@ -82,6 +84,7 @@ pub struct FrameworkView {
     pub inverse_offers: Vec<Arc<InverseOffer>>,
     pub used: Resources,
     pub offered: Resources,
+    pub counts: Box<FrameworkCounts>,
 }
 
 /// A framework without its tasks.

@@ -83,6 +83,7 @@ impl Master {
             inverse_offers: self.inverse_offers.offers_of(framework.id()),
             used: framework.total_used(),
             offered: framework.total_offered(offers().map(|record| &record.resources)),
+            counts: Box::new(framework.counting.view()),
         }
     }
 

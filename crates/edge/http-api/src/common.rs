@@ -9,13 +9,14 @@ use http::{HeaderValue, StatusCode, header};
 use messor_proto::mesos::{FileInfo, Flag, Metric, VersionInfo};
 use messor_stdx::parse_duration;
 
-use crate::answer::{Answer, answer, bad_request, empty, json, not_supported, text};
+use crate::answer::{Answer, answer, bad_request, empty, json, text};
 use crate::document::{self, Object};
 use crate::files::{Files, FilesError};
 use crate::help;
 use crate::home;
 use crate::info::ProgramInfo;
 use crate::master::state::{build_info, flags_object};
+use crate::pace::Pace;
 use crate::page;
 use crate::request::Request;
 
@@ -40,9 +41,17 @@ pub struct Common {
     pub files: Files,
     pub logging: Arc<dyn Logging>,
     pub metrics: Arc<dyn MetricsSource>,
+    /// How often /metrics/snapshot is answered; None for as often as it is asked.
+    pub pace: Option<Arc<Pace>>,
     /// The ids of the libprocess processes here, for /__processes__ and /help.
     pub processes: Vec<String>,
 }
+
+/// Answered with the code of a 1.11.0 that was built without gperftools, as all were that anybody packaged.
+const NO_PROFILER: &str =
+    "this program has no profiler: sample it with perf, which finds the names of its functions in the binary";
+/// With the code of a 1.11.0 whose environment has no LIBPROCESS_MEMORY_PROFILING, as is the default.
+const NO_MEMORY_PROFILER: &str = "404 Not Found: this program has no memory profiler";
 
 /// A download is read whole; larger files are read piece by piece at /files/read.
 const DOWNLOAD_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
@@ -51,6 +60,9 @@ impl Common {
     /// The answer, when the path is one of these.
     pub async fn handle(&self, request: &Request) -> Option<Answer> {
         let path = request.path.as_str();
+        if path == "/metrics" {
+            return Some(self.scrape(request).await);
+        }
         Some(match path.strip_suffix(".json").filter(|p| *p != "/system/stats").unwrap_or(path) {
             "/" => match self.page(request) {
                 Some(page) => page,
@@ -66,9 +78,8 @@ impl Common {
             "/system/stats.json" => system_stats(request),
             "/__processes__" => self.processes(request),
             path if path == "/help" || path.starts_with("/help/") => help::answer(request, &self.processes),
-            path if path.starts_with("/profiler/") || path.starts_with("/memory-profiler/") => {
-                not_supported(path)
-            }
+            "/profiler/start" | "/profiler/stop" => bad_request(NO_PROFILER),
+            path if path.starts_with("/memory-profiler/") => text(StatusCode::NOT_FOUND, NO_MEMORY_PROFILER),
             path if path.starts_with("/assets/") || path == "/favicon.svg" => return self.page(request),
             _ => return None,
         })
@@ -85,6 +96,9 @@ impl Common {
             Ok(timeout) => timeout.unwrap_or(Duration::from_secs(60)),
             Err(error) => return bad_request(format!("timeout: {error}")),
         };
+        if let Some(pace) = &self.pace {
+            pace.turn().await;
+        }
         // Metrics that did not come in time are left out.
         let metrics = tokio::time::timeout(timeout, self.metrics.metrics()).await.unwrap_or_default();
         json(request, document::object(|o| metrics.iter().for_each(|(name, value)| o.double(name, *value))))

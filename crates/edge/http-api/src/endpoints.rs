@@ -17,12 +17,21 @@ const fn later(path: &'static str, methods: &'static [&'static str], summary: &'
     Endpoint { path, methods, summary, built: false }
 }
 
+const LIVE: &str = "200 while the program does its work; 503 when it hangs, though it can be reached.";
+const NO_MEMORY_PROFILER: &str = "404: there is no memory profiler in this program.";
+
 const GET: &[&str] = &["GET"];
+const READ: &[&str] = &["GET", "HEAD"];
 const POST: &[&str] = &["POST"];
 
 pub const ENDPOINTS: &[Endpoint] = &[
     built("/version", &[], "Version and build of the program."),
     built("/metrics/snapshot", &[], "Current metrics; timeout=5secs bounds the time it takes."),
+    built(
+        "/metrics",
+        READ,
+        "Current metrics for Prometheus: the text format 0.0.4, or OpenMetrics 1.0 where Accept asks for it.",
+    ),
     built("/files/browse", &[], "Lists the folder path=VALUE of a sandbox."),
     built(
         "/files/read",
@@ -37,15 +46,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "Shows the verbosity of the log, or sets it to level=VALUE for duration=VALUE.",
     ),
     built("/system/stats.json", &[], "Load, memory and processors of the machine."),
-    later("/profiler/start", &[], "Starts a profile of the processor's use."),
-    later("/profiler/stop", &[], "Ends a profile and answers with it."),
-    later("/memory-profiler/start", &[], "Starts a profile of memory."),
-    later("/memory-profiler/stop", &[], "Ends a profile of memory."),
-    later("/memory-profiler/state", &[], "Whether memory is being profiled."),
-    later("/memory-profiler/statistics", &[], "Statistics of the memory allocator."),
-    later("/memory-profiler/download/raw", &[], "The last memory profile."),
-    later("/memory-profiler/download/text", &[], "The last memory profile, as text."),
-    later("/memory-profiler/download/graph", &[], "The last memory profile, as a graph."),
+    built("/profiler/start", &[], "400: there is no profiler in this program; perf can sample it."),
+    built("/profiler/stop", &[], "400: there is no profiler in this program; perf can sample it."),
+    built("/memory-profiler/start", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/stop", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/state", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/statistics", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/download/raw", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/download/text", &[], NO_MEMORY_PROFILER),
+    built("/memory-profiler/download/graph", &[], NO_MEMORY_PROFILER),
     built(
         "/allocator/offer_constraints_debug",
         GET,
@@ -65,6 +74,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     built("/master/flags", GET, "The flags that the master runs with."),
     built("/master/frameworks", &[], "Frameworks with their tasks; framework_id=VALUE for one."),
     built("/master/health", &[], "200 while the master serves."),
+    built("/master/health/live", READ, LIVE),
+    built(
+        "/master/health/ready",
+        READ,
+        "200 while the master leads and has its registry, or knows who leads; 503 otherwise; JSON that says why.",
+    ),
     built("/master/machine/down", POST, "Takes machines under maintenance down."),
     built("/master/machine/up", POST, "Brings machines back up."),
     built(
@@ -95,6 +110,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     built("/slave(1)/containers", &[], "Containers with their status and statistics."),
     built("/slave(1)/flags", GET, "The flags that the agent runs with."),
     built("/slave(1)/health", &[], "200 while the agent serves."),
+    built("/slave(1)/health/live", READ, LIVE),
+    built(
+        "/slave(1)/health/ready",
+        READ,
+        "200 while the agent has recovered and is registered; 503 otherwise; JSON that says why.",
+    ),
     built("/slave(1)/monitor/statistics", &[], "Statistics of executors."),
     built("/slave(1)/state", &[], "The whole state of the agent."),
 ];

@@ -22,13 +22,16 @@ pub fn answer_text(path: &str, processes: &[String]) -> Option<String> {
     }
     let of_group: Vec<&&Endpoint> = here.iter().filter(|e| group(e.path) == wanted).collect();
     let exact = here.iter().find(|e| e.path.trim_start_matches('/') == wanted);
+    // `/metrics` is an endpoint, and what others are below.
+    let below = of_group.into_iter().filter(|e| exact.is_none_or(|exact| exact.path != e.path));
+    let below: Vec<(String, String)> =
+        below.map(|e| (e.path.to_string(), e.path.trim_start_matches('/').to_string())).collect();
+    let title = format!("## `/{wanted}` ##\n");
     match exact {
-        Some(endpoint) => Some(page(endpoint)),
-        None if of_group.is_empty() => None,
-        None => Some(list(
-            &format!("## `/{wanted}` ##\n"),
-            of_group.into_iter().map(|e| (e.path.to_string(), e.path.trim_start_matches('/').to_string())),
-        )),
+        Some(endpoint) if below.is_empty() => Some(page(endpoint)),
+        Some(endpoint) => Some(format!("{}\n{}", page(endpoint), list(&title, below.into_iter()))),
+        None if below.is_empty() => None,
+        None => Some(list(&title, below.into_iter())),
     }
 }
 
@@ -99,6 +102,8 @@ mod tests {
             let page = answer_text(&format!("/help{}", endpoint.path), &all).unwrap();
             assert!(page.contains(endpoint.summary));
         }
+        let metrics = answer_text("/help/metrics", &all).unwrap();
+        assert!(metrics.contains("OpenMetrics") && metrics.contains("[/metrics/snapshot]"), "{metrics}");
         assert_eq!(answer_text("/help/nothing", &all), None);
         assert_eq!(answer_text("/help/master/state", &["slave(1)".to_string()]), None);
     }

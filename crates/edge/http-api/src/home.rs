@@ -71,6 +71,7 @@ fn page(program: &ProgramInfo, processes: &[String]) -> String {
     );
     processes.iter().for_each(|process| links(&mut out, process));
     item(&mut out, "/metrics/snapshot", "Current metrics.");
+    item(&mut out, "/metrics", "Current metrics for Prometheus.");
     item(&mut out, "/version", "Version and build of the program.");
     item(&mut out, "/help", "Every endpoint.");
     out.push_str("</ul>\n</body>\n</html>\n");

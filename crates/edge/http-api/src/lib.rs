@@ -10,27 +10,33 @@ pub mod agent;
 pub mod answer;
 pub mod call;
 pub mod common;
+pub mod cors;
 pub mod document;
 pub mod endpoints;
 pub mod files;
 pub mod gateway;
+mod health;
 pub mod help;
 pub mod home;
 pub mod info;
 pub mod machine;
 pub mod master;
 pub mod objects;
+mod pace;
 pub mod page;
 pub mod request;
 pub mod respond;
+mod scrape;
 
 pub use agent::{
     AgentSite, Answering, ContainerClass, ContainerError, ContainerLaunch, ContainerSource, ContainerUsage,
     Launched, NoContainers, Usage, UsageSource,
 };
 pub use common::{Common, Logging, MetricsSource};
+pub use cors::Cors;
 pub use files::Files;
 pub use info::{BuildInfo, ProgramInfo};
-pub use machine::{Input, Machine};
+pub use machine::{Input, Inputs, Machine};
 pub use master::{MasterSite, REGISTRAR};
+pub use pace::Pace;
 pub use request::Request;

@@ -118,6 +118,11 @@ impl Mailbox {
         Some(self.taken(queued))
     }
 
+    /// How many events are there.
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+
     /// The next event, for a thread that is not one of the runtime's.
     pub fn blocking_recv(&mut self) -> Option<NetEvent> {
         let queued = self.receiver.blocking_recv()?;

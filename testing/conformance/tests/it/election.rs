@@ -86,6 +86,29 @@ fn set_weight(address: SocketAddr, role: &str) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
+/// Who leads and has no quorum for its log does its work, and is of no use to anybody yet.
+#[test]
+fn a_leader_without_a_quorum_is_not_ready() {
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("zk://{}/mesos", zookeeper.servers());
+    let first = Master::start(folder.path(), 0, free_port(), &url);
+    let ask = |path: &str| {
+        let answer = get(first.address, path).ok()?;
+        Some((answer.status, answer.json()))
+    };
+    let (status, body) = wait_for("the master to be elected", PATIENCE, || {
+        ask("/health/ready").filter(|(_, body)| body["leads"] == true)
+    });
+    assert_eq!((status, &body["ready"], &body["recovered"]), (503, &json!(false), &json!(false)), "{body}");
+    assert_eq!(ask("/health/live"), Some((200, json!({"live": true}))));
+
+    let _second = Master::start(folder.path(), 1, free_port(), &url);
+    wait_for("the master to be ready", PATIENCE, || {
+        ask("/health/ready").filter(|(status, _)| *status == 200)
+    });
+}
+
 #[test]
 fn masters_come_and_go_and_the_registry_stays() {
     let Some(mut zookeeper) = ZooKeeper::start(1) else { return };
@@ -111,6 +134,8 @@ fn masters_come_and_go_and_the_registry_stays() {
         );
         assert_eq!(get(address, "/state").expect("an answer").status, 307);
         assert_eq!(get(address, "/health").expect("an answer").status, 200);
+        let ready = get(address, "/health/ready").expect("an answer");
+        assert_eq!((ready.status, &ready.json()["leads"]), (200, &json!(false)));
     }
 
     // kill -9 of the leader: another leads, with everything that was acknowledged.

@@ -21,8 +21,8 @@ pub(super) fn of_agent(table: &mut Table) {
     );
     table.gauge(
         "agent_recovery_seconds",
-        "How long it took to take up what an agent of before left.",
-        [always("slave/recovery_time_secs").when("once an agent that had run before has recovered")],
+        "How long it took to take up what an agent of before left, if anything.",
+        [always("slave/recovery_time_secs").when("once the agent has recovered")],
     );
     table.gauge(
         "agent_executors",

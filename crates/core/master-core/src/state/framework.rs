@@ -15,6 +15,7 @@ use messor_types::{
 use messor_validation::{failover_timeout, framework_roles};
 
 use crate::event::StreamId;
+use crate::framework_metrics::Counting;
 use crate::notice::{self, Notice};
 use crate::tasks::TaskEntry;
 use crate::turn::Turn;
@@ -36,6 +37,7 @@ pub(crate) struct Framework {
     used: Resources,
     pub used_on: BTreeMap<AgentId, Resources>,
     offered: Resources,
+    pub counting: Counting,
 }
 
 impl Framework {
@@ -53,6 +55,7 @@ impl Framework {
             used: Resources::default(),
             used_on: BTreeMap::new(),
             offered: Resources::default(),
+            counting: Counting::default(),
         };
         framework.read_info();
         framework
@@ -94,6 +97,7 @@ impl Framework {
 
     /// Says something to the scheduler. A driver hears it even when its link is broken: it may not know that yet.
     pub fn tell(&self, turn: &mut Turn<'_>, notice: Notice) {
+        self.counting.told(notice.kind());
         if let Some(stream) = self.stream {
             notice::to_stream(turn, stream, self.id(), notice);
         } else if let Some(pid) = &self.record.pid {

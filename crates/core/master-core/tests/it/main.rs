@@ -6,6 +6,7 @@ mod determinism;
 mod draining;
 mod drivers;
 mod failover;
+mod framework_metrics;
 mod frameworks;
 mod gone;
 mod inverse_offers;

@@ -23,6 +23,7 @@ use crate::call::{accepted, decode};
 use crate::common::Common;
 use crate::endpoints::ENDPOINTS;
 use crate::gateway::{Gateway, Reply};
+use crate::health::{self, Fact, Readiness};
 use crate::machine::Machine;
 use crate::request::Request;
 use crate::respond;
@@ -93,6 +94,11 @@ impl AgentSite {
             true => &request.path[self.process.len() + 1..],
             false => &request.path,
         };
+        if let Some(answer) =
+            health::answer(&request, path, self.machine.view(), |view| readiness(view)).await
+        {
+            return respond::whole(answer);
+        }
         match path {
             "/api/v1" => match self.recovered_view().await {
                 Ok(_) => self.operator_call(&request).await.unwrap_or_else(respond::whole),
@@ -183,7 +189,7 @@ impl AgentSite {
         if kind == call::Type::Subscribe {
             let media = accepted(request)?;
             let stream = self.gateway.prepare(media, false);
-            self.machine.event(Event::Subscribe { stream: StreamId(stream), reply, call });
+            self.machine.request(Event::Subscribe { stream: StreamId(stream), reply, call });
             return match answer.await {
                 Ok(Reply::Stream(body, _)) => Ok(respond::stream(body, media, None)),
                 Ok(Reply::Outcome(outcome)) => {
@@ -196,7 +202,7 @@ impl AgentSite {
         if let Some(update) = &mut call.update {
             self.add_nested_status(&mut update.status).await;
         }
-        self.machine.event(Event::ExecutorCall { reply, call });
+        self.machine.request(Event::ExecutorCall { reply, call });
         match answer.await {
             Ok(Reply::Outcome(outcome)) => Ok(respond::whole(answer_of(outcome))),
             Ok(Reply::Stream(..)) | Err(_) => Err(ending()),
@@ -228,6 +234,20 @@ impl AgentSite {
         }
         None
     }
+}
+
+/// An agent is of use once a master has it registered.
+fn readiness(view: &View) -> Readiness {
+    let lacks = match (view.recovering, view.registered) {
+        (true, _) => Some("it has not recovered yet what was there before"),
+        (false, false) => Some("no master has it registered"),
+        (false, true) => None,
+    };
+    let mut facts =
+        vec![("recovered", Fact::Flag(!view.recovering)), ("registered", Fact::Flag(view.registered))];
+    let leader = view.leader.as_ref().map(|leader| format!("{}:{}", leader.hostname(), leader.port));
+    facts.extend(leader.map(|leader| ("leader", Fact::Text(leader))));
+    Readiness { lacks, facts }
 }
 
 pub(crate) fn ending() -> Answer {

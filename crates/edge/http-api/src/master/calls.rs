@@ -193,7 +193,7 @@ impl MasterSite {
     async fn operator_subscribe(&self, request: &Request, media: MediaType) -> Result<HttpResponse, Answer> {
         let stream = self.gateway.prepare(media, true);
         let (reply, answer) = self.gateway.request();
-        self.machine.event(Event::OperatorSubscribe {
+        self.machine.request(Event::OperatorSubscribe {
             stream: StreamId(stream),
             reply: ReplyId(reply),
             principal: None,

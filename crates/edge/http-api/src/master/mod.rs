@@ -22,6 +22,7 @@ use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_fo
 use crate::common::Common;
 use crate::endpoints::ENDPOINTS;
 use crate::gateway::{Gateway, Reply, record};
+use crate::health::{self, Fact, Readiness};
 use crate::machine::Machine;
 use crate::request::{MediaType, Request};
 use crate::respond;
@@ -87,6 +88,11 @@ impl MasterSite {
         let path =
             request.path.strip_prefix("/master").filter(|p| p.starts_with('/')).unwrap_or(&request.path);
         let path = path.strip_suffix(".json").unwrap_or(path);
+        if let Some(answer) =
+            health::answer(&request, path, self.machine.view(), |view| readiness(view)).await
+        {
+            return respond::whole(answer);
+        }
         match path {
             "/api/v1" => self.operator_call(&request).await,
             "/api/v1/scheduler" => self.scheduler_call(&request).await,
@@ -202,7 +208,7 @@ impl MasterSite {
     /// Asks the machine for a change and waits for its word.
     async fn change(&self, request: &Request, principal: Option<String>, call: OperatorCall) -> Answer {
         let (reply, answer) = self.gateway.request();
-        self.machine.event(Event::Operator { reply: ReplyId(reply), principal, call });
+        self.machine.request(Event::Operator { reply: ReplyId(reply), principal, call });
         match answer.await {
             Ok(Reply::Outcome(outcome)) => answer_of(outcome, request),
             Ok(Reply::Stream(..)) | Err(_) => ending(),
@@ -244,6 +250,19 @@ impl MasterSite {
         }
         None
     }
+}
+
+/// A leader is of use once it has its registry, another master once it knows where to send everybody.
+fn readiness(view: &View) -> Readiness {
+    let (leads, leader) = (view.elected_time.is_some(), leader_of(view));
+    let lacks = match (leads, &leader) {
+        (true, _) if !view.recovered => Some("it leads, and has not recovered its registry yet"),
+        (false, None) => Some("no master is known to lead"),
+        _ => None,
+    };
+    let mut facts = vec![("leads", Fact::Flag(leads)), ("recovered", Fact::Flag(view.recovered))];
+    facts.extend(leader.map(|leader| ("leader", Fact::Text(leader))));
+    Readiness { lacks, facts }
 }
 
 pub(crate) fn ending() -> Answer {

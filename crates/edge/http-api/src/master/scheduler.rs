@@ -30,7 +30,7 @@ impl MasterSite {
         }
         let stream = request.header(STREAM_ID);
         let (reply, answer) = self.gateway.request();
-        self.machine.event(Event::SchedulerCall {
+        self.machine.request(Event::SchedulerCall {
             reply: ReplyId(reply),
             principal: None,
             stream: stream.and_then(|name| self.gateway.find(name)).map(StreamId),
@@ -49,7 +49,7 @@ impl MasterSite {
         }
         let stream = self.gateway.prepare(media, false);
         let (reply, answer) = self.gateway.request();
-        self.machine.event(Event::Subscribe {
+        self.machine.request(Event::Subscribe {
             stream: StreamId(stream),
             reply: ReplyId(reply),
             principal: None,

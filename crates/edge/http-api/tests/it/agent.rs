@@ -120,6 +120,10 @@ impl UsageSource for FakeUsage {
 
 /// An agent whose only executor runs in the container `root`.
 pub fn site(fake: &Arc<Fake>) -> Arc<AgentSite> {
+    site_with(fake, |_| ())
+}
+
+pub fn site_with(fake: &Arc<Fake>, change: impl FnOnce(&mut View)) -> Arc<AgentSite> {
     let (machine, mut inputs) = Machine::<Event, View>::new();
     let executor = ExecutorView {
         id: ExecutorId::new("e"),
@@ -141,7 +145,9 @@ pub fn site(fake: &Arc<Fake>) -> Arc<AgentSite> {
         executors: vec![executor],
         completed_executors: Vec::new(),
     };
-    let view = Arc::new(View { frameworks: vec![framework], ..View::default() });
+    let mut view = View { frameworks: vec![framework], ..View::default() };
+    change(&mut view);
+    let view = Arc::new(view);
     tokio::spawn(async move {
         while let Some(input) = inputs.recv().await {
             if let Input::View(reader) = input {
@@ -154,6 +160,7 @@ pub fn site(fake: &Arc<Fake>) -> Arc<AgentSite> {
         files: Files::default(),
         logging: Arc::new(Quiet),
         metrics: Arc::new(Two),
+        pace: None,
         processes: vec!["slave(1)".into()],
     };
     let containers: Arc<dyn ContainerSource> = Arc::clone(fake) as _;

@@ -142,6 +142,7 @@ pub fn view(elected: bool) -> View {
         offers: Vec::new(),
         used: resources("cpus:0.1;ports:[2-3]").allocated_to(&Role::new("r")),
         offered: Resources::default(),
+        counts: Default::default(),
     };
     View {
         now: Time::from_secs_f64(20.0),
@@ -168,7 +169,7 @@ impl Bench {
         tokio::spawn(async move {
             while let Some(input) = inputs.recv().await {
                 match input {
-                    Input::Event(event) => drop(sender.send(event)),
+                    Input::Event(event) | Input::Request(event) => drop(sender.send(event)),
                     Input::View(reader) => drop(reader.send(Arc::clone(&view))),
                 }
             }
@@ -179,6 +180,7 @@ impl Bench {
             files: files.clone(),
             logging: Arc::new(Quiet),
             metrics: Arc::new(Two),
+            pace: None,
             processes: vec!["master".into()],
         };
         Bench { site: Arc::new(MasterSite::new(common, machine)), events, files }

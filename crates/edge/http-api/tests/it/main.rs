@@ -7,6 +7,7 @@ mod attach;
 mod bench;
 mod maintenance;
 mod master;
+mod monitoring;
 mod page;
 mod registry;
 mod streams;
