@@ -103,7 +103,8 @@ fn a_leader_without_a_quorum_is_not_ready() {
     assert_eq!((status, &body["ready"], &body["recovered"]), (503, &json!(false), &json!(false)), "{body}");
     assert_eq!(ask("/health/live"), Some((200, json!({"live": true}))));
 
-    let _second = Master::start(folder.path(), 1, free_port(), &url);
+    // A log that is new begins when all three are there.
+    let _others = [1, 2].map(|number| Master::start(folder.path(), number, free_port(), &url));
     wait_for("the master to be ready", PATIENCE, || {
         ask("/health/ready").filter(|(status, _)| *status == 200)
     });
