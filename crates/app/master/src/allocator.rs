@@ -77,6 +77,10 @@ impl Runs {
     }
 }
 
+/// After an event that asks for no allocation, so long the next ones are left to come together: else this thread would be
+/// woken for each.
+const GATHER: Duration = Duration::from_micros(200);
+
 pub fn start(
     options: Options,
     clock: Clock,
@@ -162,6 +166,9 @@ fn run(
             let mut metrics = allocator.metrics();
             metrics.extend(runs.metrics());
             *told.metrics.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = metrics;
+        }
+        if !is_due && !wake && told.waiting.load(Ordering::Relaxed) == 0 {
+            std::thread::sleep(GATHER);
         }
     }
 }

@@ -262,9 +262,9 @@ impl Master {
 pub(crate) fn build_agent(
     now: Time,
     pid: &Pid,
-    info: AgentInfo,
+    mut info: AgentInfo,
     version: String,
-    capability_list: Vec<mesos::agent_info::Capability>,
+    mut capability_list: Vec<mesos::agent_info::Capability>,
     checkpointed: &[mesos::Resource],
     resource_version: Option<mesos::Uuid>,
 ) -> Result<Agent, String> {
@@ -272,6 +272,10 @@ pub(crate) fn build_agent(
     let own = Resources::from_proto(&info.resources).map_err(|error| error.to_string())?;
     let checkpointed = Resources::from_proto(checkpointed).map_err(|error| error.to_string())?;
     let total = apply_checkpointed(&own, &checkpointed).map_err(|error| error.to_string())?;
+    // As with tasks: the lists have room for what never comes.
+    info.resources.shrink_to_fit();
+    info.attributes.shrink_to_fit();
+    capability_list.shrink_to_fit();
     Ok(Agent {
         id,
         info,

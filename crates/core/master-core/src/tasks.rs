@@ -15,7 +15,10 @@ pub(crate) struct TaskEntry {
 }
 
 impl TaskEntry {
-    pub fn new(task: Task, resources: Resources) -> TaskEntry {
+    pub fn new(mut task: Task, resources: Resources) -> TaskEntry {
+        // What was decoded has room for more, and more never comes: with 100,000 tasks these are hundreds of megabytes.
+        task.resources.shrink_to_fit();
+        task.statuses.shrink_to_fit();
         TaskEntry { task: Arc::new(Memo::new(task)), resources }
     }
 
@@ -84,6 +87,8 @@ pub(crate) fn apply(task: &mut Task, update: &StatusUpdate) -> Change {
     } else {
         notable = true;
     }
+    // A list that grows by itself begins with room for four, and most tasks have two.
+    task.statuses.reserve_exact(1);
     // What executors send along is for the framework alone, and may be large.
     task.statuses.push(TaskStatus { data: None, ..status.clone() });
     Change { from, to: task.state(), ended: !is_over(from) && is_over(latest), notable }

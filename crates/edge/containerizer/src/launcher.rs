@@ -197,8 +197,8 @@ impl Linux {
         .await?
     }
 
-    /// Kills all that is in a container's group, and removes it.
-    pub async fn end(&self, container: &ContainerId) -> io::Result<()> {
+    /// Kills all that is in a container's group, and removes it. False: it has none.
+    pub async fn end(&self, container: &ContainerId) -> io::Result<bool> {
         let group = self.group(container);
         blocking(move || end_group(&group)).await.map_err(io::Error::other)?
     }
@@ -208,12 +208,13 @@ impl Linux {
     }
 }
 
-fn end_group(group: &Group) -> io::Result<()> {
+fn end_group(group: &Group) -> io::Result<bool> {
     if !group.exists() {
-        return Ok(());
+        return Ok(false);
     }
     group.kill_all(KILL_PATIENCE).map_err(io::Error::other)?;
-    group.remove(REMOVAL_PATIENCE).map_err(io::Error::other)
+    group.remove(REMOVAL_PATIENCE).map_err(io::Error::other)?;
+    Ok(true)
 }
 
 /// A first process that waits. Dropping it ends it.

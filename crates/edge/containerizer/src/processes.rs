@@ -37,10 +37,10 @@ pub(crate) async fn kill_all(entry: &Entry, work_dir: &Path, launcher: &Launcher
         held.abandon().await;
         entry.state().pid = None;
     }
-    if let Launcher::Linux(linux) = launcher {
-        // What another launcher began has no group; its tree is killed below.
-        linux.end(&entry.id).await?;
-    }
+    let had_group = match launcher {
+        Launcher::Linux(linux) => linux.end(&entry.id).await?,
+        Launcher::Posix => false,
+    };
     let pid = entry.state().pid;
     let is_over = |pid: i32| procfs::process(pid).map(|found| found.is_none_or(|found| found.is_zombie()));
     if let Some(pid) = pid {
@@ -60,9 +60,11 @@ pub(crate) async fn kill_all(entry: &Entry, work_dir: &Path, launcher: &Launcher
         linux.told(pid).await;
     }
     // A child is not reaped yet, so its number still is its own and names the group and session it led for certain. The
-    // number of another's child may have been given anew; then nothing that it names is of this container.
+    // number of another's child may have been given anew; then nothing that it names is of this container. What another
+    // launcher began has no group of processes that the kernel keeps: there its tree is looked for.
     let mut roots = orphans(work_dir, &entry.id).await?;
     if let Some(pid) = pid
+        && !had_group
         && is_over(pid)?
     {
         roots.push(pid);

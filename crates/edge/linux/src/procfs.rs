@@ -1,6 +1,6 @@
 //! Processes as /proc tells of them, and sums over a tree of them. It must not know what they run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -73,6 +73,56 @@ pub fn processes() -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// How often the list of children is read anew while it changes.
+const LIST_READS: usize = 8;
+
+/// The children of a process, zombies too. A process of which there is none has none.
+pub fn children(pid: i32) -> io::Result<Vec<Process>> {
+    let mut listed = listed_children(pid)?;
+    for _ in 0..LIST_READS {
+        // While one of them is reaped the kernel may leave out its neighbour.
+        let again = listed_children(pid)?;
+        if again == listed {
+            break;
+        }
+        listed = again;
+    }
+    let Some(listed) = listed else {
+        // The kernel has no such list (CONFIG_PROC_CHILDREN).
+        return Ok(processes()?.into_iter().filter(|process| process.parent == pid).collect());
+    };
+    let mut found = Vec::new();
+    for child in listed {
+        found.extend(process(child)?.filter(|process| process.parent == pid));
+    }
+    Ok(found)
+}
+
+/// As the threads of a process have them; None where the kernel does not say it.
+fn listed_children(pid: i32) -> io::Result<Option<Vec<i32>>> {
+    let threads = match std::fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(threads) => threads,
+        Err(error) if is_gone(&error) => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for thread in threads {
+        let thread = match thread {
+            Ok(thread) => thread.path(),
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        match std::fs::read_to_string(thread.join("children")) {
+            Ok(text) => found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
+            Err(error) if is_gone(&error) && thread.exists() => return Ok(None),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    found.sort_unstable();
+    Ok(Some(found))
+}
+
 /// The command line, with spaces between the arguments, as far as it can be read.
 pub fn command_line(pid: i32) -> Option<String> {
     let mut bytes = Vec::new();
@@ -123,12 +173,10 @@ pub fn adopted<T>(wanted: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<(i32, T
 /// Processes without a parent of their own any more: adopted by the first process, or by one that the caller descends
 /// from. `started_with` says whether one is meant, by the variables it was started with.
 pub fn orphans(started_with: impl Fn(&[u8]) -> bool) -> io::Result<Vec<i32>> {
-    let all = processes()?;
-    let parents: BTreeMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
     let mut adopters = BTreeSet::from([1]);
-    let mut pid = i32::try_from(std::process::id()).ok();
-    while let Some(above) = pid.and_then(|pid| parents.get(&pid)).filter(|above| adopters.insert(**above)) {
-        pid = Some(*above);
+    let mut pid = i32::try_from(std::process::id()).unwrap_or(1);
+    while let Some(process) = process(pid)?.filter(|process| adopters.insert(process.parent)) {
+        pid = process.parent;
     }
     let is_meant = |pid: i32| {
         let mut bytes = Vec::new();
@@ -137,8 +185,13 @@ pub fn orphans(started_with: impl Fn(&[u8]) -> bool) -> io::Result<Vec<i32>> {
         file.take(ENVIRONMENT_LIMIT_BYTES).read_to_end(&mut bytes).is_ok()
             && bytes.split(|byte| *byte == 0).any(&started_with)
     };
-    let adopted = all.iter().filter(|process| adopters.contains(&process.parent) && !process.is_zombie());
-    Ok(adopted.map(|process| process.pid).filter(|pid| is_meant(*pid)).collect())
+    let mut found = Vec::new();
+    for adopter in adopters.into_iter().filter(|pid| *pid > 0) {
+        let adopted = children(adopter)?.into_iter().filter(|process| !process.is_zombie());
+        found.extend(adopted.map(|process| process.pid).filter(|pid| is_meant(*pid)));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The number of descriptors the calling process has open.
@@ -254,6 +307,25 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert!(mentions(me, here.to_str().unwrap()) && mentions(me, "PATH="));
         assert!(!mentions(me, "8e1d7b0c-9a4f-4f0e-b0c6-nowhere") && !mentions(i32::MAX, ""));
+    }
+
+    #[test]
+    fn children_are_those_of_all_threads_until_they_are_reaped() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let sleep = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut started = vec![sleep(), std::thread::spawn(sleep).join().unwrap()];
+        let pids = |all: Vec<Process>| all.iter().map(|process| process.pid).collect::<BTreeSet<_>>();
+        let expected: BTreeSet<i32> =
+            started.iter().map(|child| i32::try_from(child.id()).unwrap()).collect();
+        let by_walking = || processes().unwrap().into_iter().filter(|process| process.parent == me).collect();
+        assert!(pids(children(me).unwrap()).is_superset(&expected));
+        assert!(pids(by_walking()).is_superset(&expected));
+        started.iter_mut().for_each(|child| child.kill().unwrap());
+        for child in &mut started {
+            child.wait().unwrap();
+        }
+        assert!(pids(children(me).unwrap()).is_disjoint(&expected));
+        assert_eq!(children(i32::MAX).unwrap(), []);
     }
 
     #[test]

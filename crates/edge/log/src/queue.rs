@@ -19,6 +19,8 @@ struct State {
     closed: bool,
     /// Batches taken and not yet written.
     writing: bool,
+    /// The writer sleeps until something comes: only then it takes a call of the kernel to wake it.
+    waits: bool,
 }
 
 /// What a writer gets.
@@ -54,7 +56,11 @@ impl Queue {
         }
         state.bytes += line.text.len();
         state.lines.push(line);
-        self.filled.notify_one();
+        let waits = std::mem::take(&mut state.waits);
+        drop(state);
+        if waits {
+            self.filled.notify_one();
+        }
     }
 
     /// Waits for lines, up to `timeout` if there is one. The writer calls `written` when it is done with them.
@@ -62,6 +68,7 @@ impl Queue {
         let mut state = self.state();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         while state.lines.is_empty() && state.lost == 0 && !state.closed {
+            state.waits = true;
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => break,
                 Some(left) => {
@@ -76,6 +83,7 @@ impl Queue {
         }
         state.bytes = 0;
         state.writing = true;
+        state.waits = false;
         Batch {
             lines: std::mem::take(&mut state.lines),
             lost: std::mem::take(&mut state.lost),

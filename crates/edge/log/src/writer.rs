@@ -12,6 +12,9 @@ use crate::layer::thread;
 use crate::line::{Line, Severity};
 use crate::queue::Queue;
 
+/// After a batch, so long the next lines are left to come together: else this thread would be woken for each.
+const GATHER: Duration = Duration::from_millis(2);
+
 pub struct Writer {
     pub queue: Arc<Queue>,
     /// Standard error; `quiet` leaves it to fatal lines.
@@ -48,6 +51,9 @@ impl Writer {
             self.queue.written();
             if batch.closed {
                 return;
+            }
+            if !batch.lines.is_empty() && !urgent {
+                std::thread::sleep(GATHER);
             }
         }
     }

@@ -27,6 +27,7 @@ mod net;
 mod peer;
 mod server;
 mod service;
+mod whole;
 
 pub use body::{Body, BodyError, StreamClosed, StreamSender, next_piece, read_body, text};
 pub use client::{GetError, get};

@@ -17,6 +17,7 @@ use crate::body::{Body, collect, text};
 use crate::connection::Connection;
 use crate::mailbox::{NetEvent, Packet};
 use crate::net::Tally;
+use crate::whole::{Panicked, Whole};
 use crate::{Limits, Net, Request, Response};
 
 /// Answers of at least this size are compressed, as libprocess does.
@@ -41,9 +42,8 @@ where
     H: Fn(Request, SocketAddr) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    /// Handles a request in a task of its own, begun before this returns: a request that has come is handled to its
-    /// end even when its sender closes the connection right behind it, as libprocess does where it has no link. (The
-    /// server gives up the returned future when it reads that end, perhaps before it polled it once.)
+    /// Handles a request to its end even when its sender closes the connection right behind it, as libprocess does where
+    /// it has no link. (The server gives up the returned future when it reads that end, perhaps before it polled it once.)
     pub(crate) fn handle(
         self: Arc<Self>,
         request: Request,
@@ -54,18 +54,18 @@ where
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let sender =
             message::sender(request.method().as_str(), header("user-agent"), header("libprocess-from"));
-        let task = if let Some(from) = sender.filter(|_| self.takes_messages) {
+        let work = if let Some(from) = sender.filter(|_| self.takes_messages) {
             connection.carries_messages();
             let from = from.parse::<Pid>();
-            tokio::spawn(async move { self.receive(request, from, peer).await })
+            Whole::new(async move { self.receive(request, from, peer).await })
         } else {
             Tally::add(&self.net.0.tally.requests_served, 1);
-            tokio::spawn(async move { self.serve(request, peer).await })
+            Whole::new(async move { self.serve(request, peer).await })
         };
         let connection = Arc::clone(connection);
         async move {
-            let mut response = task.await.unwrap_or_else(|error| {
-                tracing::error!("the handler of a request from {peer} panicked: {error}");
+            let mut response = work.await.unwrap_or_else(|Panicked| {
+                tracing::error!("the handler of a request from {peer} panicked");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error.")
             });
             response.body_mut().attach(&connection, busy);

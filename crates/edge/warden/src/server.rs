@@ -347,7 +347,7 @@ impl Warden {
     fn strays(&self) -> io::Result<Vec<i32>> {
         let me = rustix::process::getpid().as_raw_pid();
         let started: Vec<i32> = self.starting.values().map(|one| one.pid.as_raw_pid()).collect();
-        let children = procfs::processes()?.into_iter().filter(|process| process.parent == me);
+        let children = procfs::children(me)?.into_iter();
         let pids = children.filter(|process| !process.is_zombie()).map(|process| process.pid);
         Ok(pids.filter(|pid| !self.running.contains_key(pid) && !started.contains(pid)).collect())
     }

@@ -132,10 +132,8 @@ impl Program {
         let mut spared: Vec<i32> = self.stopped.iter().copied().map(raw).collect();
         spared.extend(self.probes.iter().filter_map(|(_, running)| running.pid()).map(raw));
         spared.push(me);
-        let children = match procfs::processes() {
-            Ok(processes) => {
-                processes.into_iter().filter(|process| process.parent == me).map(|process| process.pid)
-            }
+        let children = match procfs::children(me) {
+            Ok(children) => children.into_iter().map(|process| process.pid),
             Err(error) => {
                 say(&format!("cannot list the processes of the task: {error}"));
                 return self.signal_first(signal);
