@@ -6,6 +6,7 @@ use std::sync::Arc;
 use messor_agent_core::{CAPABILITIES, Config, ReconfigurationPolicy, Recover};
 use messor_containerizer::{CacheDirectory, Launcher, Logger, discover};
 use messor_flags::AgentFlags;
+use messor_isolators::Gpus;
 use messor_logger::Settings;
 use messor_oversubscription::Modules;
 use messor_proto::mesos::agent_info::capability::Type as Capability;
@@ -78,15 +79,27 @@ pub fn logger(flags: &AgentFlags, modules: &Modules) -> Result<Logger, Failure> 
     Ok(Logger::Logrotate(settings))
 }
 
-/// What the flag says, and for what it leaves out, what the host has.
-fn resources(flags: &AgentFlags, work_dir: &Path) -> Result<Resources, Failure> {
+fn parse(flags: &AgentFlags, text: &str) -> Result<Resources, Failure> {
     let role = Role::parse(&flags.default_role).map_err(|error| wrong("default_role", error))?;
-    let parse = |text: &str| parse_resources(text, &role).map_err(|error| wrong("resources", error));
-    let given = parse(flags.resources.as_deref().unwrap_or_default())?;
+    parse_resources(text, &role).map_err(|error| wrong("resources", error))
+}
+
+/// The GPUs that containers get, where the flags ask for the isolator that gives them.
+pub fn gpus(flags: &AgentFlags) -> Result<Option<Gpus>, Failure> {
+    let given = parse(flags, flags.resources.as_deref().unwrap_or_default())?;
+    Gpus::find(flags, &given, messor_isolators::nvml).map_err(|error| Failure::Words(error.to_string()))
+}
+
+/// What the flag says, and for what it leaves out, what the host has.
+fn resources(flags: &AgentFlags, work_dir: &Path, gpus: Option<&Gpus>) -> Result<Resources, Failure> {
+    let given = parse(flags, flags.resources.as_deref().unwrap_or_default())?;
     let named = given.names();
     let missing = discover(work_dir).missing(|name| named.iter().any(|n| n.as_str() == name));
     let mut all = given;
-    all += &parse(&missing)?;
+    all += &parse(flags, &missing)?;
+    if let Some(discovered) = gpus.and_then(Gpus::discovered) {
+        all += &parse(flags, &discovered)?;
+    }
     Ok(all)
 }
 
@@ -104,6 +117,7 @@ pub fn machine(
     hostname: &str,
     libprocess_ip: Option<String>,
     work_dir: &Path,
+    gpus: Option<&Gpus>,
 ) -> Result<Config, Failure> {
     let attributes = parse_attributes(flags.attributes.as_deref().unwrap_or_default())
         .map_err(|error| wrong("attributes", error))?;
@@ -117,7 +131,7 @@ pub fn machine(
     let info = AgentInfo {
         hostname: hostname.to_string(),
         port: Some(i32::from(pid.address.port())),
-        resources: resources(flags, work_dir)?.to_proto(ResourceFormat::PostRefinement),
+        resources: resources(flags, work_dir, gpus)?.to_proto(ResourceFormat::PostRefinement),
         attributes,
         domain,
         ..AgentInfo::default()
@@ -177,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_the_flag_leaves_out_is_found_out() {
-        let found = resources(&flags("cpus:0.5;mem:64"), Path::new("/")).unwrap();
+        let found = resources(&flags("cpus:0.5;mem:64"), Path::new("/"), None).unwrap();
         assert_eq!(found.cpus().unwrap().to_f64(), 0.5);
         assert!(found.disk().unwrap().to_f64() > 0.0);
         assert_eq!(found.ports().unwrap().count(), 1001);
@@ -222,7 +236,7 @@ mod tests {
 
     #[test]
     fn wrong_values_name_their_flag() {
-        let error = resources(&flags("cpus"), Path::new("/")).unwrap_err().to_string();
+        let error = resources(&flags("cpus"), Path::new("/"), None).unwrap_err().to_string();
         assert!(error.starts_with("--resources: "), "{error}");
     }
 }

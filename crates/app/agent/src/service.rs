@@ -120,7 +120,9 @@ impl Agent {
         let recovered = messor_checkpoint::read(&work_dir, expectation).map_err(|error| words(&error))?;
         let pid = net.pid(&process);
         let socket = crate::socket::open(flags, &runtime_dir)?;
-        let mut machine_config = config::machine(flags, pid, &hostname, libprocess_ip, &work_dir)?;
+        let gpus = config::gpus(flags)?;
+        let mut machine_config =
+            config::machine(flags, pid, &hostname, libprocess_ip, &work_dir, gpus.as_ref())?;
         machine_config.domain_socket = socket.as_ref().map(|socket| socket.path.clone());
         let (machine, inputs) = Machine::new();
         let to_machine = machine.clone();
@@ -148,7 +150,8 @@ impl Agent {
         let isolation = flags.isolators();
         let reports = Reports::default();
         let limitations = Arc::new(reports.clone());
-        let host = messor_isolators::Host { work_dir: &work_dir, runtime_dir: &runtime_dir, limitations };
+        let host =
+            messor_isolators::Host { work_dir: &work_dir, runtime_dir: &runtime_dir, limitations, gpus };
         let launcher = config::launcher(flags, &runtime_dir)?;
         let isolators = messor_isolators::make(flags, &host).map_err(|error| words(&error))?;
         let (containerizer, mut container_events) = Containerizer::new(

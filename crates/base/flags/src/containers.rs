@@ -42,7 +42,7 @@ flag_set! {
                 => "Directory of seccomp profiles (linux/seccomp).";
             seccomp_profile_name: Option<String>
                 => "Seccomp profile of containers that do not say, a path under --seccomp_config_dir (linux/seccomp).";
-            nvidia_gpu_devices: Option<String>, not_yet "the isolator gpu/nvidia is not built"
+            nvidia_gpu_devices: Option<String>
                 => "Numbers of the Nvidia GPUs that may be used, with commas in between (gpu/nvidia).";
             xfs_project_range: String = "[5000-10000]", only_with "xfs-disk-isolator"
                 => "XFS project ids for containers (disk/xfs).";

@@ -1,10 +1,12 @@
-//! The devices of `--allowed_devices`, as `cgroups/devices` and `linux/devices` have them in common.
+//! The devices that containers may use: the usual ones, and those of `--allowed_devices`, as several isolators have them in
+//! common.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use messor_flags::AgentFlags;
+use messor_linux::cgroups::DeviceRule;
 use messor_proto::mesos::DeviceWhitelist;
 use messor_proto::{Version, Wire};
 
@@ -56,6 +58,47 @@ pub fn allowed(flags: &AgentFlags) -> Result<Vec<Allowed>, String> {
         found.push(Allowed { path, kind, major, minor, read, write, make });
     }
     Ok(found)
+}
+
+/// What everybody may use: character devices by major and, but for terminals, minor number.
+const USUAL: [(u32, Option<u32>); 12] = [
+    (5, Some(1)),    // console
+    (4, Some(0)),    // tty0
+    (4, Some(1)),    // tty1
+    (136, None),     // pts/*
+    (5, Some(2)),    // ptmx
+    (10, Some(200)), // net/tun
+    (1, Some(3)),    // null
+    (1, Some(5)),    // zero
+    (1, Some(7)),    // full
+    (5, Some(0)),    // tty
+    (1, Some(9)),    // urandom
+    (1, Some(8)),    // random
+];
+
+/// What every container may use; the error is of the value of `--allowed_devices`.
+pub fn rules(flags: &AgentFlags) -> Result<Vec<DeviceRule>, String> {
+    let allowed = allowed(flags)?;
+    // Device files may be made of any; it is their use that is limited.
+    let make = |block| DeviceRule { block, major: None, minor: None, read: false, write: false, make: true };
+    let mut rules = vec![make(false), make(true)];
+    rules.extend(USUAL.iter().map(|(major, minor)| DeviceRule {
+        block: false,
+        major: Some(*major),
+        minor: *minor,
+        read: true,
+        write: true,
+        make: true,
+    }));
+    rules.extend(allowed.iter().map(|device| DeviceRule {
+        block: device.kind == Kind::Block,
+        major: Some(device.major),
+        minor: Some(device.minor),
+        read: device.read,
+        write: device.write,
+        make: device.make,
+    }));
+    Ok(rules)
 }
 
 #[cfg(test)]

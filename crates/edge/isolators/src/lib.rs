@@ -11,6 +11,7 @@ mod devices;
 mod disk;
 mod environment_secret;
 mod filesystem;
+mod gpu;
 mod isolator;
 mod kernel;
 mod linux;
@@ -23,6 +24,7 @@ mod secrets;
 mod tests;
 mod volume;
 
+pub use gpu::{GpuError, Gpus, Hardware, HardwareError, nvml};
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
 pub use linux::{SeccompProfileError, seccomp_profile};
 pub use registry::{Host, MakeError, make, names};

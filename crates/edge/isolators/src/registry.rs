@@ -8,6 +8,7 @@ use messor_flags::AgentFlags;
 use crate::cgroups::{Cgroups, CgroupsError};
 use crate::environment_secret::EnvironmentSecret;
 use crate::filesystem::{self, LinuxError};
+use crate::gpu::{Gpus, Nvidia};
 use crate::isolator::{Isolator, Limitations};
 use crate::posix::{self, Processes};
 use crate::{devices, disk, linux, namespaces, volume};
@@ -20,6 +21,8 @@ pub struct Host<'a> {
     /// Absolute.
     pub runtime_dir: &'a Path,
     pub limitations: Arc<dyn Limitations>,
+    /// With gpu/nvidia alone, which is not made without.
+    pub gpus: Option<Gpus>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ pub enum MakeError {
     Linux(#[from] LinuxError),
     #[error("--isolation: volume/secret: {0}")]
     Secret(#[source] std::io::Error),
+    #[error("--isolation: gpu/nvidia: nobody looked which GPUs there are")]
+    NoGpus,
     #[error("cannot start the thread that measures disks: {0}")]
     Thread(#[source] std::io::Error),
     #[error("--{0}: {1}")]
@@ -53,12 +58,14 @@ impl From<(&'static str, String)> for MakeError {
 const SUPERUSER: &str = "the superuser";
 const LINUX_LAUNCHER: &str = "--launcher=linux";
 const LINUX_FILESYSTEM: &str = "filesystem/linux in --isolation";
+const DEVICES: &str = "cgroups/devices in --isolation";
 
 /// What isolators need that others do not.
 const NEEDS: &[(&str, &[&str])] = &[
     ("disk/xfs", &[SUPERUSER]),
     ("filesystem/linux", &[SUPERUSER, LINUX_LAUNCHER]),
     ("filesystem/shared", &[SUPERUSER, LINUX_LAUNCHER]),
+    ("gpu/nvidia", &[DEVICES]),
     ("linux/capabilities", &[SUPERUSER]),
     ("linux/devices", &[SUPERUSER, LINUX_LAUNCHER, LINUX_FILESYSTEM]),
     ("linux/seccomp", &[SUPERUSER]),
@@ -69,7 +76,7 @@ const NEEDS: &[(&str, &[&str])] = &[
 ];
 
 /// Those of Apache Mesos that are not built.
-const NOT_SUPPORTED: [&str; 9] = [
+const NOT_SUPPORTED: [&str; 8] = [
     "appc/runtime",
     "docker/runtime",
     "docker/volume",
@@ -78,7 +85,6 @@ const NOT_SUPPORTED: [&str; 9] = [
     "network/ports",
     "volume/csi",
     "volume/image",
-    "gpu/nvidia",
 ];
 
 /// Every name that `make` takes, in the order in which containers are prepared; they are cleaned up after in the reverse.
@@ -111,6 +117,7 @@ const NAMES: &[&str] = &[
     "disk/du",
     "disk/xfs",
     "linux/seccomp",
+    "gpu/nvidia",
     "environment_secret",
 ];
 
@@ -180,6 +187,10 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
                 let xfs = disk::Xfs::start(flags, host.work_dir, projects, host.limitations.clone())?;
                 made.push(Arc::new(xfs));
             }
+            "gpu/nvidia" => {
+                let gpus = host.gpus.clone().ok_or(MakeError::NoGpus)?;
+                made.push(Arc::new(Nvidia::make(gpus, flags, host.runtime_dir)?));
+            }
             "environment_secret" => made.push(Arc::new(EnvironmentSecret)),
             _ => {}
         }
@@ -225,6 +236,7 @@ fn check_needs(wanted: &[&str], flags: &AgentFlags) -> Result<(), MakeError> {
                 SUPERUSER => crate::is_superuser(),
                 LINUX_LAUNCHER => flags.containers.launcher == "linux",
                 LINUX_FILESYSTEM => wanted.contains(&"filesystem/linux"),
+                DEVICES => wanted.iter().any(|name| ["cgroups/all", "cgroups/devices"].contains(name)),
                 _ => true,
             };
             if !met {
@@ -285,5 +297,8 @@ mod tests {
         assert_eq!(error, "--isolation: the isolator filesystem/linux needs --launcher=linux");
         let error = needs("linux", &["namespaces/pid"]).unwrap_err().to_string();
         assert_eq!(error, "--isolation: the isolator namespaces/pid needs filesystem/linux in --isolation");
+        needs("posix", &["cgroups/all", "gpu/nvidia"]).unwrap();
+        let error = needs("posix", &["gpu/nvidia"]).unwrap_err().to_string();
+        assert_eq!(error, "--isolation: the isolator gpu/nvidia needs cgroups/devices in --isolation");
     }
 }

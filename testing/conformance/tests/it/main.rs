@@ -14,6 +14,7 @@ mod faults;
 mod flows;
 mod footprint;
 mod health;
+mod gpus;
 mod linux_launcher;
 mod log_tool;
 mod loggers;

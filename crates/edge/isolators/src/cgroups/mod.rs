@@ -34,6 +34,7 @@ use crate::isolator::{Container, Isolator, IsolatorError, Limitations, Recovered
 use crate::kernel::{CLONE_NEWCGROUP, CLONE_NEWNS, MS_BIND, MS_REC};
 use controller::{At, Controller};
 use paths::LEAF;
+pub(crate) use paths::group as group_name;
 
 /// Which controllers each name of `--isolation` asks for, by their names in version 1.
 const CONTROLLERS: [(&str, &[&str]); 10] = [
@@ -591,6 +592,6 @@ fn is_in(pid: i32, group: &Group) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod unified_tests;

@@ -72,7 +72,7 @@ fn unified(flags: &AgentFlags, isolators: &[&str]) -> (tempfile::TempDir, Arc<Fa
 }
 
 /// The groups of this host, in a root that is removed at the end.
-pub(super) struct Real {
+pub(crate) struct Real {
     pub root: String,
     pub cgroups: Cgroups,
     pub told: mpsc::Receiver<(ContainerId, ContainerLimitation)>,
@@ -437,7 +437,7 @@ fn version_2_has_no_net_cls() {
 }
 
 /// What a shell says to opening these devices, in the group of a container.
-fn opened(real: &mut Real, container: &Container, devices: &str) -> String {
+pub(crate) fn opened(real: &mut Real, container: &Container, devices: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let answer = folder.path().join("answer");
     let path = answer.display();

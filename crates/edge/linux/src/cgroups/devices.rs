@@ -35,6 +35,23 @@ impl fmt::Display for DeviceRule {
     }
 }
 
+impl DeviceRule {
+    fn parse(line: &str) -> Option<DeviceRule> {
+        let [kind, numbers, access] = line.split_ascii_whitespace().collect::<Vec<_>>().try_into().ok()?;
+        let (major, minor) = numbers.split_once(':')?;
+        let number = |text: &str| if text == "*" { Some(None) } else { text.parse().ok().map(Some) };
+        let block = match kind {
+            "b" => true,
+            // All devices stand as one line of their own, without a word of block devices.
+            "c" | "a" => false,
+            _ => return None,
+        };
+        let may = |letter| access.contains(letter);
+        let (read, write, make) = (may('r'), may('w'), may('m'));
+        Some(DeviceRule { block, major: number(major)?, minor: number(minor)?, read, write, make })
+    }
+}
+
 impl Group {
     /// From now on its processes may use these devices alone.
     pub fn allow_devices(&self, rules: &[DeviceRule]) -> Result<(), GroupError> {
@@ -48,6 +65,30 @@ impl Group {
                 attach(self, rules).map_err(|source| GroupError::Devices { path: self.path().into(), source })
             }
         }
+    }
+
+    /// Its processes may use `added` as well, and `removed` no more; `all` is what they may use then. What goes on may be used
+    /// all the while.
+    pub fn change_devices(
+        &self,
+        all: &[DeviceRule],
+        added: &[DeviceRule],
+        removed: &[DeviceRule],
+    ) -> Result<(), GroupError> {
+        match self.version() {
+            Version::V1 => {
+                added.iter().try_for_each(|rule| self.write("devices.allow", &rule.to_string()))?;
+                removed.iter().try_for_each(|rule| self.write("devices.deny", &rule.to_string()))
+            }
+            Version::V2 => self.allow_devices(all),
+        }
+    }
+
+    /// What its processes may use. Version 1 alone tells.
+    pub fn devices(&self) -> Result<Vec<DeviceRule>, GroupError> {
+        let text = self.read("devices.list")?;
+        let all: Option<Vec<DeviceRule>> = text.lines().map(DeviceRule::parse).collect();
+        all.ok_or_else(|| GroupError::Form { path: self.file("devices.list"), text })
     }
 }
 
@@ -146,7 +187,7 @@ struct Load {
     flags: u32,
 }
 
-/// `BPF_PROG_ATTACH` of bpf(2), as far as it is needed.
+/// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` of bpf(2), as far as they are needed.
 #[repr(C)]
 struct Attach {
     target: u32,
@@ -155,17 +196,62 @@ struct Attach {
     flags: u32,
 }
 
+/// `BPF_PROG_QUERY` of bpf(2), as far as it is needed.
+#[repr(C)]
+struct Query {
+    target: u32,
+    kind: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    numbers: u64,
+    count: u32,
+    padding: u32,
+}
+
+/// `BPF_PROG_GET_FD_BY_ID` of bpf(2).
+#[repr(C)]
+struct Open {
+    number: u32,
+    next: u32,
+    flags: u32,
+}
+
 const PROG_LOAD: libc::c_long = 5;
 const PROG_ATTACH: libc::c_long = 8;
+const PROG_DETACH: libc::c_long = 9;
+const PROG_OPEN: libc::c_long = 13;
+const PROG_QUERY: libc::c_long = 16;
 const KIND_OF_PROGRAM: u32 = 15;
 const KIND_OF_ATTACHMENT: u32 = 6;
 /// Groups below may have their own, and then all are asked.
 const ALLOW_MULTI: u32 = 2;
+/// As many as the kernel lets a group have.
+const MOST_PROGRAMS: usize = 64;
 
-/// The program stays with the group until that is removed.
+/// One call of bpf(2).
+///
+/// # Safety
+///
+/// `attributes` is what the kernel wants for `command`, and what it points to lives through the call.
+unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<i32> {
+    // SAFETY: the structure is of the size that is said, and the caller vouches for what is in it.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(answer).map_err(io::Error::other) }
+}
+
+/// The program takes the place of what the group had, and stays with it until that is removed.
 fn attach(group: &Group, rules: &[DeviceRule]) -> io::Result<()> {
-    let program = program(rules);
-    let load = Load {
+    let directory = File::open(group.path())?;
+    let before = attached(&directory)?;
+    let loaded = load(&program(rules))?;
+    // Until the last line of this both are asked, and only what both allow is allowed.
+    change(PROG_ATTACH, &directory, &loaded)?;
+    before.iter().try_for_each(|program| change(PROG_DETACH, &directory, program))
+}
+
+fn load(program: &[Instruction]) -> io::Result<OwnedFd> {
+    let mut load = Load {
         kind: KIND_OF_PROGRAM,
         length: u32::try_from(program.len()).map_err(io::Error::other)?,
         instructions: program.as_ptr() as u64,
@@ -176,25 +262,48 @@ fn attach(group: &Group, rules: &[DeviceRule]) -> io::Result<()> {
         kernel_version: 0,
         flags: 0,
     };
-    // SAFETY: the structure is of the size that is said; it points to the instructions, as many as it says, and to a
-    // string, which live until the call is over.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let number = i32::try_from(answer).map_err(io::Error::other)?;
+    // SAFETY: it points to the instructions, as many as it says, and to a string, which live until the call is over.
+    let number = unsafe { bpf(PROG_LOAD, &mut load) }?;
     // SAFETY: the call above made this descriptor, and nobody else knows it.
-    let loaded = unsafe { OwnedFd::from_raw_fd(number) };
-    let directory = File::open(group.path())?;
-    let attach = Attach {
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Attaches a program, or detaches it.
+fn change(command: libc::c_long, directory: &File, program: &OwnedFd) -> io::Result<()> {
+    let flags = if command == PROG_ATTACH { ALLOW_MULTI } else { 0 };
+    let mut change = Attach {
         target: directory.as_raw_fd().cast_unsigned(),
-        program: loaded.as_raw_fd().cast_unsigned(),
+        program: program.as_raw_fd().cast_unsigned(),
         kind: KIND_OF_ATTACHMENT,
-        flags: ALLOW_MULTI,
+        flags,
     };
-    // SAFETY: the structure is of the size that is said, and names two open descriptors.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attach, size_of::<Attach>()) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    // SAFETY: it names two open descriptors, and points to nothing.
+    unsafe { bpf(command, &mut change) }.map(|_| ())
+}
+
+/// The programs that are asked of this group in particular.
+fn attached(directory: &File) -> io::Result<Vec<OwnedFd>> {
+    let mut numbers = [0u32; MOST_PROGRAMS];
+    let mut query = Query {
+        target: directory.as_raw_fd().cast_unsigned(),
+        kind: KIND_OF_ATTACHMENT,
+        query_flags: 0,
+        attach_flags: 0,
+        numbers: numbers.as_mut_ptr() as u64,
+        count: u32::try_from(MOST_PROGRAMS).map_err(io::Error::other)?,
+        padding: 0,
+    };
+    // SAFETY: it points to as many numbers as it says, which live until the call is over.
+    unsafe { bpf(PROG_QUERY, &mut query) }?;
+    let count = usize::try_from(query.count).map_err(io::Error::other)?;
+    let open = |number: &u32| {
+        let mut open = Open { number: *number, next: 0, flags: 0 };
+        // SAFETY: it points to nothing.
+        let number = unsafe { bpf(PROG_OPEN, &mut open) }?;
+        // SAFETY: the call above made this descriptor, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    numbers.iter().take(count).map(open).collect()
 }
 
 #[cfg(test)]
@@ -234,6 +343,17 @@ mod tests {
     fn rules_are_written_as_version_1_reads_them() {
         assert_eq!((NULL.to_string(), MAKE_ANY.to_string()), ("c 1:3 r".into(), "b *:* m".into()));
         assert_eq!(DeviceRule { write: true, make: true, ..NULL }.to_string(), "c 1:3 rwm");
+    }
+
+    #[test]
+    fn what_version_1_writes_is_read() {
+        for line in ["c 1:3 rwm", "b *:* m", "c 136:* rw", "b 8:0 r"] {
+            assert_eq!(DeviceRule::parse(line).unwrap().to_string(), line);
+        }
+        assert_eq!(DeviceRule::parse("a *:* rwm").unwrap().major, None);
+        for wrong in ["", "c 1:3", "c 1 rwm", "x 1:3 rwm", "c one:3 rwm", "c 1:3 rwm more"] {
+            assert_eq!(DeviceRule::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
