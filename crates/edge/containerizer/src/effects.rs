@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use messor_agent_core::{ContainerEvent, LaunchFailure};
 use messor_containers::{Answer, Effect, Event, Failure, Kind, Spec, Step, Ticket};
-use messor_linux::{Pid, Signal};
+use messor_linux::Pid;
 use messor_proto::mesos::slave::{ContainerLimitation, ContainerTermination};
 use messor_types::ContainerId;
 use tokio::sync::oneshot;
@@ -234,10 +234,8 @@ fn answer(shared: &Shared, inner: &mut Inner, ticket: Ticket, answer: Answer) {
 
 fn signalled(container: &ContainerId, pid: i32, signal: i32) -> Answer {
     let failed = |message: String| Answer::Failed { failure: Failure::Other, message };
-    let (Some(pid), Some(signal)) = (Pid::from_raw(pid), Signal::from_named_raw(signal)) else {
-        return failed(format!("{signal} is no signal"));
-    };
-    match rustix::process::kill_process(pid, signal) {
+    let Some(pid) = Pid::from_raw(pid) else { return failed(format!("{pid} is no process")) };
+    match messor_linux::signals::send_number(pid, signal) {
         Ok(()) => Answer::Signalled,
         Err(error) => failed(format!("container {container} cannot be signalled: {error}")),
     }

@@ -87,6 +87,17 @@ pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
+/// The same by its number, also of signals without a name. 0 only looks whether it could be sent.
+pub fn send_number(pid: Pid, number: i32) -> io::Result<()> {
+    let pid = pid.as_raw_nonzero().get();
+    if pid < 1 {
+        // That would be more than one process.
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: two numbers, and no memory of this process.
+    if unsafe { libc::kill(pid, number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sends a signal to a process group.
 pub fn send_group(group: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(group, signal)?)

@@ -2,6 +2,8 @@
 //!
 //! Codes and words follow 1.11.0. It must not know how containers are run.
 
+use std::ops::RangeInclusive;
+
 use http::StatusCode;
 use messor_agent_core::{ExecutorState, View};
 use messor_proto::mesos::agent::response::{self, Type as Kind};
@@ -19,6 +21,9 @@ use crate::request::MediaType;
 
 /// What 1.11.0 sends where a call names no signal.
 const SIGKILL: i32 = 9;
+
+/// 0 asks whether a container can be signalled, and those without a name are Linux's last ones.
+const SIGNALS: RangeInclusive<i32> = 0..=64;
 
 impl AgentSite {
     /// Checks what the call says of containers.
@@ -83,7 +88,12 @@ impl AgentSite {
 
     async fn kill(&self, id: &WireContainerId, signal: Option<i32>) -> Result<Answer, Answer> {
         let id = ContainerId::from(id);
-        match self.containers.kill(&id, signal.unwrap_or(SIGKILL)).await {
+        let signal = signal.unwrap_or(SIGKILL);
+        if !SIGNALS.contains(&signal) {
+            let (first, last) = (SIGNALS.start(), SIGNALS.end());
+            return Err(bad_request(format!("'signal' is {signal}: signals are {first} to {last}")));
+        }
+        match self.containers.kill(&id, signal).await {
             Ok(true) => Ok(empty(StatusCode::OK)),
             Ok(false) => Err(text(
                 StatusCode::NOT_FOUND,

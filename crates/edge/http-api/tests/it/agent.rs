@@ -249,6 +249,11 @@ async fn containers_are_waited_for_killed_and_removed() {
     assert_eq!(ask(&site, &call("KILL_NESTED_CONTAINER", "b")).await, (200, String::new()));
     let term = call("KILL_CONTAINER", "b").replace("}}}}", "}},\"signal\":15}}");
     assert_eq!(ask(&site, &term).await, (200, String::new()));
+    for wrong in [-1, 65, 99, i32::MIN] {
+        let words = call("KILL_CONTAINER", "b").replace("}}}}", &format!("}},\"signal\":{wrong}}}}}"));
+        let expected = format!("'signal' is {wrong}: signals are 0 to 64");
+        assert_eq!(ask(&site, &words).await, (400, expected));
+    }
     let gone = ask(&site, &call("KILL_CONTAINER", "c")).await;
     assert_eq!(gone, (404, "Container 'root.c' cannot be found (or is already killed)".into()));
     assert_eq!(fake.noted(), ["kill root.b 9", "kill root.b 15", "kill root.c 9"]);

@@ -61,3 +61,20 @@ fn a_child_is_reaped_once() {
     assert_eq!(wait::reap_any().unwrap(), None);
     assert!(wait::try_wait(pid).is_err());
 }
+
+#[test]
+fn signals_are_sent_by_their_numbers() {
+    use std::os::unix::process::ExitStatusExt;
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = messor_linux::Pid::from_child(&child);
+    messor_linux::signals::send_number(pid, 0).unwrap();
+    for wrong in [65, -1] {
+        let error = messor_linux::signals::send_number(pid, wrong).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{wrong}");
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+    // The last of the signals that have no name.
+    messor_linux::signals::send_number(pid, 64).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(64));
+    assert!(messor_linux::signals::send_number(pid, 0).is_err());
+}
