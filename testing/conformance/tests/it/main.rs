@@ -7,6 +7,7 @@ mod attach;
 mod bad_input;
 mod clients;
 mod console;
+mod container_calls;
 mod disks;
 mod domain_sockets;
 mod election;

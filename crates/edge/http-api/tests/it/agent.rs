@@ -250,7 +250,7 @@ async fn containers_are_waited_for_killed_and_removed() {
     let term = call("KILL_CONTAINER", "b").replace("}}}}", "}},\"signal\":15}}");
     assert_eq!(ask(&site, &term).await, (200, String::new()));
     for wrong in [-1, 65, 99, i32::MIN] {
-        let words = call("KILL_CONTAINER", "b").replace("}}}}", &format!("}},\"signal\":{wrong}}}}}"));
+        let words = call("KILL_CONTAINER", "b").replace("}}}}", &format!("}}}},\"signal\":{wrong}}}}}"));
         let expected = format!("'signal' is {wrong}: signals are 0 to 64");
         assert_eq!(ask(&site, &words).await, (400, expected));
     }
