@@ -18,7 +18,7 @@ pub fn tcp_connect(arguments: &[String]) -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<(), String> {
-    let parsed = match messor_flags::parse::<TcpConnectFlags>(arguments, &crate::shared::Surroundings) {
+    let parsed = match messor_flags::parse::<TcpConnectFlags>(arguments, &messor_log::Surroundings) {
         Ok(Request::Run(parsed)) => parsed,
         Ok(Request::Help(text) | Request::Version(text)) => {
             println!("{text}");

@@ -140,19 +140,12 @@ pub(crate) fn open_output(
 ) -> Result<File, SandboxError> {
     let path = sandbox.join(name);
     let failed = |source| SandboxError::Prepare { path: path.display().to_string(), source };
-    // NONBLOCK: a pipe that an archive left under this name must not make the agent wait.
-    let flags = OFlags::WRONLY
-        | OFlags::CREATE
-        | OFlags::APPEND
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::CLOEXEC;
     let mut directory = open_directory(rustix::fs::CWD, root).map_err(failed)?;
     for name in sandbox.strip_prefix(root).unwrap_or(Path::new("")) {
         directory = open_directory(&directory, Path::new(name)).map_err(failed)?;
     }
-    let opened = rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(0o644));
-    let file = File::from(opened.map_err(|error| failed(error.into()))?);
+    // An archive may have left a pipe under this name.
+    let file = messor_linux::paths::open_to_append(&directory, Path::new(name)).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
     // A second name of a file could be in the sandbox of somebody else.
     if !found.is_file() || found.nlink() > 1 {

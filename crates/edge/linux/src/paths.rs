@@ -4,6 +4,7 @@
 //! has no openat2 (before 5.6), component by component. All other paths are the caller's own and are resolved as they are.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -129,6 +130,18 @@ impl Roots {
         }
         self.open(path)
     }
+}
+
+/// Opens a file of a directory to append to, or makes it: never through a link, and without waiting for anybody where it is a
+/// pipe, which the caller has to look for.
+pub fn open_to_append(directory: impl AsFd, name: &Path) -> io::Result<File> {
+    let how = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::APPEND
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(directory, name, how, Mode::from_raw_mode(0o644))?))
 }
 
 /// Whether an open name is that of a directory.

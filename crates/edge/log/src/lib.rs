@@ -4,9 +4,11 @@
 //! standard error is a pipe that nobody reads, or a disk is slow, lines are lost and counted, and the program goes on.
 //! Therefore a program that ends calls [`Logging::finish`], which waits a moment for the last lines.
 //!
-//! Also here, as flags say where lines go: [`Surroundings`], the environment and files that flags are read from.
+//! Also here, as flags say where lines go: [`Surroundings`], the environment and files that flags are read from, and
+//! [`flags`] for programs that have no log.
 
 mod files;
+mod head;
 mod layer;
 mod level;
 mod line;
@@ -27,6 +29,7 @@ use messor_flags::LoggingFlags;
 use messor_stdx::Level;
 use tracing_subscriber::layer::SubscriberExt;
 
+pub use head::flags;
 pub use level::{LevelError, LevelHandle, MOST_VERBOSE};
 pub use line::{LONGEST_LINE, Severity};
 pub use surroundings::Surroundings;

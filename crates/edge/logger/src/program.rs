@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use messor_flags::{LogrotateFlags, Request};
+use messor_flags::LogrotateFlags;
 use messor_linux::spawn::{Launch, Stdio};
 use messor_linux::users::{Identity, UserError};
 use messor_linux::wait;
@@ -39,19 +39,9 @@ enum ProgramError {
 
 /// The program; `args` are the words after its name.
 pub fn main(args: &[String]) -> ExitCode {
-    let flags = match messor_flags::parse::<LogrotateFlags>(args, &messor_log::Surroundings) {
-        Ok(Request::Run(parsed)) => {
-            parsed.warnings.iter().for_each(|warning| say(warning));
-            parsed.flags
-        }
-        Ok(Request::Help(text) | Request::Version(text)) => {
-            println!("{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::FAILURE;
-        }
+    let flags: LogrotateFlags = match messor_log::flags(args, &messor_log::Surroundings, say) {
+        Ok(flags) => flags,
+        Err(code) => return code,
     };
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,6 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
 /// logrotate rotates what is larger than a size; so it is told one that is less by this than what is never exceeded.
 pub(crate) const MARGIN_BYTES: u64 = 4096;
 
@@ -60,14 +58,7 @@ impl<R: Rotate> Log<R> {
     }
 
     fn open(&mut self) -> io::Result<File> {
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(0o644))?;
-        let file = File::from(opened);
+        let file = messor_linux::paths::open_to_append(&self.directory, &self.name)?;
         let found = file.metadata()?;
         if !found.is_file() {
             return Err(io::Error::other("it is not a plain file"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use messor_flags::{Request, Source, SwitchboardFlags};
+use messor_flags::{Source, SwitchboardFlags};
 use messor_proto::mesos::agent::process_io::data;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,19 +47,9 @@ enum ProgramError {
 
 /// Runs `mesos-io-switchboard` with these words (without the program's name) to its end.
 pub fn main(words: &[String]) -> ExitCode {
-    let flags = match messor_flags::parse::<SwitchboardFlags>(words, &Surroundings) {
-        Ok(Request::Run(parsed)) => {
-            parsed.warnings.iter().for_each(|warning| say(warning));
-            parsed.flags
-        }
-        Ok(Request::Help(text) | Request::Version(text)) => {
-            println!("{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::FAILURE;
-        }
+    let flags: SwitchboardFlags = match messor_log::flags(words, &Surroundings, say) {
+        Ok(flags) => flags,
+        Err(code) => return code,
     };
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +66,7 @@ fn say(text: &str) {
     let _ = io::stderr().write_all(format!("mesos-io-switchboard: {text}\n").as_bytes());
 }
 
+/// Without an environment: an agent starts it, and says everything.
 struct Surroundings;
 
 impl Source for Surroundings {
@@ -84,7 +75,7 @@ impl Source for Surroundings {
     }
 
     fn read_file(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| error.to_string())
+        messor_log::Surroundings.read_file(path)
     }
 }
 

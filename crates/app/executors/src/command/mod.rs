@@ -8,42 +8,16 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use messor_flags::{ExecutorFlags, Request};
+use messor_flags::ExecutorFlags;
 
-use crate::shared::{Surroundings, settings, with_causes};
+use crate::shared::program::execute;
+use crate::shared::settings;
 
 /// Runs `mesos-executor` with these arguments (without the program's name) to its end.
 ///
 /// It reads the environment of the process and blocks signals, so it must be called before any thread is started.
 pub fn command_executor(args: Vec<OsString>) -> ExitCode {
-    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let flags = match messor_flags::parse::<ExecutorFlags>(&words, &Surroundings) {
-        Ok(Request::Run(parsed)) => {
-            parsed.warnings.iter().for_each(|warning| say(warning));
-            parsed.flags
-        }
-        Ok(Request::Help(text) | Request::Version(text)) => {
-            println!("{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => return fail(&error),
-    };
-    let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let settings = match settings::read(&flags, variables) {
-        Ok(settings) => settings,
-        Err(error) => return fail(&error),
-    };
-    drop(flags);
-    match program::run(settings) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => fail(&error),
-    }
-}
-
-fn fail(error: &dyn std::error::Error) -> ExitCode {
-    say(&with_causes(error));
-    ExitCode::FAILURE
+    execute::<ExecutorFlags>(args, say, settings::read, program::run)
 }
 
 /// A line for the sandbox's stderr. Nobody is left to tell when even that cannot be written.

@@ -17,16 +17,9 @@ use crate::shared::agent::{Agent, Heard};
 use crate::shared::check::Which;
 use crate::shared::clock::Clock;
 use crate::shared::probe::Running;
+use crate::shared::program::{ProgramError, seed};
 use crate::shared::settings::Settings;
 use crate::shared::start;
-
-#[derive(Debug, thiserror::Error)]
-pub enum ProgramError {
-    #[error("cannot set up this process")]
-    SetUp(#[source] io::Error),
-    #[error("cannot wait for events")]
-    Wait(#[source] io::Error),
-}
 
 struct Program {
     settings: Settings,
@@ -46,16 +39,12 @@ pub fn run(settings: Settings) -> Result<bool, ProgramError> {
     let signals = SignalFd::new(&[Signal::CHILD, Signal::TERM, Signal::INT]).map_err(ProgramError::SetUp)?;
     // Whatever the task starts and forgets stays below this process, where it can be found and killed.
     wait::become_subreaper().map_err(ProgramError::SetUp)?;
-    let mut seed = [0; 16];
-    messor_linux::random(&mut seed).map_err(ProgramError::SetUp)?;
-    let (high, low) = seed.split_at(8);
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     let mut machine = Machine::new(machine::Settings {
         framework: settings.framework.clone(),
         executor: settings.executor.clone(),
         shutdown_grace: settings.shutdown_grace,
         recovery: settings.recovery,
-        seed: [number(high), number(low)],
+        seed: seed()?,
     });
     let mut program = Program {
         agent: Agent::new(&settings),

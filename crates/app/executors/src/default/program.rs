@@ -21,19 +21,12 @@ use crate::shared::agent::{Agent, Heard};
 use crate::shared::check::{Probe, Which};
 use crate::shared::clock::Clock;
 use crate::shared::probe::Running;
+use crate::shared::program::{ProgramError, seed};
 use crate::shared::settings::{Address, Settings};
 use crate::shared::status::Stamps;
 
 /// Where tasks find the sandboxes of the containers of a group, by the ids of tasks.
 const TASKS: &str = "tasks";
-
-#[derive(Debug, thiserror::Error)]
-pub enum ProgramError {
-    #[error("cannot set up this process")]
-    SetUp(#[source] io::Error),
-    #[error("cannot wait for events")]
-    Wait(#[source] io::Error),
-}
 
 struct Program {
     settings: Settings,
@@ -52,7 +45,7 @@ struct Program {
 /// Runs until the ends of all tasks are told, or cannot be told. Answers whether all went well.
 pub fn run(settings: Settings) -> Result<bool, ProgramError> {
     let signals = SignalFd::new(&[Signal::CHILD, Signal::TERM, Signal::INT]).map_err(ProgramError::SetUp)?;
-    let seeds = [random()?, random()?];
+    let seeds = [seed()?, seed()?];
     let mut machine = Machine::new(machine::Settings {
         framework: settings.framework.clone(),
         executor: settings.executor.clone(),
@@ -86,14 +79,6 @@ pub fn run(settings: Settings) -> Result<bool, ProgramError> {
         program.wait(&signals, machine.deadline()).map_err(ProgramError::Wait)?;
         program.events.push_back(Event::Tick);
     }
-}
-
-fn random() -> Result<[u64; 2], ProgramError> {
-    let mut seed = [0; 16];
-    messor_linux::random(&mut seed).map_err(ProgramError::SetUp)?;
-    let (high, low) = seed.split_at(8);
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    Ok([number(high), number(low)])
 }
 
 /// The address that this host has towards the agent.

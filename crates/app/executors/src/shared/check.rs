@@ -125,20 +125,14 @@ impl Check {
             }
             Some(health_check::Type::Unknown) | None => return Err("its 'type' is not known".to_string()),
         };
-        Ok(Check {
-            probe,
-            interval: seconds("interval_seconds", info.interval_seconds, 10.0)?,
-            timeout: Some(seconds("timeout_seconds", info.timeout_seconds, 20.0)?)
-                .filter(|time| !time.is_zero()),
-            state: State::Waiting(now + seconds("delay_seconds", info.delay_seconds, 15.0)?),
-            judge: Judge::Health {
-                started: now,
-                grace: seconds("grace_period_seconds", info.grace_period_seconds, 10.0)?,
-                limit: info.consecutive_failures.unwrap_or(3),
-                failures: 0,
-                initializing: true,
-            },
-        })
+        let judge = Judge::Health {
+            started: now,
+            grace: seconds("grace_period_seconds", info.grace_period_seconds, 10.0)?,
+            limit: info.consecutive_failures.unwrap_or(3),
+            failures: 0,
+            initializing: true,
+        };
+        Check::new(now, probe, judge, info.interval_seconds, info.timeout_seconds, info.delay_seconds)
     }
 
     pub fn general(now: Time, info: &CheckInfo) -> Result<Check, String> {
@@ -156,13 +150,25 @@ impl Check {
             }
             Some(check_info::Type::Unknown) | None => return Err("its 'type' is not known".to_string()),
         };
+        let judge = Judge::General { previous: empty_status(info) };
+        Check::new(now, probe, judge, info.interval_seconds, info.timeout_seconds, info.delay_seconds)
+    }
+
+    /// With the times that both kinds say in the same way, in seconds.
+    fn new(
+        now: Time,
+        probe: Probe,
+        judge: Judge,
+        interval: Option<f64>,
+        timeout: Option<f64>,
+        delay: Option<f64>,
+    ) -> Result<Check, String> {
         Ok(Check {
             probe,
-            interval: seconds("interval_seconds", info.interval_seconds, 10.0)?,
-            timeout: Some(seconds("timeout_seconds", info.timeout_seconds, 20.0)?)
-                .filter(|time| !time.is_zero()),
-            state: State::Waiting(now + seconds("delay_seconds", info.delay_seconds, 15.0)?),
-            judge: Judge::General { previous: empty_status(info) },
+            interval: seconds("interval_seconds", interval, 10.0)?,
+            timeout: Some(seconds("timeout_seconds", timeout, 20.0)?).filter(|time| !time.is_zero()),
+            state: State::Waiting(now + seconds("delay_seconds", delay, 15.0)?),
+            judge,
         })
     }
 

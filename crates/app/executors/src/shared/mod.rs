@@ -1,5 +1,5 @@
 //! What the executors have alike. `settings` reads what they are told; `conversation` is what their machines
-//! have alike, of `link`, `check`, `status` and `updates`, without I/O; `agent`, `probe`, `socket` and `start` reach one outside thing each.
+//! have alike, of `link`, `check`, `status` and `updates`, without I/O; `program` how they begin and end; `agent`, `probe`, `socket` and `start` reach one outside thing each.
 
 pub mod agent;
 pub mod check;
@@ -7,13 +7,12 @@ pub mod clock;
 pub mod conversation;
 pub mod link;
 pub mod probe;
+pub mod program;
 pub mod settings;
 pub mod socket;
 pub mod start;
 pub mod status;
 pub mod updates;
-
-use std::ffi::OsString;
 
 use messor_stdx::Time;
 
@@ -22,20 +21,6 @@ use messor_stdx::Time;
 pub struct Now {
     pub steady: Time,
     pub wall: Time,
-}
-
-/// The environment and the files that flags come from.
-pub struct Surroundings;
-
-impl messor_flags::Source for Surroundings {
-    fn variables(&self) -> Vec<(String, String)> {
-        let text = |word: OsString| word.into_string().ok();
-        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
-    }
-
-    fn read_file(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| error.to_string())
-    }
 }
 
 /// An error with what it came of.
