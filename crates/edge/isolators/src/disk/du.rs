@@ -313,7 +313,10 @@ mod tests {
         isolator.recover(&[recovered], &[]).unwrap();
         used(&isolator, &asks);
         assert!(told.try_recv().is_err());
-        fs::write(folder.path().join("file"), vec![1; 3 << 20]).unwrap();
+        // At once, so that no part of it is measured.
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), vec![1; 3 << 20]).unwrap();
+        fs::rename(outside.path().join("file"), folder.path().join("file")).unwrap();
         let (id, limitation) = told.recv_timeout(PATIENCE).unwrap();
         assert_eq!((id, limitation.reason()), (asks.id.clone(), Reason::ContainerLimitationDisk));
         let message = limitation.message.unwrap();
