@@ -19,7 +19,7 @@ use messor_types::AgentId;
 use crate::files::{FileError, framed};
 use crate::form::downgrade;
 use crate::layout::{LATEST, Layout, NEXT_LATEST, PathError};
-use crate::steps::{Batch, Step};
+use crate::steps::{Batch, Safe, Step};
 use crate::volumes::{self, VolumeError};
 
 /// Records that wait for the disk.
@@ -67,6 +67,7 @@ impl Recorder {
             agent,
             resources,
             boot_id,
+            safe: Safe::default(),
         };
         let answer: Answer = Box::new(answer);
         let thread = std::thread::Builder::new().name("recorder".into());
@@ -101,6 +102,7 @@ struct Writer {
     /// As they are in resources.info.
     resources: Vec<Resource>,
     boot_id: String,
+    safe: Safe,
 }
 
 impl Writer {
@@ -126,14 +128,14 @@ impl Writer {
     fn make_durable(&mut self, records: Vec<(u64, Record)>, answer: &Answer) {
         let tickets: Vec<u64> = records.iter().map(|(ticket, _)| *ticket).collect();
         let mut outcomes: Vec<Result<(), String>> = vec![Ok(()); records.len()];
-        let mut batch = Batch::default();
+        let mut batch = Batch::knowing(std::mem::take(&mut self.safe));
         for (index, (_, record)) in records.into_iter().enumerate() {
             let steps = self.steps(record);
             if let Err(error) = steps.and_then(|steps| Ok(batch.write(index, steps)?)) {
                 outcomes[index] = Err(error.to_string());
             }
         }
-        commit(batch, &mut outcomes);
+        self.safe = commit(batch, &mut outcomes);
         for (ticket, outcome) in tickets.into_iter().zip(outcomes) {
             if let Err(error) = &outcome {
                 tracing::error!("a checkpoint is not written: {error}");
@@ -276,7 +278,7 @@ fn all(steps: Vec<Step>) -> Result<(), FileError> {
     first.map_or(Ok(()), Err)
 }
 
-fn commit(batch: Batch, outcomes: &mut [Result<(), String>]) {
+fn commit(batch: Batch, outcomes: &mut [Result<(), String>]) -> Safe {
     batch.commit(&mut |index, error| {
         let text = error.to_string();
         let of = match index {
@@ -289,5 +291,5 @@ fn commit(batch: Batch, outcomes: &mut [Result<(), String>]) {
                 *outcome = Err(text.clone());
             }
         }
-    });
+    })
 }

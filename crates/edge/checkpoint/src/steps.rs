@@ -55,9 +55,20 @@ enum Finish {
     Remove { path: PathBuf },
 }
 
+/// Files that grow, whose entries in their directories this process made safe: a further line needs no more than the file
+/// itself. (Of a file that only was there nobody knows: the agent before may have been killed between the two.)
+#[derive(Default)]
+pub(crate) struct Safe(BTreeSet<PathBuf>);
+
+/// Of more than so many all are forgotten, which costs a wait for the disk each.
+const SAFE_LIMIT: usize = 16 * 1024;
+
 /// The steps of some records, on their way to the disk.
 #[derive(Default)]
 pub(crate) struct Batch {
+    safe: Safe,
+    /// Files with new entries, not safe yet.
+    appended: Vec<PathBuf>,
     files: Vec<(usize, PathBuf, File)>,
     finish: Vec<(usize, Finish)>,
     directories: BTreeSet<PathBuf>,
@@ -67,6 +78,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    pub fn knowing(safe: Safe) -> Batch {
+        Batch { safe, ..Batch::default() }
+    }
+
     /// Writes what the steps of record `index` need, where nobody looks for it yet.
     pub fn write(&mut self, index: usize, steps: Vec<Step>) -> Result<(), FileError> {
         let written = self.write_all(index, steps);
@@ -94,7 +109,10 @@ impl Batch {
                     self.files.push((index, path, file));
                 }
                 Step::Append { path, bytes } => {
-                    self.directory_of(&path)?;
+                    if !(self.safe.0.contains(&path) && path.is_file()) {
+                        self.directory_of(&path)?;
+                        self.appended.push(path.clone());
+                    }
                     let file = append(&path, &bytes)?;
                     self.files.push((index, path, file));
                 }
@@ -117,8 +135,8 @@ impl Batch {
     }
 
     /// Makes all durable, in the order of the steps. Tells of each failure with the record it belongs to; None: it
-    /// may be any.
-    pub fn commit(self, failed: &mut dyn FnMut(Option<usize>, FileError)) {
+    /// may be any. Answers with what is safe now.
+    pub fn commit(mut self, failed: &mut dyn FnMut(Option<usize>, FileError)) -> Safe {
         let mut bad = self.bad;
         for (index, path, file) in &self.files {
             #[cfg(test)]
@@ -156,10 +174,19 @@ impl Batch {
             match File::open(&directory).and_then(|directory| directory.sync_all()) {
                 // Removed by a later step, or by the collector of what is old.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => failed(None, FileError::Io { path: directory, source }),
+                Err(source) => {
+                    self.appended.clear();
+                    self.safe = Safe::default();
+                    failed(None, FileError::Io { path: directory, source });
+                }
                 Ok(()) => {}
             }
         }
+        if self.safe.0.len() + self.appended.len() > SAFE_LIMIT {
+            self.safe = Safe::default();
+        }
+        self.safe.0.extend(self.appended);
+        self.safe
     }
 
     fn directory_of(&mut self, path: &Path) -> Result<(), FileError> {

@@ -228,6 +228,7 @@ fn run(seed: u64) {
         agent: None,
         resources: Vec::new(),
         boot_id: BOOT_ID.to_string(),
+        safe: Default::default(),
     };
     NOTES.with_borrow_mut(Vec::clear);
     let mut steps = BTreeMap::new();
