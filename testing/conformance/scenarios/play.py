@@ -26,11 +26,11 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import agents, offers, operations, quotas, reservations, roles, volumes  # noqa: E401
+import agents, metrics, offers, operations, quotas, reservations, roles, volumes  # noqa: E401
 from world import Stopped, World
 
 SCENARIOS = {}
-for module in (reservations, volumes, operations, offers, roles, quotas, agents):
+for module in (reservations, volumes, operations, offers, roles, quotas, agents, metrics):
     SCENARIOS.update(module.SCENARIOS)
 
 
