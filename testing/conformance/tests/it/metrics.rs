@@ -289,12 +289,22 @@ fn check(text: &[u8]) {
     assert!(output.status.success() && told.is_empty(), "{}", String::from_utf8_lossy(&told));
 }
 
-/// Every query of the dashboard, with its title.
-fn dashboard() -> Vec<(String, String)> {
+fn alerts() -> std::path::PathBuf {
+    root().join("docs/monitoring/alerts.yml")
+}
+
+/// Every query of the dashboard and of the alerts, with its title.
+fn questions() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("docs/monitoring/grafana-dashboard.json"))
         .expect("the dashboard");
     let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
-    let mut queries = Vec::new();
+    let rules = std::fs::read_to_string(alerts()).expect("the alerts");
+    let mut queries: Vec<(String, String)> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "))
+        .map(|query| (format!("the alert {query}"), query.to_string()))
+        .collect();
+    assert!(queries.len() > 5, "{rules}");
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().into_iter().flatten() {
             let title = panel["title"].as_str().expect("a title").to_string();
@@ -310,7 +320,7 @@ fn dashboard() -> Vec<(String, String)> {
 }
 
 #[test]
-fn prometheus_reads_a_master_and_an_agent_and_the_dashboard_asks_for_what_is_there() {
+fn prometheus_reads_a_master_and_an_agent_and_is_asked_for_what_is_there() {
     let (cluster, _framework) = eventful();
     let agent = cluster.agents[0];
     let (text, open) = ("text/plain;version=0.0.4", "application/openmetrics-text; version=1.0.0");
@@ -327,14 +337,14 @@ fn prometheus_reads_a_master_and_an_agent_and_the_dashboard_asks_for_what_is_the
         served.extend(families(&plain.text()));
         assert_eq!(request(address, "POST", "/metrics", &[], b"").expect("an answer").status, 405);
     }
-    let queries = dashboard();
-    assert!(queries.len() > 10, "{queries:?}");
+    let queries = questions();
+    assert!(queries.len() > 20, "{queries:?}");
     for (title, query) in &queries {
         let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let asked: Vec<&str> = words.filter(|word| word.starts_with("mesos_")).collect();
         assert!(!asked.is_empty() || query.contains("up{"), "{title}: {query}");
         for name in asked {
-            assert!(served.contains(name), "'{title}' of the dashboard asks for {name}, which nobody serves");
+            assert!(served.contains(name), "'{title}' asks for {name}, which nobody serves");
         }
     }
 
@@ -343,6 +353,9 @@ fn prometheus_reads_a_master_and_an_agent_and_the_dashboard_asks_for_what_is_the
     }
     check(&metrics_text(cluster.master, text).body);
     check(&metrics_text(agent, text).body);
+    let rules =
+        Command::new("promtool").args(["check", "rules"]).arg(alerts()).output().expect("promtool runs");
+    assert!(rules.status.success(), "{}", String::from_utf8_lossy(&rules.stderr));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let prometheus = Prometheus::start(folder.path(), cluster.master, agent);
     wait_for("both to be read", PATIENCE, || (prometheus.value("sum(up)") == Some(2.0)).then_some(()));
