@@ -1,6 +1,7 @@
 //! Every metric that there is: its name in /metrics/snapshot, which is that of Apache Mesos, and what it is to
 //! Prometheus. Tests compare it with what masters and agents serve, and with what COMPATIBILITY.md says.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -56,9 +57,9 @@ pub struct Sum {
 
 /// Where a name belongs.
 #[derive(Debug)]
-pub struct Place {
+pub struct Place<'n> {
     pub family: &'static Family,
-    pub labels: Vec<(&'static str, String)>,
+    pub labels: Vec<(&'static str, Cow<'n, str>)>,
 }
 
 pub struct Catalogue {
@@ -99,28 +100,34 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 });
 
 /// None for names that are not known, and for sums.
-pub fn place(name: &str) -> Option<Place> {
-    let read = |(number, at): &(usize, usize)| {
+pub fn place(name: &str) -> Option<Place<'_>> {
+    let mut held = Vec::new();
+    let mut read = |(number, at): &(usize, usize)| {
         let family = &ALL.families[*number];
         let source = &family.sources[*at];
-        let held = source.pattern.read(name)?;
-        let fixed = source.labels.iter().map(|(label, value)| (*label, (*value).to_string()));
-        // Names of frameworks are encoded in the names of metrics, since they may hold anything.
-        let held = held.into_iter().map(|(label, value)| match label {
-            "framework_name" => (label, decode(value)),
-            _ => (label, value.to_string()),
-        });
-        Some(Place { family, labels: held.chain(fixed).collect() })
+        source.pattern.read_into(name, &mut held).then_some((family, source))
     };
-    if let Some(found) = INDEX.exact.get(name) {
-        return read(found);
-    }
-    let mut open = INDEX.open.iter().filter(|(beginning, _)| name.starts_with(**beginning));
-    open.find_map(|(_, patterns)| patterns.iter().find_map(read))
+    let (family, source) = match INDEX.exact.get(name) {
+        Some(found) => read(found)?,
+        None => {
+            let open = INDEX.open.iter().filter(|(beginning, _)| name.starts_with(**beginning));
+            open.flat_map(|(_, patterns)| patterns).find_map(read)?
+        }
+    };
+    // Names of frameworks are encoded in the names of metrics, since they may hold anything.
+    let held = held.into_iter().map(|(label, value)| match label {
+        "framework_name" => (label, decode(value)),
+        _ => (label, Cow::Borrowed(value)),
+    });
+    let fixed = source.labels.iter().map(|(label, value)| (*label, Cow::Borrowed(*value)));
+    Some(Place { family, labels: held.chain(fixed).collect() })
 }
 
 /// `%2F` as `/`. What is no such code stays.
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -136,7 +143,7 @@ fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -172,7 +179,7 @@ mod tests {
     fn places_become_labels() {
         let place = place("master/frameworks/my%20fw%2Fx/id-0001/roles/a/b/suppressed").unwrap();
         assert_eq!(place.family.name, "mesos_framework_role_suppressed");
-        let labels: Vec<_> = place.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let labels: Vec<_> = place.labels.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         assert_eq!(labels, [("framework_name", "my fw/x"), ("framework_id", "id-0001"), ("role", "a/b")]);
         assert!(super::place("master/frameworks/x/id-0001/calls").is_none());
         assert_eq!(super::decode("%zz%4"), "%zz%4");

@@ -42,20 +42,20 @@ pub fn write<'m>(
     format: Format,
 ) -> String {
     // Families must not be mixed, so samples are gathered first. Within one they stay in the order of their names.
-    let mut families: BTreeMap<&'static str, (&'static catalogue::Family, Vec<String>)> = BTreeMap::new();
+    let mut families: BTreeMap<&'static str, (&'static catalogue::Family, String)> = BTreeMap::new();
     for (name, value) in metrics {
         let Some(Place { family, labels }) = catalogue::place(name) else { continue };
-        let (_, samples) = families.entry(&family.name).or_insert_with(|| (family, Vec::new()));
+        let (_, samples) = families.entry(&family.name).or_insert_with(|| (family, String::new()));
         let suffix = if family.kind == Kind::Counter { "_total" } else { "" };
-        let labels = labels.iter().map(|(name, value)| (*name, value.as_str()));
-        samples.push(sample(&format!("{}{suffix}", family.name), labels, value * family.scale));
+        let labels = labels.iter().map(|(name, value)| (*name, value.as_ref()));
+        sample(samples, &family.name, suffix, labels, value * family.scale);
     }
     let mut out = String::new();
     for one in information {
         let kind = if format == Format::OpenMetrics { "info" } else { "gauge" };
         let full = format!("{}_info", one.name);
         head(&mut out, if format == Format::OpenMetrics { one.name } else { &full }, kind, one.help, format);
-        out.push_str(&sample(&full, one.labels.iter().copied(), 1.0));
+        sample(&mut out, &full, "", one.labels.iter().copied(), 1.0);
     }
     for (family, samples) in families.values() {
         let kind = match family.kind {
@@ -66,7 +66,7 @@ pub fn write<'m>(
         // The text format knows a counter by the name of its samples, OpenMetrics by that without `_total`.
         let suffix = if family.kind == Kind::Counter && format == Format::Text { "_total" } else { "" };
         head(&mut out, &format!("{}{suffix}", family.name), kind, &family.help, format);
-        samples.iter().for_each(|sample| out.push_str(sample));
+        out.push_str(samples);
     }
     if format == Format::OpenMetrics {
         out.push_str("# EOF\n");
@@ -81,27 +81,38 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str, format: Format) {
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
-fn sample<'l>(name: &str, labels: impl Iterator<Item = (&'l str, &'l str)>, value: f64) -> String {
-    let mut line = String::from(name);
+fn sample<'l>(
+    out: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+    value: f64,
+) {
+    out.push_str(name);
+    out.push_str(suffix);
     let mut separator = '{';
     for (label, value) in labels {
-        let _ = write!(line, "{separator}{label}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => line.push_str("\\\\"),
-                '"' => line.push_str("\\\""),
-                '\n' => line.push_str("\\n"),
-                other => line.push(other),
-            }
+        out.push(separator);
+        out.push_str(label);
+        out.push_str("=\"");
+        let mut rest = value;
+        while let Some(at) = rest.find(['\\', '"', '\n']) {
+            out.push_str(&rest[..at]);
+            out.push_str(match rest.as_bytes()[at] {
+                b'\n' => "\\n",
+                b'"' => "\\\"",
+                _ => "\\\\",
+            });
+            rest = &rest[at + 1..];
         }
-        line.push('"');
+        out.push_str(rest);
+        out.push('"');
         separator = ',';
     }
     if separator == ',' {
-        line.push('}');
+        out.push('}');
     }
-    let _ = writeln!(line, " {value}");
-    line
+    let _ = writeln!(out, " {value}");
 }
 
 #[cfg(test)]

@@ -52,7 +52,12 @@ impl Pattern {
     /// What is in the places of `name`, if it is one of these names.
     pub fn read<'n>(&self, name: &'n str) -> Option<Held<'n>> {
         let mut held = Vec::new();
-        read(&self.0, name, &mut held).then_some(held)
+        self.read_into(name, &mut held).then_some(held)
+    }
+
+    /// The same for who tries many patterns: `held` is as it was where the name is none of these.
+    pub fn read_into<'n>(&self, name: &'n str, held: &mut Held<'n>) -> bool {
+        read(&self.0, name, held)
     }
 
     /// All names, if no place is open to anything: `<x:a|b>` stands for two.
@@ -106,39 +111,32 @@ impl std::fmt::Display for Pattern {
 /// A place takes as much as it can (`a/b/active` of `<role...>/active` holds `a/b`), and less where the rest wants it so.
 fn read<'n>(pieces: &[Piece], name: &'n str, held: &mut Held<'n>) -> bool {
     let Some((piece, rest)) = pieces.split_first() else { return name.is_empty() };
+    let mut take = |what, end: usize| {
+        held.push((what, &name[..end]));
+        let fits = read(rest, &name[end..], held);
+        if !fits {
+            held.pop();
+        }
+        fits
+    };
     match piece {
         Piece::Literal(text) => name.strip_prefix(text).is_some_and(|after| read(rest, after, held)),
-        Piece::OneOf(what, words) => words.iter().any(|word| {
-            name.strip_prefix(word).is_some_and(|after| {
-                held.push((what, &name[..word.len()]));
-                let fits = read(rest, after, held);
-                if !fits {
-                    held.pop();
-                }
-                fits
-            })
-        }),
+        Piece::OneOf(what, words) => {
+            words.iter().any(|word| name.starts_with(word) && take(*what, word.len()))
+        }
         Piece::Any(what, slashes) => {
             let most = if *slashes { name.len() } else { name.find('/').unwrap_or(name.len()) };
-            let ends = name[..most].char_indices().map(|(at, c)| at + c.len_utf8()).rev();
-            // It may hold nothing: a framework's name can be empty.
-            for end in ends.chain([0]) {
-                // Most ends are wrong, and seen so by the literal behind the place.
-                if let Some(Piece::Literal(next)) = rest.first()
-                    && !name[end..].starts_with(next)
-                {
-                    continue;
-                }
-                if rest.is_empty() && end < name.len() {
-                    return false;
-                }
-                held.push((what, &name[..end]));
-                if read(rest, &name[end..], held) {
-                    return true;
-                }
-                held.pop();
+            let next = match rest.first() {
+                None => return most == name.len() && take(*what, most),
+                Some(Piece::Literal(next)) => next,
+                Some(_) => "",
+            };
+            if !slashes && next.starts_with('/') {
+                return take(*what, most);
             }
-            false
+            // It may hold nothing: a framework's name can be empty. Most ends are wrong, and seen so by what is behind.
+            let ends = name[..most].char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+            ends.chain([0]).any(|end| name[end..].starts_with(next) && take(*what, end))
         }
     }
 }
@@ -162,6 +160,8 @@ mod tests {
         // A role may be called so.
         let odd = "quota/roles/a/resources/x/limit/resources/cpus/limit";
         assert_eq!(read(quota, odd), held("a/resources/x/limit", "cpus"));
+        assert_eq!(read(quota, "quota/roles/a/resources/resources/limit"), held("a", "resources"));
+        assert_eq!(read(quota, "quota/roles/é/à/resources/é/limit"), held("é/à", "é"));
         assert_eq!(read(quota, "quota/roles/web/resources/a/b/limit"), None);
         assert_eq!(read("x/<name>/y", "x//y"), Some(vec![("name", "")]));
         assert_eq!(read("x/<a>", "x/é"), Some(vec![("a", "é")]));
