@@ -10,12 +10,18 @@ use messor_flags::{Flag, Status, environments, programs};
 use crate::tidy::{root, rust_files};
 
 /// Where a program reads its flags. One that is missing here fails the test.
-const READERS: [(&str, &[&str]); 15] = [
+const READERS: [(&str, &[&str]); 21] = [
     ("mesos-master", &["app/master", "app/runtime", "edge/log", "edge/http-api"]),
     ("mesos-agent", &["app/agent", "app/runtime", "edge/log", "edge/isolators"]),
     ("mesos-local", &["app/messor", "app/runtime", "edge/log"]),
     ("mesos-execute", &["app/cli"]),
     ("mesos-resolve", &["app/cli"]),
+    ("mesos-ps", &["app/cli"]),
+    ("mesos-cat", &["app/cli"]),
+    ("mesos-tail", &["app/cli"]),
+    ("mesos-scp", &["app/cli"]),
+    ("mesos-usage", &["app/cli"]),
+    ("mesos-init-wrapper", &["app/messor"]),
     ("mesos-log", &["app/replica", "app/runtime", "edge/log"]),
     ("mesos-executor", &["app/executors"]),
     ("mesos-containerizer", &["edge/containerizer"]),

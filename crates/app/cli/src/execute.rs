@@ -15,7 +15,7 @@ use messor_proto::mesos::scheduler::{Event, event};
 use messor_proto::{Version, WireEnum};
 
 use crate::master::{AddressError, Master};
-use crate::output;
+use crate::output::{self, OutputError};
 use crate::scheduler::{Action, End, Scheduler};
 use crate::session::{Api, Session, SessionError};
 use crate::task::{self, Group, TaskError};
@@ -98,7 +98,7 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
     let mut program = Running { api, signals, scheduler, out, patience };
     let end = program.run(&master)?;
     if flags.show_output.unwrap_or_else(|| std::io::stdout().is_terminal()) {
-        program.show_output();
+        program.show_output(end == End::Task(TaskState::TaskFinished));
     }
     match end {
         End::Task(TaskState::TaskFinished) => Ok(()),
@@ -220,12 +220,30 @@ impl Running<'_> {
         Ok(ready.map_err(ExecuteError::Wait)? > 0)
     }
 
-    fn show_output(&mut self) {
-        let Some((framework, task, launched)) = self.scheduler.outcome() else { return };
+    /// What the tasks wrote; of those that did not finish also what they wrote to standard error.
+    fn show_output(&mut self, finished: bool) {
+        let Some((framework, all, launched)) = self.scheduler.outcome() else { return };
         let agent = output::agent(&launched.offer);
         let authorization = self.api.authorization.as_deref();
-        if let Err(error) = output::copy(&agent, authorization, framework, task, "stdout", self.out) {
-            eprintln!("{}: the task's output cannot be shown: {error}", ExecuteFlags::NAME);
+        let several = all.len() > 1;
+        for written in all {
+            if let (true, Some(task)) = (several, written.below) {
+                print(self.out, &format!("Output of task '{task}':"));
+            }
+            let copy = |name: &str, out: &mut dyn Write| {
+                match output::copy(&agent, authorization, framework, written, name, out) {
+                    // It never came so far that there is a sandbox: its last update says why.
+                    Err(OutputError::Status { status: 404, .. }) if !finished => {}
+                    Err(error) => {
+                        eprintln!("{}: the task's {name} cannot be shown: {error}", ExecuteFlags::NAME);
+                    }
+                    Ok(()) => {}
+                }
+            };
+            copy("stdout", self.out);
+            if !finished {
+                copy("stderr", &mut std::io::stderr());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! mesos, mesos-execute and mesos-resolve.
+//! mesos, mesos-execute, mesos-resolve, and the small programs mesos-ps, mesos-cat, mesos-tail, mesos-scp and mesos-usage.
 //!
 //! Short-lived programs of one thread over blocking sockets: they wait for one stream and for signals, so a runtime
 //! would only make them slower to start.
@@ -11,8 +11,10 @@ mod output;
 mod resolve;
 mod scheduler;
 mod session;
+mod small;
 mod task;
 
-pub use console::mesos;
+pub use console::{completion, manual, mesos};
 pub use execute::{ExecuteError, execute, run as execute_with};
 pub use resolve::{ResolveError, resolve, run as resolve_with};
+pub use small::{cat, ps, scp, tail, usage};

@@ -8,6 +8,7 @@ use messor_proto::mesos::Offer;
 
 use crate::client::{self, ClientError};
 use crate::master::Address;
+use crate::scheduler::Written;
 
 const AGENT_PORT: u16 = 5051;
 const READ_BYTES: usize = 64 * 1024;
@@ -30,17 +31,17 @@ pub fn agent(offer: &Offer) -> Address {
     Address { host: host.unwrap_or_else(|| offer.hostname.clone()), port: port.unwrap_or(AGENT_PORT) }
 }
 
-/// Copies a file of a task's sandbox. A command executor has the id of its task, and the path of the latest run needs
-/// nothing else that the framework knows.
+/// Copies a file of a task's sandbox. The path of the latest run needs nothing that the framework does not know.
 pub fn copy(
     agent: &Address,
     authorization: Option<&str>,
     framework: &str,
-    task: &str,
+    written: Written<'_>,
     name: &str,
     out: &mut dyn Write,
 ) -> Result<(), OutputError> {
-    let path = format!("/frameworks/{framework}/executors/{task}/runs/latest/{name}");
+    let below = written.below.map_or(String::new(), |task| format!("tasks/{task}/"));
+    let path = format!("/frameworks/{framework}/executors/{}/runs/latest/{below}{name}", written.executor);
     let request = format!("/files/download?path={}", target::encode(&path));
     let mut headers = vec![("Connection", "close")];
     headers.extend(authorization.map(|value| ("Authorization", value)));

@@ -11,6 +11,8 @@ use messor_proto::mesos::{
 use messor_proto::{Version, Wire, WireEnum};
 use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources, is_terminal_task};
 
+/// The executor of a group has this id in Apache Mesos, too.
+const GROUP_EXECUTOR: &str = "default-executor";
 const SAME_INTERRUPTION: Duration = Duration::from_millis(500);
 
 /// What is to be done about an event.
@@ -46,6 +48,13 @@ pub struct Scheduler {
     launched: Option<Launched>,
     interrupted_at: Option<Instant>,
     told_of_small_offers: bool,
+}
+
+/// Of what a task wrote, where it is: the executor, and in a group the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<'s> {
+    pub executor: &'s str,
+    pub below: Option<&'s str>,
 }
 
 /// Where the task went.
@@ -94,13 +103,16 @@ impl Scheduler {
         Call { subscribe: Some(subscribe), ..self.call(call::Type::Subscribe) }
     }
 
-    /// The framework, the task, and where it went, once it was launched. Of a group there is no one task.
-    pub fn outcome(&self) -> Option<(&str, &str, &Launched)> {
+    /// The framework, where its tasks wrote to, and where they went, once they were launched.
+    pub fn outcome(&self) -> Option<(&str, Vec<Written<'_>>, &Launched)> {
         let framework = self.framework.id.as_ref()?;
-        match (&self.executor, self.tasks.as_slice()) {
-            (None, [task]) => Some((&framework.value, &task.task_id.value, self.launched.as_ref()?)),
-            _ => None,
-        }
+        let ids = self.tasks.iter().map(|task| task.task_id.value.as_str());
+        let written = match self.executor {
+            // A command executor has the id of its task.
+            None => ids.map(|id| Written { executor: id, below: None }).collect(),
+            Some(_) => ids.map(|id| Written { executor: GROUP_EXECUTOR, below: Some(id) }).collect(),
+        };
+        Some((&framework.value, written, self.launched.as_ref()?))
     }
 
     /// When `tick` has something to do.
@@ -215,7 +227,7 @@ impl Scheduler {
         let line = format!("Submitted task group with tasks [ {} ] to agent '{agent}'", names.join(", "));
         let executor = ExecutorInfo {
             r#type: Some(executor_info::Type::Default.into()),
-            executor_id: ExecutorId { value: "default-executor".to_string() },
+            executor_id: ExecutorId { value: GROUP_EXECUTOR.to_string() },
             framework_id: self.framework.id.clone(),
             resources: executor.to_proto(ResourceFormat::PostRefinement),
             ..ExecutorInfo::default()
@@ -416,7 +428,11 @@ mod tests {
         assert_eq!(scheduler.kill().len(), 2, "only what still runs");
         let end = ends(scheduler.update(now, status("b", TaskState::TaskFinished)));
         assert_eq!(end, Some(Action::End(End::Task(TaskState::TaskFailed))));
+        // The test has no id of a framework, without which nothing can be found.
         assert!(scheduler.outcome().is_none());
+        scheduler.framework.id = Some(messor_proto::mesos::FrameworkId { value: "F".to_string() });
+        let (_, written, _) = scheduler.outcome().unwrap();
+        assert_eq!(written[1], Written { executor: "default-executor", below: Some("b") });
     }
 
     #[test]

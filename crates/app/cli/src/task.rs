@@ -1,10 +1,10 @@
 //! From flags to the framework and its task.
 
-use messor_flags::ExecuteFlags;
+use messor_flags::{ExecuteFlags, Json};
 use messor_proto::mesos::framework_info::{Capability, capability};
 use messor_proto::mesos::{
-    CommandInfo, ContainerInfo, Environment, FrameworkInfo, RLimitInfo, TaskId, TaskInfo, TtyInfo,
-    container_info, environment,
+    CapabilityInfo, CommandInfo, ContainerInfo, Environment, FrameworkInfo, LinuxInfo, RLimitInfo, TaskId,
+    TaskInfo, TtyInfo, Volume, capability_info, container_info, environment, volume,
 };
 use messor_proto::{JsonError, Version, Wire, WireEnum};
 use messor_types::{
@@ -32,7 +32,17 @@ pub enum TaskError {
     Group(String),
     #[error("--rlimits is not an RLimitInfo: {0}")]
     Limits(JsonError),
-    #[error("not supported yet: --no-shell without --task; give the whole task with --task=JSON")]
+    #[error("--{flag} is not a CapabilityInfo: {error}")]
+    Capabilities { flag: &'static str, error: JsonError },
+    #[error("--{flag} names '{name}', which is no capability of Linux: write them as in NET_RAW")]
+    UnknownSystemCapability { flag: &'static str, name: String },
+    #[error("--volumes is not a list of Volume: {0}")]
+    Volumes(String),
+    #[error("not supported yet: {what} of --volumes ({path})")]
+    Volume { what: &'static str, path: String },
+    #[error(
+        "--no-shell needs --command=PROGRAM, with arguments behind it: commands of images are not supported yet"
+    )]
     NoShell,
 }
 
@@ -69,9 +79,6 @@ pub fn task(flags: &ExecuteFlags) -> Result<(TaskInfo, Resources), TaskError> {
         return Ok((task, resources));
     }
     let name = flags.name.clone().unwrap_or_default();
-    if !flags.shell {
-        return Err(TaskError::NoShell);
-    }
     let variable = |(name, value): &(String, String)| environment::Variable {
         name: name.clone(),
         value: Some(value.clone()),
@@ -79,30 +86,89 @@ pub fn task(flags: &ExecuteFlags) -> Result<(TaskInfo, Resources), TaskError> {
     };
     let environment =
         flags.env.as_ref().map(|map| Environment { variables: map.entries.iter().map(variable).collect() });
-    let limits =
-        flags.rlimits.as_ref().map(|json| RLimitInfo::from_json(json.as_str().as_bytes(), Version::V1));
-    let limits = limits.transpose().map_err(TaskError::Limits)?;
-    let container = (limits.is_some() || flags.tty).then(|| ContainerInfo {
-        r#type: container_info::Type::Mesos.into(),
-        rlimit_info: limits,
-        tty_info: flags.tty.then(TtyInfo::default),
-        ..ContainerInfo::default()
-    });
     let resources = parse_resources(&flags.resources, &Role::star())?;
     let task = TaskInfo {
         name: name.clone(),
         task_id: TaskId { value: name },
         resources: resources.to_proto(ResourceFormat::PostRefinement),
-        command: Some(CommandInfo {
-            shell: Some(true),
-            value: flags.command.clone(),
-            environment,
-            ..CommandInfo::default()
-        }),
-        container: container.map(Box::new),
+        command: Some(CommandInfo { environment, ..command(flags)? }),
+        container: container(flags)?.map(Box::new),
         ..TaskInfo::default()
     };
     Ok((task, resources))
+}
+
+/// A line for a shell, or a program and its arguments.
+fn command(flags: &ExecuteFlags) -> Result<CommandInfo, TaskError> {
+    if flags.shell {
+        return Ok(CommandInfo { shell: Some(true), value: flags.command.clone(), ..CommandInfo::default() });
+    }
+    let words: Vec<String> =
+        flags.command.iter().flat_map(|line| line.split_whitespace()).map(str::to_owned).collect();
+    let value = Some(words.first().ok_or(TaskError::NoShell)?.clone());
+    Ok(CommandInfo { shell: Some(false), value, arguments: words, ..CommandInfo::default() })
+}
+
+/// What the flags say of the container; nothing where they say nothing.
+fn container(flags: &ExecuteFlags) -> Result<Option<ContainerInfo>, TaskError> {
+    let limits =
+        flags.rlimits.as_ref().map(|json| RLimitInfo::from_json(json.as_str().as_bytes(), Version::V1));
+    let effective = capabilities("effective_capabilities", flags.effective_capabilities.as_ref())?;
+    let bounding = capabilities("bounding_capabilities", flags.bounding_capabilities.as_ref())?;
+    let linux = (effective.is_some() || bounding.is_some()).then(|| LinuxInfo {
+        effective_capabilities: effective,
+        bounding_capabilities: bounding,
+        ..LinuxInfo::default()
+    });
+    let container = ContainerInfo {
+        r#type: container_info::Type::Mesos.into(),
+        volumes: flags.volumes.as_ref().map_or(Ok(Vec::new()), |json| volumes(json.as_str()))?,
+        linux_info: linux,
+        rlimit_info: limits.transpose().map_err(TaskError::Limits)?,
+        tty_info: flags.tty.then(TtyInfo::default),
+        ..ContainerInfo::default()
+    };
+    let is_empty = container.volumes.is_empty()
+        && container.linux_info.is_none()
+        && container.rlimit_info.is_none()
+        && container.tty_info.is_none();
+    Ok((!is_empty).then_some(container))
+}
+
+fn capabilities(flag: &'static str, json: Option<&Json>) -> Result<Option<CapabilityInfo>, TaskError> {
+    let Some(json) = json else { return Ok(None) };
+    let info = CapabilityInfo::from_json(json.as_str().as_bytes(), Version::V1)
+        .map_err(|error| TaskError::Capabilities { flag, error })?;
+    // Names that are not known are no error of the message's, as messages of later versions may have them.
+    let parsed: serde_json::Value = serde_json::from_str(json.as_str()).unwrap_or_default();
+    let mut names = parsed["capabilities"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+    let unknown = names.find(|name| capability_info::Capability::from_wire_name(name, Version::V1).is_none());
+    match unknown {
+        Some(name) => Err(TaskError::UnknownSystemCapability { flag, name: name.to_owned() }),
+        None => Ok(Some(info)),
+    }
+}
+
+fn volumes(json: &str) -> Result<Vec<Volume>, TaskError> {
+    let wrong = |reason: String| TaskError::Volumes(reason);
+    let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+    let list = parsed.as_array().ok_or_else(|| wrong("it is no list".to_string()))?;
+    list.iter()
+        .enumerate()
+        .map(|(number, one)| {
+            let volume = Volume::from_json(one.to_string().as_bytes(), Version::V1)
+                .map_err(|error| wrong(format!("the volume at {number}: {error}")))?;
+            let unsupported = |what| TaskError::Volume { what, path: volume.container_path.clone() };
+            if volume.image.is_some() {
+                return Err(unsupported("images as volumes"));
+            }
+            match volume.source.as_ref().map(|source| source.r#type()) {
+                Some(volume::source::Type::DockerVolume) => Err(unsupported("volumes of Docker's drivers")),
+                Some(volume::source::Type::CsiVolume) => Err(unsupported("volumes of CSI")),
+                _ => Ok(volume),
+            }
+        })
+        .collect()
 }
 
 /// A group of tasks, what its executor needs, and what all of them need together.
@@ -181,6 +247,50 @@ mod tests {
         let container = task.container.unwrap();
         assert!(container.tty_info.is_none());
         assert_eq!(container.rlimit_info.unwrap().rlimits.len(), 1);
+    }
+
+    #[test]
+    fn a_program_without_a_shell_has_its_arguments() {
+        let (found, _) = task(&flags(&["--name=n", "--no-shell", "--command=/bin/echo a  b"])).unwrap();
+        let command = found.command.unwrap();
+        assert_eq!((command.shell, command.value.as_deref()), (Some(false), Some("/bin/echo")));
+        assert_eq!(command.arguments, ["/bin/echo", "a", "b"]);
+        assert!(matches!(task(&flags(&["--name=n", "--no-shell"])), Err(TaskError::NoShell)));
+    }
+
+    #[test]
+    fn capabilities_and_volumes_make_a_container() {
+        let base = ["--name=n", "--command=true"];
+        let found = |more: &[&str]| {
+            task(&flags(&[&base, more].concat())).map(|(task, _)| task.container).map_err(|e| e.to_string())
+        };
+        let container = found(&[
+            r#"--effective_capabilities={"capabilities": ["NET_RAW"]}"#,
+            r#"--bounding_capabilities={"capabilities": ["NET_RAW", "CHOWN"]}"#,
+            r#"--volumes=[{"mode": "RW", "container_path": "data", "host_path": "/data"}]"#,
+        ]);
+        let container = container.unwrap().unwrap();
+        let linux = container.linux_info.unwrap();
+        assert_eq!(linux.effective_capabilities.unwrap().capabilities.len(), 1);
+        assert_eq!(linux.bounding_capabilities.unwrap().capabilities.len(), 2);
+        assert_eq!(container.volumes[0].host_path.as_deref(), Some("/data"));
+        assert_eq!(found(&["--volumes=[]"]), Ok(None));
+        let driver = r#"{"type": "DOCKER_VOLUME", "docker_volume": {"name": "v"}}"#;
+        for (flag, part) in [
+            (
+                r#"--effective_capabilities={"capabilities": ["FLY"]}"#.to_string(),
+                "--effective_capabilities names 'FLY'",
+            ),
+            ("--volumes={}".to_string(), "it is no list"),
+            (r#"--volumes=[{"mode": "RW"}]"#.to_string(), "the volume at 0"),
+            (
+                format!(r#"--volumes=[{{"mode": "RW", "container_path": "p", "source": {driver}}}]"#),
+                "not supported yet: volumes of Docker's drivers of --volumes (p)",
+            ),
+        ] {
+            let error = found(&[&flag]).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

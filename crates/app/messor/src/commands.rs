@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use messor_flags::{ProgramInfo, Shell, completion, man, rows, version};
+use messor_flags::{rows, version};
 
 use crate::programs::{self, PROGRAMS};
-use crate::{install, refuse, say};
+use crate::{documents, install, refuse, say};
 
 /// The commands that are no programs.
 pub const NAMES: [&str; 3] = ["install", "completion", "man"];
@@ -18,17 +18,23 @@ pub fn run(words: &[String]) -> ExitCode {
     match (command.as_str(), rest) {
         ("--help" | "-h" | "help", _) => say(&help()),
         ("--version", _) => say(&format!("{}\n", version())),
-        ("install", [directory]) => install::run(directory),
-        ("install", _) => {
-            refuse("messor install: give the directory for the links, as in 'messor install /usr/bin'")
-        }
-        ("completion", [shell]) => match Shell::named(shell) {
-            Some(shell) => say(&completion(shell, &messor_flags::programs())),
-            None => refuse(&format!("messor completion: '{shell}' is none of: {}", Shell::NAMES.join(", "))),
+        ("install", rest) => match install::Wanted::of(rest) {
+            Some(wanted) => install::run(&wanted),
+            None => refuse(
+                "messor install: give the directory for the links, as in 'messor install /usr/bin', and with --share=/usr/share \
+                 that for manual pages and completion",
+            ),
+        },
+        ("completion", [shell]) => match documents::completion(shell) {
+            Some(script) => say(&script),
+            None => refuse(&format!(
+                "messor completion: '{shell}' is none of: {}",
+                messor_flags::Shell::NAMES.join(", ")
+            )),
         },
         ("completion", _) => refuse("messor completion: give the shell: bash, zsh or fish"),
-        ("man", [program]) => match info(program) {
-            Some(info) => say(&man(&info)),
+        ("man", [program]) => match documents::page(program) {
+            Some(page) => say(&page.text),
             None => refuse(&format!("messor man: there is no manual page of '{program}'")),
         },
         ("man", _) => refuse("messor man: give the program, as in 'messor man mesos-agent'"),
@@ -39,11 +45,6 @@ pub fn run(words: &[String]) -> ExitCode {
             None => refuse(&programs::unknown(name)),
         },
     }
-}
-
-fn info(program: &str) -> Option<ProgramInfo> {
-    let name = programs::meant(program)?.name;
-    messor_flags::programs().into_iter().find(|info| info.name == name)
 }
 
 fn help() -> String {
@@ -65,7 +66,9 @@ name through a link:
         "
 Commands:
 
-  install DIRECTORY           Make the links mesos-master, mesos-agent and so on.
+  install DIRECTORY           Make the links mesos-master, mesos-agent and so on;
+                              with --share=/usr/share also put manual pages and
+                              completion scripts below that directory.
   completion bash|zsh|fish    Print a script with which the shell completes flags.
   man PROGRAM                 Print a manual page in roff.
 

@@ -1,4 +1,5 @@
 //! `messor install DIRECTORY`: links by the names of Mesos, all or none. It overwrites nothing but links to a messor.
+//! With `--share=DIRECTORY` also manual pages and completion scripts, which it does overwrite.
 
 use std::fs;
 use std::io;
@@ -6,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::documents::{self, Document};
 use crate::programs::names;
 use crate::{refuse, say};
 
@@ -19,11 +21,51 @@ enum InstallError {
     InTheWay(PathBuf),
     #[error("cannot make link '{link}': {error}")]
     Link { link: PathBuf, error: io::Error },
+    #[error("cannot write '{path}': {error}")]
+    Write { path: PathBuf, error: io::Error },
 }
 
-pub fn run(directory: &str) -> ExitCode {
-    match install(Path::new(directory)) {
-        Ok(number) => say(&format!("{number} links to messor in {directory}\n")),
+/// Where to put what.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wanted {
+    links: PathBuf,
+    share: Option<PathBuf>,
+}
+
+impl Wanted {
+    pub fn of(words: &[String]) -> Option<Wanted> {
+        let mut links = None;
+        let mut share = None;
+        for word in words {
+            let place = match word.strip_prefix("--share=") {
+                Some(path) => (&mut share, path),
+                None if word.starts_with('-') => return None,
+                None => (&mut links, word.as_str()),
+            };
+            if place.1.is_empty() || place.0.replace(PathBuf::from(place.1)).is_some() {
+                return None;
+            }
+        }
+        Some(Wanted { links: links?, share })
+    }
+}
+
+pub fn run(wanted: &Wanted) -> ExitCode {
+    let done = install(&wanted.links).and_then(|links| {
+        let documents = wanted.share.as_deref().map(write).transpose()?;
+        Ok((links, documents))
+    });
+    match done {
+        Ok((links, documents)) => {
+            let mut text = format!("{links} links to messor in {}\n", wanted.links.display());
+            if let (Some(number), Some(share)) = (documents, &wanted.share) {
+                text.push_str(&format!(
+                    "{number} manual pages and completion scripts in {}\n",
+                    share.display()
+                ));
+            }
+            say(&text)
+        }
         Err(error) => {
             // A wrong directory is no wrong command line.
             refuse(&format!("messor install: {error}"));
@@ -32,10 +74,14 @@ pub fn run(directory: &str) -> ExitCode {
     }
 }
 
+fn make_directory(directory: &Path) -> Result<(), InstallError> {
+    fs::create_dir_all(directory)
+        .map_err(|error| InstallError::Directory { directory: directory.to_path_buf(), error })
+}
+
 fn install(directory: &Path) -> Result<usize, InstallError> {
     let binary = std::env::current_exe().map_err(InstallError::Itself)?;
-    fs::create_dir_all(directory)
-        .map_err(|error| InstallError::Directory { directory: directory.to_path_buf(), error })?;
+    make_directory(directory)?;
     let links: Vec<PathBuf> = names().map(|name| directory.join(name)).collect();
     if let Some(link) = links.iter().find(|link| !is_free(link, &binary)) {
         return Err(InstallError::InTheWay(link.clone()));
@@ -50,6 +96,16 @@ fn install(directory: &Path) -> Result<usize, InstallError> {
     Ok(links.len())
 }
 
+fn write(share: &Path) -> Result<usize, InstallError> {
+    let documents = documents::all();
+    for Document { path, text } in &documents {
+        let path = share.join(path);
+        make_directory(path.parent().unwrap_or(share))?;
+        fs::write(&path, text).map_err(|error| InstallError::Write { path, error })?;
+    }
+    Ok(documents.len())
+}
+
 /// Whether there is nothing, or a link to this messor or to another one.
 fn is_free(link: &Path, binary: &Path) -> bool {
     match fs::symlink_metadata(link) {
@@ -57,5 +113,21 @@ fn is_free(link: &Path, binary: &Path) -> bool {
         Ok(metadata) if metadata.is_symlink() => fs::read_link(link)
             .is_ok_and(|target| target == binary || target.file_name().is_some_and(|name| name == "messor")),
         Ok(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_install() {
+        let wanted = |words: &[&str]| Wanted::of(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let both = Wanted { links: PathBuf::from("/b"), share: Some(PathBuf::from("/s")) };
+        assert_eq!(wanted(&["/b", "--share=/s"]), Some(both));
+        assert_eq!(wanted(&["/b"]).unwrap().share, None);
+        for words in [&[][..], &["/a", "/b"], &["--share=/s"], &["/b", "--share="], &["/b", "--man=/m"]] {
+            assert_eq!(wanted(words), None, "{words:?}");
+        }
     }
 }

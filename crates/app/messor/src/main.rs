@@ -4,9 +4,11 @@
 
 mod build;
 mod commands;
+mod documents;
 mod install;
 mod local;
 mod programs;
+mod wrapper;
 
 use std::io::Write;
 use std::process::ExitCode;

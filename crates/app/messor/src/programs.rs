@@ -48,8 +48,8 @@ const fn entry(name: &'static str, about: &'static str, body: Body) -> Entry {
     Entry { name, older: None, about, body }
 }
 
-/// Every program of Mesos, in the order in which help lists them.
-pub static PROGRAMS: [Entry; 21] = [
+/// Every program of Mesos and of its packages, in the order in which help lists them.
+pub static PROGRAMS: [Entry; 22] = [
     entry("mesos-master", "The master: offers the resources of agents to frameworks.", Built(master)),
     Entry {
         name: "mesos-agent",
@@ -61,27 +61,16 @@ pub static PROGRAMS: [Entry; 21] = [
     entry("mesos-execute", "Runs one command on a cluster.", Built(messor_cli::execute)),
     entry("mesos-resolve", "Prints the address of the leading master.", Built(messor_cli::resolve)),
     entry("mesos", "The command line of a cluster.", Built(messor_cli::mesos)),
-    entry(
-        "mesos-ps",
-        "Lists the tasks of a cluster.",
-        NotBuilt("the master's endpoint /tasks answers in its place"),
-    ),
-    entry(
-        "mesos-cat",
-        "Prints a file of a sandbox.",
-        NotBuilt("the agent's endpoint /files/download answers in its place"),
-    ),
-    entry(
-        "mesos-tail",
-        "Prints the end of a file of a sandbox.",
-        NotBuilt("the agent's endpoint /files/read answers in its place"),
-    ),
-    entry("mesos-scp", "Copies a file to all agents.", NotBuilt("scp itself does in its place")),
+    entry("mesos-ps", "Lists the tasks of a cluster, with what they use.", Built(messor_cli::ps)),
+    entry("mesos-cat", "Prints a file of a sandbox.", Built(messor_cli::cat)),
+    entry("mesos-tail", "Prints a file of a sandbox, as it grows.", Built(messor_cli::tail)),
+    entry("mesos-scp", "Copies files to the machines of all agents.", Built(messor_cli::scp)),
     entry("mesos-log", "Looks after replicated logs.", Built(messor_replica::main)),
+    entry("mesos-usage", "Measures what a tree of processes uses.", Built(messor_cli::usage)),
     entry(
-        "mesos-usage",
-        "Measures what a tree of processes uses.",
-        NotBuilt("the agent's endpoint /monitor/statistics answers in its place"),
+        "mesos-init-wrapper",
+        "Becomes master or agent as files in /etc say. Started by systemd.",
+        Built(crate::wrapper::main),
     ),
     entry("mesos-executor", "The command executor. Started by the agent.", Built(command_executor)),
     entry(

@@ -73,8 +73,17 @@ fn zsh(programs: &[ProgramInfo]) -> String {
             }
         }
         out.push_str("    '*: :_files'\n}\n");
-        out.push_str(&format!("compdef {} {}\n", function(program), program.name));
     }
+    // In a directory of completions a file is itself the function of its name; read by a user, it says what there is.
+    out.push_str("case ${funcstack[1]} in\n");
+    for program in programs {
+        out.push_str(&format!("  _{}) {} \"$@\" ;;\n", program.name, function(program)));
+    }
+    out.push_str("  *)\n");
+    for program in programs {
+        out.push_str(&format!("    compdef {} {}\n", function(program), program.name));
+    }
+    out.push_str("    ;;\nesac\n");
     out
 }
 

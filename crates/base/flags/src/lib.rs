@@ -40,12 +40,15 @@ pub use executor::{
 pub use help::help;
 pub use libprocess::{LIBPROCESS, LibprocessFlags, MESOS, TLS, TlsFlags};
 pub use logging::LoggingFlags;
-pub use man::man;
+pub use man::{man, roff, section};
 pub use master::MasterFlags;
 pub use parse::{FlagError, Given, Parsed, Request, Source, Values, parse, parse_environment, shown};
 pub use programs::{Row, environments, programs, rows};
 pub use suggest::nearest;
-pub use tools::{ExecuteFlags, LocalFlags, LogToolFlags, ResolveFlags, SchedulerDriverFlags, UsageFlags};
+pub use tools::{
+    CatFlags, ExecuteFlags, InitWrapperFlags, LocalFlags, LogToolFlags, PsFlags, ResolveFlags,
+    SandboxFileFlags, SchedulerDriverFlags, ScpFlags, TailFlags, UsageFlags,
+};
 pub use value::{FlagValue, Json, List, Location, NumberMap, Secret, Size, TextMap};
 
 /// What `--version` prints: the version of Apache Mesos that scripts ask for comes second, as it always did.

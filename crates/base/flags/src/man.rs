@@ -3,12 +3,18 @@
 use crate::definition::{Positional, ProgramInfo};
 use crate::help::{heading, note};
 
+/// The section of a program's manual page.
+pub fn section(program: &ProgramInfo) -> u8 {
+    match program.name {
+        "mesos-local" | "mesos-execute" | "mesos-resolve" | "mesos-ps" | "mesos-cat" | "mesos-tail"
+        | "mesos-scp" | "mesos-usage" => 1,
+        _ => 8,
+    }
+}
+
 /// The manual page of a program.
 pub fn man(program: &ProgramInfo) -> String {
-    let section = match program.name {
-        "mesos-local" | "mesos-execute" | "mesos-resolve" => 1,
-        _ => 8,
-    };
+    let section = section(program);
     let mut out = String::new();
     let mut line = |text: String| {
         out.push_str(&text);
@@ -20,23 +26,23 @@ pub fn man(program: &ProgramInfo) -> String {
         env!("CARGO_PKG_VERSION")
     ));
     line(".SH NAME".to_string());
-    line(format!("{} \\- {}", escape(program.name), escape(program.about)));
+    line(format!("{} \\- {}", roff(program.name), roff(program.about)));
     line(".SH SYNOPSIS".to_string());
-    line(format!(".B {}", escape(program.name)));
+    line(format!(".B {}", roff(program.name)));
     line("[\\fB\\-\\-flag\\fR=\\fIvalue\\fR]...".to_string());
     if let Positional::Taken(words) = program.positional {
-        line(format!("\\fI{}\\fR", escape(words)));
+        line(format!("\\fI{}\\fR", roff(words)));
     }
     line(".SH OPTIONS".to_string());
     line("A value \\fBfile://\\fIPATH\\fR is read from that file.".to_string());
     for (group, flags) in program.groups() {
-        line(format!(".SS {}", escape(group)));
+        line(format!(".SS {}", roff(group)));
         for flag in flags {
             line(".TP".to_string());
-            line(format!("\\fB{}\\fR", escape(&heading(flag))));
-            line(escape(flag.help));
+            line(format!("\\fB{}\\fR", roff(&heading(flag))));
+            line(roff(flag.help));
             if let Some(note) = note(flag) {
-                line(escape(&note));
+                line(roff(&note));
             }
         }
     }
@@ -44,14 +50,14 @@ pub fn man(program: &ProgramInfo) -> String {
         line(".SH ENVIRONMENT".to_string());
         line(format!(
             "Each flag may be set as \\fB{}\\fINAME\\fR; the command line wins.",
-            escape(prefix.text)
+            roff(prefix.text)
         ));
     }
     out
 }
 
 /// Text that roff takes as text: no escapes, no requests at the beginning of a line.
-fn escape(text: &str) -> String {
+pub fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     match text.chars().next() {
         Some('.' | '\'') => format!("\\&{text}"),
@@ -61,11 +67,11 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::roff;
 
     #[test]
     fn nothing_is_taken_for_a_request() {
-        assert_eq!(escape(".TH"), "\\&.TH");
-        assert_eq!(escape("a\\b-c"), "a\\eb\\-c");
+        assert_eq!(roff(".TH"), "\\&.TH");
+        assert_eq!(roff("a\\b-c"), "a\\eb\\-c");
     }
 }

@@ -8,7 +8,10 @@ use crate::executor::{
 };
 use crate::libprocess::{LIBPROCESS, LibprocessFlags, MESOS, TLS, TlsFlags};
 use crate::master::MasterFlags;
-use crate::tools::{ExecuteFlags, LocalFlags, LogToolFlags, ResolveFlags, SchedulerDriverFlags, UsageFlags};
+use crate::tools::{
+    CatFlags, ExecuteFlags, InitWrapperFlags, LocalFlags, LogToolFlags, PsFlags, ResolveFlags,
+    SchedulerDriverFlags, ScpFlags, TailFlags, UsageFlags,
+};
 use crate::{FlagSet, Positional, Prefix};
 
 /// Every program that has flags here.
@@ -23,7 +26,12 @@ pub fn programs() -> Vec<ProgramInfo> {
         info::<ExecuteFlags>(),
         info::<ResolveFlags>(),
         info::<LogToolFlags>(),
+        info::<PsFlags>(),
+        info::<CatFlags>(),
+        info::<TailFlags>(),
+        info::<ScpFlags>(),
         info::<UsageFlags>(),
+        info::<InitWrapperFlags>(),
         info::<ExecutorFlags>(),
         info::<DefaultExecutorFlags>(),
         info::<DockerExecutorFlags>(),

@@ -1,5 +1,6 @@
-//! The flags of the programs that people start: mesos-local, mesos-execute, mesos-resolve, mesos-log, mesos-usage;
-//! and of scheduler drivers, which have none but their environment.
+//! The flags of the programs that people start: mesos-local, mesos-execute, mesos-resolve, mesos-log, mesos-ps, mesos-cat,
+//! mesos-tail, mesos-scp, mesos-usage; of mesos-init-wrapper; and of scheduler drivers, which have none but their
+//! environment.
 
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ flag_set! {
             command: Option<String>
                 => "Command that the task runs.";
             shell: bool = "true"
-                => "Whether the command is given to a shell. If not, it is a program.";
+                => "Whether the command is given to a shell. If not, its first word is a program and the others are its arguments, with blanks in between.";
             env: Option<TextMap>
                 => "Environment of the command, as JSON: {\"NAME\": \"VALUE\"}.";
             resources: String = "cpus:1;mem:128"
@@ -90,7 +91,7 @@ flag_set! {
 
         "Output" {
             show_output: Option<bool>
-                => "Whether what the task wrote to its standard output is printed when it has ended. Without this flag it is if this program's own output is a terminal. Not in Apache Mesos.";
+                => "Whether what the task wrote to its standard output is printed when it has ended, and of one that failed its standard error. Without this flag it is if this program's own output is a terminal. Not in Apache Mesos.";
         }
 
         "Container" {
@@ -100,13 +101,13 @@ flag_set! {
                 => "Image of Docker, such as busybox:latest.";
             appc_image: Option<String>, not_yet "container images are not built"
                 => "Image of appc, such as example.com/reduce-worker.";
-            volumes: Option<Json>, not_yet "volumes of tasks are not built"
+            volumes: Option<Json>
                 => "Volumes as JSON, a list of Volume.";
             networks: Option<String>, not_yet "container networks are not built"
                 => "Networks to join, with commas in between.";
-            effective_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
+            effective_capabilities: Option<Json>
                 => "Capabilities of the command, as JSON: {\"capabilities\": [\"NET_RAW\"]}.";
-            bounding_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
+            bounding_capabilities: Option<Json>
                 => "Capabilities that the command may get at most, as JSON.";
             rlimits: Option<Json>
                 => "Limits of the command's processes, as JSON: {\"rlimits\": [{\"type\": \"RLMT_CPU\", \"soft\": \"1\", \"hard\": \"1\"}]}.";
@@ -233,6 +234,110 @@ impl Program for UsageFlags {
     const NAME: &'static str = "mesos-usage";
     const ABOUT: &'static str = "Measures what a tree of processes uses.";
     const PREFIXES: &'static [Prefix] = &[];
+}
+
+flag_set! {
+    /// What `mesos-ps` is told.
+    pub struct PsFlags {
+        include common: CommonFlags;
+
+        "Cluster" {
+            master: String
+                => "The master: HOST:PORT, zk://HOST:PORT/PATH, or file://PATH of a file with one of these.";
+        }
+    }
+}
+
+impl Program for PsFlags {
+    const NAME: &'static str = "mesos-ps";
+    const ABOUT: &'static str =
+        "Lists the tasks of a cluster that go on, with the memory and the CPU time that they use.";
+    const PREFIXES: &'static [Prefix] = &[];
+}
+
+flag_set! {
+    /// Which file of which task `mesos-cat` and `mesos-tail` print.
+    pub struct SandboxFileFlags {
+        "File" {
+            master: String
+                => "The master: HOST:PORT, zk://HOST:PORT/PATH, or file://PATH of a file with one of these.";
+            framework: String
+                => "The task's framework, by its id or its name.";
+            task: String
+                => "The task, by its id.";
+            file: String
+                => "The file in its sandbox, such as stdout.";
+        }
+    }
+}
+
+flag_set! {
+    /// What `mesos-cat` is told.
+    pub struct CatFlags {
+        include common: CommonFlags;
+        include place: SandboxFileFlags;
+    }
+}
+
+impl Program for CatFlags {
+    const NAME: &'static str = "mesos-cat";
+    const ABOUT: &'static str = "Prints a file of a task's sandbox. The task may have ended.";
+    const PREFIXES: &'static [Prefix] = &[];
+}
+
+flag_set! {
+    /// What `mesos-tail` is told.
+    pub struct TailFlags {
+        include common: CommonFlags;
+        include place: SandboxFileFlags;
+    }
+}
+
+impl Program for TailFlags {
+    const NAME: &'static str = "mesos-tail";
+    const ABOUT: &'static str =
+        "Prints a file of a task's sandbox, and goes on as it grows, until the task has ended.";
+    const PREFIXES: &'static [Prefix] = &[];
+}
+
+flag_set! {
+    /// What `mesos-scp` is told.
+    pub struct ScpFlags {
+        include common: CommonFlags;
+
+        "Cluster" {
+            master: String
+                => "The master: HOST:PORT, zk://HOST:PORT/PATH, or file://PATH of a file with one of these.";
+        }
+    }
+}
+
+impl Program for ScpFlags {
+    const NAME: &'static str = "mesos-scp";
+    const ABOUT: &'static str = "Copies files of this machine to a directory on the machine of every agent, by scp, which must ask for no password.";
+    const PREFIXES: &'static [Prefix] = &[];
+    const POSITIONAL: Positional = Positional::Taken("FILE... DIRECTORY");
+}
+
+flag_set! {
+    /// What `mesos-init-wrapper` is told.
+    pub struct InitWrapperFlags {
+        include common: CommonFlags;
+
+        "Configuration" {
+            etc: String = "/etc"
+                => "The directory in which mesos/zk, default/mesos, default/mesos-master, mesos-master, default/mesos-agent, mesos-agent and so on are looked for.";
+            show: bool = "false"
+                => "Whether to print the command that would be run, one word a line, rather than to run it.";
+        }
+    }
+}
+
+impl Program for InitWrapperFlags {
+    const NAME: &'static str = "mesos-init-wrapper";
+    const ABOUT: &'static str = "Becomes mesos-master or mesos-agent with the flags that files in /etc tell. In /etc/mesos-master and /etc/mesos-agent a file is a flag: its name that of the flag, its text the value; ?NAME is a flag without a value; in attributes/ and resources/ each file is one of these. /etc/mesos/zk is the address of ZooKeeper. /etc/default/mesos, mesos-master and mesos-agent set MESOS_* and other variables of the environment, and MASTER, ZK, IP, PORT, CLUSTER, LOGS, ISOLATION and ULIMIT. Started by systemd.";
+    const PREFIXES: &'static [Prefix] = &[];
+    const POSITIONAL: Positional = Positional::Taken("master|agent");
 }
 
 flag_set! {

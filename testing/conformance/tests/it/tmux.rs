@@ -180,3 +180,39 @@ fn a_pipe_into_a_task_and_out_of_it() {
     }
     drop(task);
 }
+
+#[test]
+fn a_terminal_shows_tasks_and_agents_as_they_change() {
+    let cluster = Cluster::start();
+    let Some(screen) = Screen::of(&cluster) else { return };
+    let go = cluster.folder().join("go");
+    screen.line("clear; mesos task watch");
+    screen.until("No tasks.");
+    let command = format!("until test -e {}; do sleep 0.1; done", go.display());
+    let task = Execution::start(&cluster, "seen", &command, &[]);
+    screen.until("seen  seen  RUNNING");
+    std::fs::write(&go, "").expect("a file");
+    screen.until("seen  seen  FINISHED");
+    // It was drawn over: what was before is not there any more.
+    assert!(
+        !screen.shown().contains("RUNNING") && !screen.shown().contains("No tasks."),
+        "{}",
+        screen.shown()
+    );
+    task.until("TASK_FINISHED");
+    screen.key("C-c");
+    screen.line("clear; mesos agent watch");
+    screen.until("localhost  active");
+    screen.key("C-c");
+
+    let stubborn = Execution::start(&cluster, "stubborn", "trap '' TERM; while :; do sleep 0.1; done", &[]);
+    stubborn.until("TASK_RUNNING");
+    screen.line("clear; mesos task wait stubborn; echo code $?");
+    screen.until("stubborn is RUNNING");
+    let drain = Command::new(cluster.bin().join("mesos"))
+        .args([&format!("--master={}", cluster.master), "agent", "drain", "S0", "--yes"])
+        .status();
+    assert!(drain.expect("mesos runs").success());
+    screen.until("stubborn is KILLED");
+    screen.until("\ncode 1");
+}

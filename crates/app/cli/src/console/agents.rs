@@ -8,14 +8,17 @@ use messor_proto::mesos::master::{Call, response};
 use messor_proto::mesos::{AgentId, DrainState, DurationInfo, Task, value};
 
 use super::arguments::Agent;
-use super::screen::{Tone, number, text, toned};
+use super::screen::{Rows, Tone, number, text, toned};
+use super::watch::Watched;
 use super::words::{self, resources, share, summary};
 use super::{Console, ConsoleError, one_of};
 
 /// Between two looks at how far an agent is.
 const LOOK: Duration = Duration::from_millis(500);
 
-fn id(agent: &Shown) -> &str {
+pub const NO_AGENTS: &str = "No agents are registered.";
+
+pub fn id(agent: &Shown) -> &str {
     agent.agent_info.id.as_ref().map_or("", |id| id.value.as_str())
 }
 
@@ -43,6 +46,7 @@ impl Console<'_, '_> {
     pub fn agent(&mut self, command: &Agent) -> Result<(), ConsoleError> {
         match command {
             Agent::List => self.list_agents(),
+            Agent::Watch => self.watch(Watched::Agents),
             Agent::Inspect { agent } => self.inspect_agent(agent),
             Agent::Drain { agent, max_grace_period, mark_gone, wait, consent } => {
                 let agent = self.find_agent(agent)?;
@@ -117,6 +121,11 @@ impl Console<'_, '_> {
         if self.screen.json {
             return Ok(self.screen.json(&answer)?);
         }
+        let rows = self.agent_rows(&answer);
+        Ok(self.screen.table(rows, NO_AGENTS)?)
+    }
+
+    pub fn agent_rows(&self, answer: &response::GetAgents) -> Rows {
         let mut rows = self.screen.rows(&[
             "ID",
             "HOSTNAME",
@@ -155,7 +164,7 @@ impl Console<'_, '_> {
                 empty(),
             ]);
         }
-        Ok(self.screen.table(rows, "No agents are registered.")?)
+        rows
     }
 
     fn inspect_agent(&mut self, name: &str) -> Result<(), ConsoleError> {
@@ -230,13 +239,18 @@ impl Console<'_, '_> {
     }
 
     fn wait_for_drain(&mut self, agent: &str, mark_gone: bool) -> Result<(), ConsoleError> {
-        let bar = indicatif::ProgressBar::new_spinner();
-        let first = self.live_tasks()?.iter().filter(|task| task.agent_id.value == agent).count();
+        let count = |tasks: &[Task]| tasks.iter().filter(|task| task.agent_id.value == agent).count() as u64;
+        let first = count(&self.live_tasks()?);
+        // It is drawn on a terminal alone.
+        let bar = indicatif::ProgressBar::new(first);
+        if let Ok(style) =
+            indicatif::ProgressStyle::with_template("draining [{bar:30}] {pos} of {len} tasks ended")
+        {
+            bar.set_style(style);
+        }
         loop {
             let all = self.agents()?.agents;
-            let left = self.live_tasks()?.iter().filter(|task| task.agent_id.value == agent).count();
-            bar.set_message(format!("draining: {left} of {first} tasks are left"));
-            bar.tick();
+            bar.set_position(first.saturating_sub(count(&self.live_tasks()?)));
             match all.iter().find(|one| id(one) == agent) {
                 Some(one) if state(one).0 == "drained" => {
                     bar.finish_and_clear();

@@ -85,6 +85,8 @@ pub struct Consent {
 pub enum Agent {
     /// List the agents
     List,
+    /// Show the agents as they come, change and go
+    Watch,
     /// Show one agent: resources, reservations, volumes, tasks
     Inspect {
         /// Its id, the end of its id, or its hostname
@@ -132,8 +134,19 @@ pub enum Task {
         #[arg(long)]
         agent: Option<String>,
     },
+    /// Show tasks as they change, and those that end meanwhile
+    Watch,
     /// Show one task and its history
     Inspect { task: String },
+    /// Wait until a task has ended; it succeeds if the task has
+    Wait {
+        task: String,
+        /// For so long at most, such as 10mins
+        #[arg(long, value_parser = duration, value_name = "DURATION")]
+        timeout: Option<Duration>,
+    },
+    /// Say who can kill a task: operators cannot
+    Kill { task: String },
     /// Print what a task wrote
     Logs {
         task: String,
@@ -146,6 +159,9 @@ pub enum Task {
         /// The last lines alone
         #[arg(long, short = 'n', value_name = "COUNT")]
         lines: Option<usize>,
+        /// Of all tasks of its executor, each line with its task's name in front
+        #[arg(long)]
+        pod: bool,
     },
     /// Run a command in a task's container; its exit status is this program's
     Exec {
@@ -184,6 +200,8 @@ pub enum Framework {
         #[arg(long, short)]
         all: bool,
     },
+    /// Show the frameworks as they come, change and go
+    Watch,
     /// Show one framework
     Inspect { framework: String },
     /// End a framework and all its tasks

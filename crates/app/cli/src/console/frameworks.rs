@@ -7,9 +7,13 @@ use messor_proto::mesos::master::{Call, response};
 use messor_proto::{Version, WireEnum};
 
 use super::arguments::Framework;
-use super::screen::{Tone, number, text, toned};
+use super::screen::{Rows, Tone, number, text, toned};
+use super::watch::Watched;
 use super::words::{amount, resources, summary, time_info};
 use super::{Console, ConsoleError, one_of};
+
+pub const NO_FRAMEWORKS: &str =
+    "No frameworks are there; 'mesos framework list --all' shows those that ended.";
 
 pub fn id(framework: &Shown) -> &str {
     framework.framework_info.id.as_ref().map_or("", |id| id.value.as_str())
@@ -24,7 +28,7 @@ pub fn roles(framework: &Shown) -> String {
     }
 }
 
-fn state(framework: &Shown, ended: bool) -> (&'static str, Tone) {
+pub fn state(framework: &Shown, ended: bool) -> (&'static str, Tone) {
     match (ended, framework.connected, framework.active) {
         (true, _, _) => ("completed", Tone::Faint),
         (_, true, true) => ("active", Tone::Good),
@@ -39,7 +43,7 @@ impl Console<'_, '_> {
         Ok(self.api.ask(Type::GetFrameworks)?.get_frameworks.unwrap_or_default())
     }
 
-    fn find_framework(&mut self, name: &str) -> Result<Shown, ConsoleError> {
+    pub fn find_framework(&mut self, name: &str) -> Result<Shown, ConsoleError> {
         let all = self.frameworks()?;
         let lists = [all.frameworks, all.completed_frameworks].concat();
         one_of(&lists, name, "framework", "framework list --all", id, |one| &one.framework_info.name).cloned()
@@ -48,6 +52,7 @@ impl Console<'_, '_> {
     pub fn framework(&mut self, command: &Framework) -> Result<(), ConsoleError> {
         match command {
             Framework::List { all } => self.list_frameworks(*all),
+            Framework::Watch => self.watch(Watched::Frameworks),
             Framework::Inspect { framework } => {
                 let framework = self.find_framework(framework)?;
                 self.inspect_framework(&framework)
@@ -76,6 +81,11 @@ impl Console<'_, '_> {
         if self.screen.json {
             return Ok(self.screen.json(&answer)?);
         }
+        let rows = self.framework_rows(&answer);
+        Ok(self.screen.table(rows, NO_FRAMEWORKS)?)
+    }
+
+    pub fn framework_rows(&self, answer: &response::GetFrameworks) -> Rows {
         let mut rows = self.screen.rows(&[
             "ID",
             "NAME",
@@ -106,9 +116,7 @@ impl Console<'_, '_> {
                 text(info.hostname.as_deref().unwrap_or_default()),
             ]);
         }
-        Ok(self
-            .screen
-            .table(rows, "No frameworks are there; 'mesos framework list --all' shows those that ended.")?)
+        rows
     }
 
     fn inspect_framework(&mut self, framework: &Shown) -> Result<(), ConsoleError> {

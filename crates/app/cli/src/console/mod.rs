@@ -10,26 +10,32 @@ mod attach;
 mod frameworks;
 mod keys;
 mod maintenance;
+mod manual;
+mod pods;
 mod reservations;
 mod roles;
 mod sandbox;
-mod screen;
+pub(crate) mod screen;
 mod settings;
+mod stream;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod wait;
+mod watch;
 mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::master::Address;
-use api::{Api, ApiError};
+pub(crate) use api::{Api, ApiError};
 use arguments::{Arguments, Config, Consent, Group};
-use screen::Screen;
+pub use manual::{completion, manual};
+pub(crate) use screen::Screen;
 use settings::{Settings, SettingsError};
 
 const USAGE: u8 = 64;
@@ -97,7 +103,7 @@ pub fn mesos(words: &[String]) -> ExitCode {
 fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> Result<u8, ConsoleError> {
     let settings = match &arguments.group {
         Group::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "mesos", &mut screen.out);
+            manual::complete(*shell, &mut screen.out);
             return Ok(0);
         }
         _ => Settings::new(&arguments.common, home)?,
@@ -135,11 +141,19 @@ fn show(settings: &Settings, screen: &mut Screen<'_>) -> Result<(), ConsoleError
 
 /// One command as it runs.
 pub struct Console<'c, 'o> {
-    api: Api,
+    pub(crate) api: Api,
     principal: Option<String>,
-    screen: &'c mut Screen<'o>,
+    pub(crate) screen: &'c mut Screen<'o>,
     /// The exit status of this program.
     status: u8,
+}
+
+impl<'c, 'o> Console<'c, 'o> {
+    /// For programs that are told where the master is, and nothing else.
+    pub fn of_master(master: &str, screen: &'c mut Screen<'o>) -> Result<Console<'c, 'o>, ConsoleError> {
+        let settings = Settings::of_master(master, "--master");
+        Ok(Console { api: Api::new(&settings)?, principal: None, screen, status: 0 })
+    }
 }
 
 impl Console<'_, '_> {
@@ -157,7 +171,7 @@ impl Console<'_, '_> {
 }
 
 /// Where an agent listens, of its pid: `slave(1)@10.0.0.2:5051`.
-fn address_of(pid: Option<&str>) -> Option<Address> {
+pub(crate) fn address_of(pid: Option<&str>) -> Option<Address> {
     Address::parse(pid?.split_once('@')?.1).ok()
 }
 

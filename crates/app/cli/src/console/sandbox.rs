@@ -14,9 +14,9 @@ use super::{Console, ConsoleError, address_of};
 use crate::master::Address;
 
 /// Of one answer. Agents give no more than they like.
-const CHUNK_BYTES: u64 = 256 * 1024;
+pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// Between two looks for more.
-const LOOK: Duration = Duration::from_millis(400);
+pub const LOOK: Duration = Duration::from_millis(400);
 /// How deep a directory is copied.
 const DEPTH_LIMIT: usize = 64;
 /// Links to directories are files of type directory here, so that a copy might not end.
@@ -25,14 +25,14 @@ const FILES_LIMIT: usize = 100_000;
 const TYPE_BITS: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 
-struct Sandbox {
-    agent: Address,
+pub struct Sandbox {
+    pub agent: Address,
     /// As the agent's files are named over HTTP.
-    folder: String,
+    pub folder: String,
 }
 
 impl Console<'_, '_> {
-    fn sandbox(&mut self, task: &mesos::Task) -> Result<Sandbox, ConsoleError> {
+    pub fn sandbox(&mut self, task: &mesos::Task) -> Result<Sandbox, ConsoleError> {
         let agent = self.agent_of(task)?;
         let framework = &task.framework_id.value;
         // A command executor has the id of its task.
@@ -70,7 +70,7 @@ impl Console<'_, '_> {
         Ok(answer.list_files.unwrap_or_default().file_infos)
     }
 
-    fn read_file(
+    pub fn read_file(
         &self,
         agent: &Address,
         path: &str,
@@ -119,7 +119,7 @@ impl Console<'_, '_> {
         }
     }
 
-    fn has_ended(&mut self, task: &mesos::Task) -> Result<bool, ConsoleError> {
+    pub fn has_ended(&mut self, task: &mesos::Task) -> Result<bool, ConsoleError> {
         let answer = self.tasks()?;
         let is_it = |one: &&mesos::Task| {
             one.task_id == task.task_id
@@ -144,7 +144,7 @@ impl Console<'_, '_> {
     }
 
     /// Where the last so many lines begin.
-    fn start_of_last(&self, agent: &Address, path: &str, lines: usize) -> Result<u64, ConsoleError> {
+    pub fn start_of_last(&self, agent: &Address, path: &str, lines: usize) -> Result<u64, ConsoleError> {
         let mut begin = self.read_file(agent, path, 0, 0)?.size;
         let end = begin;
         let mut seen = 0;
@@ -246,7 +246,7 @@ impl Console<'_, '_> {
 }
 
 /// A path within a sandbox, as it was given: nothing that climbs out.
-fn checked(path: &str) -> Result<String, ConsoleError> {
+pub fn checked(path: &str) -> Result<String, ConsoleError> {
     let mut parts = Vec::new();
     for part in Path::new(path).components() {
         match part {

@@ -7,6 +7,8 @@ use messor_proto::{Version, Wire};
 
 /// Narrower is not readable, whatever the terminal says.
 const LEAST_WIDTH: u16 = 40;
+/// Nor is lower.
+const LEAST_HEIGHT: usize = 4;
 
 /// How a thing is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Screen<'o> {
     /// None: as wide as it gets, for files and other programs.
     width: Option<u16>,
     coloured: bool,
+    /// What is printed may be printed over.
+    pub redraws: bool,
     /// Somebody is there to ask.
     asks: bool,
     pub out: &'o mut dyn Write,
@@ -47,6 +51,7 @@ impl<'o> Screen<'o> {
             json,
             width: width.filter(|width| *width > 0).map(|width| width.max(LEAST_WIDTH)),
             coloured: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            redraws: terminal && !json,
             asks: terminal && io::stdin().is_terminal(),
             out,
         }
@@ -78,8 +83,16 @@ impl<'o> Screen<'o> {
 
     /// Prints a table without the columns in which nothing is, or that there is nothing.
     pub fn table(&mut self, rows: Rows, nothing: &str) -> io::Result<()> {
+        for line in self.render(rows, nothing) {
+            writeln!(self.out, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// The lines of such a table.
+    pub fn render(&self, rows: Rows, nothing: &str) -> Vec<String> {
         if rows.rows.is_empty() {
-            return self.line(nothing);
+            return vec![nothing.to_owned()];
         }
         let is_used = |column: usize| {
             rows.rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.content().is_empty()))
@@ -109,11 +122,23 @@ impl<'o> Screen<'o> {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        let text = table.to_string();
-        for line in text.lines() {
-            writeln!(self.out, "{}", line.trim_end())?;
+        table.to_string().lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// Draws lines in the place of those that were drawn before; those that do not fit the terminal are counted.
+    pub fn redraw(&mut self, lines: &[String]) -> io::Result<()> {
+        let height = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+        let room = if height < LEAST_HEIGHT { lines.len() } else { height - 1 };
+        write!(self.out, "\x1b[H")?;
+        let shown = if lines.len() > room { room - 1 } else { lines.len() };
+        for line in &lines[..shown] {
+            write!(self.out, "{line}\x1b[K\r\n")?;
         }
-        Ok(())
+        if shown < lines.len() {
+            write!(self.out, "and {} more\x1b[K\r\n", lines.len() - shown)?;
+        }
+        write!(self.out, "\x1b[J")?;
+        self.out.flush()
     }
 
     /// Names and values, one below the other; empty values are left out.

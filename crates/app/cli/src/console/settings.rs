@@ -29,6 +29,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// With a master that somebody said, and nothing else.
+    pub fn of_master(master: &str, said_by: &str) -> Settings {
+        Settings {
+            master: master.to_string(),
+            said_by: said_by.to_string(),
+            file: None,
+            authorization: None,
+            principal: None,
+        }
+    }
+
     pub fn new(common: &Common, home: Option<&Path>) -> Result<Settings, SettingsError> {
         let default = home.map(|home| home.join(".mesos/config.toml"));
         // One that is named must be there.
@@ -36,13 +47,7 @@ impl Settings {
             Some(path) => Some(path.clone()),
             None => default.filter(|path| path.exists()),
         };
-        let mut settings = Settings {
-            master: DEFAULT_MASTER.to_string(),
-            said_by: "nothing says otherwise".to_string(),
-            file: None,
-            authorization: None,
-            principal: None,
-        };
+        let mut settings = Settings::of_master(DEFAULT_MASTER, "nothing says otherwise");
         if let Some(path) = file {
             let read = std::fs::read_to_string(&path);
             let text = read.map_err(|source| SettingsError::Read { path: path.clone(), source })?;

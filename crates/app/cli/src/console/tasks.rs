@@ -1,14 +1,26 @@
 //! `mesos task`: what there is of tasks. What they wrote is in `sandbox`.
 
+use std::collections::BTreeMap;
+
 use messor_proto::mesos::master::call::Type;
 use messor_proto::mesos::master::response::GetTasks;
+use messor_proto::mesos::master::response::get_agents::Agent;
 use messor_proto::mesos::{TaskState, TaskStatus};
 use messor_proto::{Version, WireEnum, mesos};
 
 use super::arguments::Task;
-use super::screen::{text, toned};
+use super::screen::{Rows, text, toned};
+use super::watch::Watched;
 use super::words::{moment, resources, summary, task_state, timestamp};
-use super::{Console, ConsoleError, frameworks, one_of};
+use super::{Console, ConsoleError, agents, frameworks, one_of};
+
+/// Hostnames of agents by their ids.
+pub type Hosts = BTreeMap<String, String>;
+
+pub fn hosts(agents: &[Agent]) -> Hosts {
+    let one = |agent: &Agent| (agents::id(agent).to_owned(), agent.agent_info.hostname.clone());
+    agents.iter().map(one).collect()
+}
 
 impl Console<'_, '_> {
     pub fn task(&mut self, command: &Task) -> Result<(), ConsoleError> {
@@ -16,12 +28,28 @@ impl Console<'_, '_> {
             Task::List { all, framework, agent } => {
                 self.list_tasks(*all, framework.as_deref(), agent.as_deref())
             }
+            Task::Watch => self.watch(Watched::Tasks),
             Task::Inspect { task } => {
                 let task = self.find_task(task)?;
                 self.inspect_task(&task)
             }
-            Task::Logs { task, file, follow, lines } => {
+            Task::Wait { task, timeout } => {
                 let task = self.find_task(task)?;
+                self.wait_for_task(&task, *timeout)
+            }
+            Task::Kill { task } => {
+                let task = self.find_task(task)?;
+                Err(ConsoleError::Wrong(format!(
+                    "the API has no call by which an operator kills a task: framework {0} alone can kill {1}. 'mesos framework \
+                     teardown {0}' ends it with all its tasks, 'mesos agent drain {2}' moves the tasks of the agent away",
+                    task.framework_id.value, task.task_id.value, task.agent_id.value
+                )))
+            }
+            Task::Logs { task, file, follow, lines, pod } => {
+                let task = self.find_task(task)?;
+                if *pod {
+                    return self.pod_logs(&task, file, *follow, *lines);
+                }
                 self.logs(&task, file, *follow, *lines)
             }
             Task::Exec { interactive, tty, task, command } => {
@@ -111,16 +139,18 @@ impl Console<'_, '_> {
         if self.screen.json {
             return Ok(self.screen.json(&answer)?);
         }
-        let hosts = self.agents()?.agents;
-        let host = |id: &str| {
-            let found =
-                hosts.iter().find(|one| one.agent_info.id.as_ref().is_some_and(|known| known.value == id));
-            found.map_or_else(|| id.to_owned(), |one| one.agent_info.hostname.clone())
-        };
-        let mut rows = self.screen.rows(&["ID", "NAME", "STATE", "FRAMEWORK", "HOST", "SINCE", "RESOURCES"]);
+        let hosts = hosts(&self.agents()?.agents);
         let lists =
             [&answer.pending_tasks, &answer.tasks, &answer.unreachable_tasks, &answer.completed_tasks];
-        for task in lists.into_iter().flatten() {
+        let rows = self.task_rows(lists.into_iter().flatten(), &hosts);
+        let nothing =
+            if all { "No tasks." } else { "No tasks; 'mesos task list --all' shows those that ended." };
+        Ok(self.screen.table(rows, nothing)?)
+    }
+
+    pub fn task_rows<'t>(&self, tasks: impl Iterator<Item = &'t mesos::Task>, hosts: &Hosts) -> Rows {
+        let mut rows = self.screen.rows(&["ID", "NAME", "STATE", "FRAMEWORK", "HOST", "SINCE", "RESOURCES"]);
+        for task in tasks {
             let (state, tone) = task_state(task.state());
             let last = task.statuses.last().and_then(|status| status.timestamp);
             rows.push([
@@ -128,14 +158,12 @@ impl Console<'_, '_> {
                 text(&task.name),
                 toned(state, tone),
                 self.screen.id(&task.framework_id.value),
-                text(host(&task.agent_id.value)),
+                text(hosts.get(&task.agent_id.value).unwrap_or(&task.agent_id.value)),
                 text(moment(last)),
                 text(summary(&resources(&task.resources))),
             ]);
         }
-        let nothing =
-            if all { "No tasks." } else { "No tasks; 'mesos task list --all' shows those that ended." };
-        Ok(self.screen.table(rows, nothing)?)
+        rows
     }
 
     fn inspect_task(&mut self, task: &mesos::Task) -> Result<(), ConsoleError> {

@@ -119,7 +119,7 @@ fn a_master_that_is_not_there_is_given_up_on() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    for flag in ["--docker_image=busybox", "--networks=n", "--containerizer=docker", "--volumes=[]"] {
+    for flag in ["--docker_image=busybox", "--networks=n", "--containerizer=docker", "--appc_image=a"] {
         let error = execute(nobody(), &[flag]).1.unwrap();
         assert!(error.contains("not supported yet"), "{flag}: {error}");
     }

@@ -25,7 +25,7 @@ fn called(name: &str, words: &[&str]) -> Output {
     Command::new(&link).args(words).env_clear().output().unwrap()
 }
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "mesos",
     "mesos-agent",
     "mesos-cat",
@@ -36,6 +36,7 @@ const NAMES: [&str; 22] = [
     "mesos-execute",
     "mesos-executor",
     "mesos-fetcher",
+    "mesos-init-wrapper",
     "mesos-io-switchboard",
     "mesos-local",
     "mesos-log",
@@ -110,9 +111,9 @@ fn unknown_names_are_answered_with_the_nearest() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    let (code, out, error) = told(&called("mesos-tail", &["--help"]));
+    let (code, out, error) = told(&called("mesos-docker-executor", &["--help"]));
     assert_eq!((code, out.as_str()), (64, ""));
-    assert_eq!(error, "mesos-tail is not built yet: the agent's endpoint /files/read answers in its place\n");
+    assert_eq!(error, "mesos-docker-executor is not built yet: the docker containerizer is not built\n");
 }
 
 #[test]
@@ -132,11 +133,49 @@ fn links_are_made_and_made_again() {
     for _ in 0..2 {
         let (code, out, error) = told(&messor(&["install", target.to_str().unwrap()]));
         assert_eq!((code, error.as_str()), (0, ""));
-        assert_eq!(out, format!("22 links to messor in {}\n", target.display()));
+        assert_eq!(out, format!("23 links to messor in {}\n", target.display()));
     }
     assert_eq!(listing(&target), NAMES);
     let output = Command::new(target.join("mesos-fetcher")).arg("--version").output().unwrap();
     assert!(output.status.success());
+}
+
+#[test]
+fn manual_pages_and_completion_are_put_where_they_are_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (links, share) = (directory.path().join("bin"), directory.path().join("share"));
+    let words = ["install".to_string(), links.display().to_string(), format!("--share={}", share.display())];
+    let (code, out, error) = told(&messor(&words.each_ref().map(String::as_str)));
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(out.contains(" manual pages and completion scripts in "), "{out}");
+    for (file, part) in [
+        ("man/man8/mesos-master.8", ".TH MESOS-MASTER 8 "),
+        ("man/man1/messor.1", "mesos\\-init\\-wrapper"),
+        ("bash-completion/completions/mesos-scp", "complete -o default"),
+        ("zsh/vendor-completions/_mesos", "#compdef mesos"),
+        ("fish/vendor_completions.d/mesos.fish", "drain"),
+    ] {
+        let text = fs::read_to_string(share.join(file)).unwrap();
+        assert!(text.contains(part), "{file}");
+    }
+    assert_eq!(told(&messor(&["install", "--share=/x"])).0, 64);
+}
+
+/// The one that the system's units start, without what it would become.
+#[test]
+fn the_wrapper_shows_what_it_would_start() {
+    let etc = tempfile::tempdir().unwrap();
+    fs::create_dir_all(etc.path().join("mesos-master")).unwrap();
+    fs::write(etc.path().join("mesos-master/port"), "6060\n").unwrap();
+    let flag = format!("--etc={}", etc.path().display());
+    let (code, out, _) = told(&messor(&["init-wrapper", "master", "--show", &flag]));
+    assert!(code == 0 && out.ends_with("\n--port=6060\n"), "{out}");
+    let (code, _, error) = told(&messor(&["init-wrapper", &flag]));
+    assert!(code == 1 && error.contains("mesos-init-wrapper master"), "{error}");
+    // It becomes the daemon: that one finds what is wrong.
+    fs::write(etc.path().join("mesos-master/prot"), "6060\n").unwrap();
+    let (code, _, error) = told(&called("mesos-init-wrapper", &["master", &flag]));
+    assert!(code == 1 && error.starts_with("mesos-master: unknown flag --prot"), "{error}");
 }
 
 #[test]
@@ -192,8 +231,10 @@ fn shells_and_manual_pages_are_served() {
     assert!(code == 0 && out.starts_with(".TH MESOS-AGENT 8 "));
     let (code, _, error) = told(&messor(&["completion", "tcsh"]));
     assert_eq!((code, error.as_str()), (64, "messor completion: 'tcsh' is none of: bash, zsh, fish\n"));
-    let (code, _, error) = told(&messor(&["man", "mesos-ps"]));
-    assert_eq!((code, error.as_str()), (64, "messor man: there is no manual page of 'mesos-ps'\n"));
+    let (code, _, error) = told(&messor(&["man", "zebra"]));
+    assert_eq!((code, error.as_str()), (64, "messor man: there is no manual page of 'zebra'\n"));
+    let (code, out, _) = told(&messor(&["man", "mesos"]));
+    assert!(code == 0 && out.contains(".SS mesos agent drain\n"), "{out}");
 }
 
 /// The scripts are of use only if their shell takes them.
