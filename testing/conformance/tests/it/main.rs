@@ -20,6 +20,7 @@ mod linux_launcher;
 mod log_tool;
 mod loggers;
 mod metrics;
+mod package;
 mod page;
 mod probes;
 mod recovery;
