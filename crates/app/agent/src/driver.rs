@@ -64,7 +64,10 @@ impl AgentDriver {
                     self.recorder.record(ticket, record);
                 }
                 Effect::ScheduleGc { path } => self.garbage.schedule(&path),
-                Effect::ScheduleGcOfOld { path } => self.garbage.schedule_old(&path, &self.work_dir),
+                Effect::ScheduleGcOfOld { path } => {
+                    self.attach_old(&path);
+                    self.garbage.schedule_old(&path, &self.work_dir);
+                }
                 Effect::UnscheduleGc { path } => self.garbage.unschedule(&path),
                 Effect::SetTimer { timer, at } => self.timers.set(timer, at),
                 Effect::CancelTimer { timer } => self.timers.cancel(&timer),
@@ -85,16 +88,33 @@ impl AgentDriver {
         }
     }
 
-    /// Makes a sandbox readable over HTTP: by its real path, which the web page and tools use, by the link to the
-    /// latest run, and by the short path without the agent.
-    fn attach(&self, directory: &str) {
+    /// Makes a sandbox readable over HTTP: by its real path, which the web page and tools use, and by the short one without
+    /// the agent, which the master uses.
+    fn attach_run(&self, directory: &str) -> PathBuf {
         let real = self.work_dir.join(directory);
         self.files.attach(&real.to_string_lossy(), real.clone());
+        if let Some(at) = directory.find("/frameworks/") {
+            self.files.attach(&directory[at..], real.clone());
+        }
+        real
+    }
+
+    /// That of a run that is an executor's latest: by the links to the latest run, too.
+    fn attach(&self, directory: &str) {
+        let real = self.attach_run(directory);
         let Some((executor, _)) = directory.rsplit_once("/runs/") else { return };
         let latest = format!("{executor}/runs/latest");
         self.files.attach(&self.work_dir.join(&latest).to_string_lossy(), real.clone());
         if let Some(at) = latest.find("/frameworks/") {
             self.files.attach(&latest[at..], real);
+        }
+    }
+
+    /// What ended under an agent before this one is to be read until it is removed.
+    fn attach_old(&self, path: &str) {
+        let run = path.rsplit_once("/runs/").is_some_and(|(_, run)| !run.contains('/'));
+        if run && path.starts_with("slaves/") {
+            self.attach_run(path);
         }
     }
 }

@@ -67,6 +67,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "Reads of an agent, passed on: /master/agents/AGENT/state, containers, monitor/statistics, flags, files/browse, \
          files/read, files/download, metrics/snapshot, version.",
     ),
+    built(
+        "/master/task/logs",
+        GET,
+        "What a task wrote, read from its agent: framework_id=VALUE, task_id=VALUE, file=stdout, offset=0, length=65536.",
+    ),
+    built(
+        "/master/agent/log",
+        GET,
+        "The log of an agent, read from it: agent_id=VALUE, offset=0, length=65536; agents write one with --log_dir.",
+    ),
     built("/master/api/v1", POST, "The v1 operator API: calls as JSON or protobuf."),
     built("/master/api/v1/scheduler", POST, "The v1 scheduler API: SUBSCRIBE opens a stream of events."),
     built("/master/create-volumes", POST, "Creates persistent volumes on reserved resources."),

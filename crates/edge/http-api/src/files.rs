@@ -75,7 +75,12 @@ impl Files {
         };
         let canonical = |path: &Path| {
             path.canonicalize().map_err(|error| match error.kind() {
-                ErrorKind::NotFound | ErrorKind::NotADirectory => missing(),
+                // No file has a name with a zero in it, or such a long one; links that lead in a circle lead nowhere.
+                ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidInput
+                | ErrorKind::InvalidFilename => missing(),
+                _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => missing(),
                 _ => FilesError::Io { path: path.display().to_string(), error: error.to_string() },
             })
         };
@@ -233,6 +238,17 @@ mod tests {
         files.attach("/other", folder.path().join("running"));
         files.detach_below(&BTreeSet::from([run]));
         assert_eq!(files.attached(), [("/other".to_string(), folder.path().join("running"))]);
+    }
+
+    #[test]
+    fn what_can_be_no_file_is_not_there() {
+        let (folder, files) = sandbox();
+        std::os::unix::fs::symlink("circle", folder.path().join("run/circle")).unwrap();
+        for name in ["a\0b", "circle", "circle/x", &"n".repeat(300), &"d/".repeat(3000)] {
+            let path = format!("/sandbox/{name}");
+            assert_eq!(files.read(&path, 0, None), Err(FilesError::NotFound(path.clone())), "{name}");
+            assert_eq!(files.browse(&path), Err(FilesError::NotFound(path.clone())), "{name}");
+        }
     }
 
     #[test]

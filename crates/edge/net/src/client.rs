@@ -1,4 +1,4 @@
-//! A single GET to another program of the cluster, read whole: for answers that are passed on.
+//! A single request to another program of the cluster, its answer read whole: for what is passed on.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,8 +42,30 @@ pub async fn get(
     headers: HeaderMap,
     limit_bytes: usize,
 ) -> Result<http::Response<Bytes>, GetError> {
-    let mut request = http::Request::new(Body::empty());
-    *request.method_mut() = Method::GET;
+    ask(address, Method::GET, target, headers, Bytes::new(), limit_bytes).await
+}
+
+/// Sends a body to `target`.
+pub async fn post(
+    address: SocketAddr,
+    target: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    limit_bytes: usize,
+) -> Result<http::Response<Bytes>, GetError> {
+    ask(address, Method::POST, target, headers, body, limit_bytes).await
+}
+
+async fn ask(
+    address: SocketAddr,
+    method: Method,
+    target: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    limit_bytes: usize,
+) -> Result<http::Response<Bytes>, GetError> {
+    let mut request = http::Request::new(Body::full(body));
+    *request.method_mut() = method;
     *request.uri_mut() = Uri::builder().path_and_query(target).build().map_err(GetError::Target)?;
     *request.headers_mut() = headers;
     if let Ok(host) = HeaderValue::from_str(&address.to_string()) {

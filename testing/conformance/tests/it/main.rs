@@ -19,6 +19,7 @@ mod health;
 mod linux_launcher;
 mod log_tool;
 mod loggers;
+mod logs;
 mod metrics;
 mod package;
 mod page;

@@ -108,6 +108,7 @@ impl AgentSite {
                 Ok(response) => response,
                 Err(refusal) => respond::whole(refusal),
             },
+            "/api/v1/resource_provider" => respond::whole(resource_provider_call(&request)),
             _ => respond::whole(self.read(path, &request).await),
         }
     }
@@ -248,6 +249,28 @@ fn readiness(view: &View) -> Readiness {
     let leader = view.leader.as_ref().map(|leader| format!("{}:{}", leader.hostname(), leader.port));
     facts.extend(leader.map(|leader| ("leader", Fact::Text(leader))));
     Readiness { lacks, facts }
+}
+
+/// There are no resource providers yet; what is wrong in a call is told all the same.
+fn resource_provider_call(request: &Request) -> Answer {
+    use messor_proto::mesos::resource_provider::{Call, call::Type};
+    let call: Call = match decode(request) {
+        Ok(call) => call,
+        Err(refusal) => return refusal,
+    };
+    let missing = match call.r#type() {
+        _ if call.r#type.is_none() => Some("type"),
+        Type::Subscribe if call.subscribe.is_none() => Some("subscribe"),
+        Type::Subscribe => None,
+        _ if call.resource_provider_id.is_none() => Some("resource_provider_id"),
+        _ => None,
+    };
+    match missing {
+        Some(field) => bad_request(format!(
+            "failed to validate resource_provider::Call: expecting '{field}' to be present"
+        )),
+        None => not_supported("/slave(1)/api/v1/resource_provider"),
+    }
 }
 
 pub(crate) fn ending() -> Answer {

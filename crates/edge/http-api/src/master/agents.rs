@@ -29,7 +29,7 @@ const READS: &[(&str, bool)] = &[
 const ANSWER_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// So many reads go on at a time; others are told to come again.
-static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(16));
+pub(super) static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(16));
 
 /// The agent's id and what is to be read, when a path (without `/master`) is of this kind.
 pub(super) fn parts(path: &str) -> Option<(&str, &str)> {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod calls;
+mod logs;
 mod maintenance;
 mod model;
 pub(crate) use model::time_info;
@@ -118,6 +119,8 @@ impl MasterSite {
             "/flags" => return self.common.flags(request),
             "/teardown" => return self.teardown(request).await,
             "/registrar(1)/registry" => return self.registrar(request).await,
+            "/task/logs" => return self.task_logs(request).await,
+            "/agent/log" => return self.agent_log(request).await,
             "/allocator/offer_constraints_debug" => return self.offer_constraints_debug(request).await,
             _ => (),
         }

@@ -5,6 +5,7 @@
 mod agent;
 mod attach;
 mod bench;
+mod logs;
 mod maintenance;
 mod master;
 mod monitoring;
