@@ -94,6 +94,11 @@ impl Framework {
         framework
     }
 
+    /// The Mesos-Stream-Id that its calls carry.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
     pub fn call(&self, mut call: Value) {
         call["framework_id"] = self.id.clone();
         let body = call.to_string();

@@ -160,6 +160,27 @@ fn masters_come_and_go_and_the_registry_stays() {
     assert_eq!(status.code(), Some(1));
 }
 
+/// A browser that comes to a standby's port is shown the leader's page.
+#[test]
+fn browsers_are_sent_to_the_leader() {
+    if !crate::page::browser() {
+        return;
+    }
+    let Some(zookeeper) = ZooKeeper::start(1) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("zk://{}/mesos", zookeeper.servers());
+    let ports = [free_port(), free_port(), free_port()];
+    let masters: Vec<Master> =
+        (0..3).map(|number| Master::start(folder.path(), number, ports[number], &url)).collect();
+    let leader = leader_of(&masters);
+    let standby = (leader + 1) % 3;
+    wait_for("the standby to know who leads", PATIENCE, || {
+        (get(masters[standby].address, "/").ok()?.status == 307).then_some(())
+    });
+    let name_of = |number: usize| format!("localhost:{}", masters[number].address.port());
+    crate::page::node("standby", &[("MESSOR_LEADER", name_of(leader)), ("MESSOR_STANDBY", name_of(standby))]);
+}
+
 /// What `mesos-log read` shows of a replica whose master does not run.
 fn log_of(folder: &Path, number: usize) -> String {
     let path = folder.join(format!("master{number}/replicated_log"));

@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use messor_testkit::{Cluster, Options, get, request, root, skip};
+use std::time::Duration;
+
+use messor_testkit::{Cluster, Options, get, request, root, skip, wait_for};
 
 /// Whether a browser and what drives it are here.
-fn browser() -> bool {
+pub fn browser() -> bool {
     let node =
         Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     let chromium = std::env::var("MESSOR_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_string());
@@ -30,7 +32,7 @@ fn browser() -> bool {
 }
 
 /// Runs a test of webui/test to its end.
-fn node(test: &str, environment: &[(&str, String)]) {
+pub fn node(test: &str, environment: &[(&str, String)]) {
     let output = Command::new("node")
         .args(["--test", "--test-concurrency=1", &format!("test/{test}.test.mjs")])
         .current_dir(root().join("webui"))
@@ -77,4 +79,24 @@ fn a_hundred_thousand_tasks_scroll_and_are_searched_within_a_second() {
     if browser() {
         node("scale", &[]);
     }
+}
+
+#[test]
+fn what_is_pressed_is_done_to_agents_and_machines() {
+    if !browser() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    for hostname in ["gone-host", "down-host"] {
+        cluster.agent_with(&[
+            format!("--hostname={hostname}"),
+            "--resources=cpus:0.01;mem:32;disk:32".to_string(),
+        ]);
+    }
+    wait_for("all agents to register", Duration::from_secs(30), || {
+        let state = get(cluster.master, "/slaves").ok()?.json();
+        (state["slaves"].as_array()?.len() == 3).then_some(())
+    });
+    let programs = cluster.bin().display().to_string();
+    node("actions", &[("MESSOR_MASTER", cluster.master.to_string()), ("MESSOR_PROGRAMS", programs)]);
 }

@@ -265,3 +265,26 @@ fn what_drivers_hear_of_agents() {
     assert_eq!(world.take::<wire::RescindResourceOfferMessage>(&driver())[0].offer_id, offer.id);
     assert_eq!(world.take::<wire::LostAgentMessage>(&driver())[0].agent_id.value, agent.as_str());
 }
+
+#[test]
+fn a_driver_hears_of_executors_that_end() {
+    let (mut world, agent, id, offer) = registered();
+    let executor = mesos::ExecutorInfo {
+        executor_id: ExecutorId { value: "e".into() },
+        command: Some(mesos::CommandInfo::default()),
+        resources: resources("cpus:0.5;mem:32"),
+        ..Default::default()
+    };
+    let task = mesos::TaskInfo { command: None, executor: Some(executor.clone()), ..task("t", &agent) };
+    let accept =
+        make_call(&id, call::Type::Accept, |call| call.accept = Some(acceptance(&[&offer], vec![task])));
+    world.message(&driver(), &accept);
+    let exited = wire::ExitedExecutorMessage {
+        agent_id: (&agent).into(),
+        framework_id: (&id).into(),
+        executor_id: executor.executor_id,
+        status: 256,
+    };
+    world.message(&agent_pid(1), &exited);
+    assert_eq!(world.take::<wire::ExitedExecutorMessage>(&driver()), [exited]);
+}
