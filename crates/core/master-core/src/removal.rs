@@ -70,7 +70,6 @@ impl Master {
         self.agents.forget_draining(id);
         self.forget_operations_of(turn, id, None);
         self.forget_agent(turn, id);
-        self.publish_agent_removed(turn, id);
     }
 
     /// The registry has an agent as unreachable.
@@ -130,6 +129,8 @@ impl Master {
         }
         self.agents.remember_removed(id.clone());
         self.tell_agent_lost(turn, id);
+        // 1.11.0 says nothing of agents that are unreachable or gone, and whoever lives from the events goes on showing them.
+        self.publish_agent_removed(turn, id);
     }
 
     /// All tasks of a framework on an agent end.

@@ -1,6 +1,8 @@
 //! What operators' streams carry.
 
-use messor_master_core::{Event, ReplyId, StreamId};
+use std::time::Duration;
+
+use messor_master_core::{Event, OperatorCall, Outcome, ReplyId, StreamId};
 use messor_proto::mesos::TaskState;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::master::event::Type;
@@ -87,4 +89,23 @@ fn operators_hear_a_heartbeat_every_15_seconds() {
     world.advance(std::time::Duration::from_secs(46));
     let beats = world.published.iter().filter(|event| event.r#type() == Type::Heartbeat).count();
     assert_eq!(beats, 3);
+}
+
+/// Whoever lives from the events knows of it when an agent goes in another way.
+#[test]
+fn operators_hear_of_agents_that_are_unreachable_or_gone() {
+    let mut world = World::new();
+    listen(&mut world);
+    let removed = |world: &World| {
+        let events = world.published.iter().filter_map(|event| event.agent_removed.as_ref());
+        events.map(|removed| removed.agent_id.value.clone()).collect::<Vec<_>>()
+    };
+    let first = world.agent(1);
+    world.answer_pings = false;
+    world.advance(Duration::from_secs(100));
+    assert!(world.view().agents.is_empty());
+    assert_eq!(removed(&world), [first.as_str()]);
+    let second = world.agent(2);
+    assert_eq!(world.operator(OperatorCall::MarkAgentGone { agent: second.clone() }), Outcome::Done);
+    assert_eq!(removed(&world), [first.as_str(), second.as_str()]);
 }
