@@ -188,9 +188,9 @@ impl Containers {
         } else if !self.containers.contains_key(container.root()) {
             Answer::NotFound
         } else if self.containers.contains_key(&container) {
-            failed(format!("container {container} has not ended yet"))
+            Answer::Invalid(format!("container {container} has not ended yet"))
         } else if !self.removing.insert(container.clone()) {
-            failed(format!("container {container} is being removed already"))
+            Answer::Invalid(format!("container {container} is being removed already"))
         } else {
             return effects.push(Effect::Remove { container, ticket });
         };

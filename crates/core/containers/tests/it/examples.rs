@@ -290,7 +290,7 @@ fn an_ended_container_can_be_removed_and_its_id_is_free_again() {
     bench.launch("c.d", NESTED);
     let remove = || Event::Remove { container: id("c.d"), ticket: Ticket(4) };
     bench.event(remove());
-    assert!(matches!(answer(&bench.effects), Answer::Failed { .. }));
+    assert!(matches!(answer(&bench.effects), Answer::Invalid(_)));
     bench.destroy("c.d");
     bench.event(remove());
     assert!(matches!(bench.effects[..], [Effect::Remove { .. }]));
