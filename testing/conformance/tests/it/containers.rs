@@ -44,12 +44,25 @@ fn a_life(agent: SocketAddr, suffix: &str, id: &Value) {
     assert_eq!(status(agent, &kind("LAUNCH"), &launch), 202, "it is there already");
     assert!(shown(agent).contains(&name));
     assert_eq!(status(agent, &kind("REMOVE"), &only), 400, "it runs");
+    for signal in [-1, 65, i32::MAX] {
+        assert_eq!(
+            status(agent, &kind("KILL"), &json!({"container_id": id, "signal": signal})),
+            400,
+            "{signal}"
+        );
+    }
     let kill = json!({"container_id": id, "signal": 15});
     assert_eq!(status(agent, &kind("KILL"), &kill), 200);
     let waited = of(agent, &kind("WAIT"), &only);
     assert_eq!(waited.json()[kind("WAIT").to_lowercase()]["exit_status"], 15, "{}", waited.text());
     wait_for("it to be shown no more", PATIENCE, || (!shown(agent).contains(&name)).then_some(()));
     assert_eq!(status(agent, &kind("KILL"), &kill), 404, "it is over");
+    if suffix == "CONTAINER" {
+        // Its files go by themselves.
+        assert_eq!(status(agent, &kind("WAIT"), &only), 404);
+        assert_eq!(status(agent, &kind("REMOVE"), &only), 400);
+        return;
+    }
     assert_eq!(status(agent, &kind("WAIT"), &only), 200, "its end is kept");
     assert_eq!(status(agent, &kind("REMOVE"), &only), 200);
     assert_eq!(status(agent, &kind("WAIT"), &only), 404, "nothing is kept of it");

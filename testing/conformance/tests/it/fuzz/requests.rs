@@ -178,10 +178,10 @@ type CallOf<'c> = (Side, &'c str, &'static MessageTable, i32, &'c str);
 
 fn call(rng: &mut Rng, world: &World, (side, path, table, kind, name): CallOf<'_>, plain: bool) -> Shot {
     let of_scheduler = path.ends_with("/scheduler");
-    let real = !ABOUT_OTHERS.contains(&name)
-        && !path.ends_with("/executor")
-        // It would take the stream of the framework over.
-        && !(of_scheduler && name == "SUBSCRIBE");
+    // A scheduler's SUBSCRIBE would take the stream of the framework over.
+    let about_others =
+        ABOUT_OTHERS.contains(&name) || path.ends_with("/executor") || (of_scheduler && name == "SUBSCRIBE");
+    let real = !about_others;
     let datum = Maker { rng, world, real }.call(table, kind, name);
     let sloppy = !plain && once_in(rng, 4);
     let json = rng.bool();
@@ -222,6 +222,9 @@ fn call(rng: &mut Rng, world: &World, (side, path, table, kind, name): CallOf<'_
     if !plain && once_in(rng, 15) {
         content = MEDIA[rng.usize(..MEDIA.len())];
         sound = false;
+    }
+    if (name.ends_with("SESSION") || name == "ATTACH_CONTAINER_OUTPUT") && (plain || rng.bool()) {
+        accept = MEDIA[2];
     }
     if !plain && once_in(rng, 15) {
         accept = MEDIA[rng.usize(..MEDIA.len())];
@@ -293,7 +296,10 @@ fn endpoint(rng: &mut Rng, world: &World, side: Side, path: &str, plain: bool) -
         2 if !plain => target.push('/'),
         _ => {}
     }
-    if rng.bool() {
+    let right = right_query(world, path);
+    if !right.is_empty() && (plain || rng.bool()) {
+        target = format!("{target}?{right}");
+    } else if rng.bool() {
         let pairs: Vec<String> = (0..rng.usize(1..4)).map(|_| pair(rng, world, &target)).collect();
         target = format!("{target}?{}", pairs.join("&"));
     }
@@ -327,6 +333,17 @@ fn endpoint(rng: &mut Rng, world: &World, side: Side, path: &str, plain: bool) -
 
 fn header(name: &str, value: &str) -> (String, Vec<u8>) {
     (name.into(), value.as_bytes().into())
+}
+
+/// What an endpoint has to be asked with; empty where it needs nothing.
+fn right_query(world: &World, path: &str) -> String {
+    match path {
+        "/master/task/logs" => format!("framework_id={}&task_id={}", world.framework, world.task),
+        "/master/agent/log" => format!("agent_id={}", world.agent),
+        "/files/browse" => format!("path={}", escaped(world.sandbox.as_bytes())),
+        "/files/read" | "/files/download" => format!("path={}/stdout", escaped(world.sandbox.as_bytes())),
+        _ => String::new(),
+    }
 }
 
 /// One pair of a query. Sometimes it is not escaped.

@@ -3,8 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::messages::World;
-use super::messages::once_in;
+use super::messages::{World, once_in};
 
 fn scalar(name: &str, value: f64) -> Value {
     json!({"name": name, "type": "SCALAR", "scalar": {"value": value}})
@@ -38,7 +37,8 @@ fn right(rng: &mut Rng, world: &World, path: &str, name: &str) -> Option<Value> 
     let number = rng.u32(..4);
     let id = json!({"value": format!("fuzz-{number}")});
     let nested = json!({"value": format!("fuzz-{number}"), "parent": {"value": world.container}});
-    let command = json!({"value": ["true", "sleep 0.05", "exit 3", "echo x"][rng.usize(..4)]});
+    let harmless = ["true", "sleep 0.05", "exit 3", "echo x"];
+    let command = json!({"value": harmless[rng.usize(..harmless.len())]});
     let machine = json!({"hostname": "elsewhere", "ip": "10.9.8.7"});
     let start = json!({"nanoseconds": 2_000_000_000_000_000_000_i64});
     let window = json!({"machine_ids": [machine], "unavailability": {"start": start, "duration": {"nanoseconds": 1_000}}});
