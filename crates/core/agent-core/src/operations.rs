@@ -46,6 +46,8 @@ pub(crate) struct Operations {
     held: VecDeque<(Pid, String, Vec<u8>)>,
     /// Something was done since the agent last told a master what it has.
     pub changed: bool,
+    /// Or was since this agent started.
+    pub ever_changed: bool,
     /// It is time to register, when all is on disk.
     pub register: bool,
 }
@@ -80,6 +82,7 @@ impl Operations {
             writing: 0,
             held: VecDeque::new(),
             changed: false,
+            ever_changed: false,
             register: false,
         }
     }
@@ -217,6 +220,7 @@ impl Agent {
                 Ok(total) => {
                     self.operations.total = total;
                     self.operations.changed = true;
+                    self.operations.ever_changed = true;
                     None
                 }
                 Err(text) => Some((OperationState::OperationError, text)),
