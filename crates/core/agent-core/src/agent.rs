@@ -58,8 +58,6 @@ pub struct Agent {
     pub(crate) master: Option<Pid>,
     /// The longest pause before the next attempt to register.
     pub(crate) backoff: Duration,
-    /// Registrations that were sent over this connection, and have no answer yet.
-    pub(crate) answers_due: u32,
     /// Without a ping for so long, the agent registers again.
     pub(crate) ping_timeout: Duration,
     pub(crate) start_time: Time,
@@ -119,7 +117,6 @@ impl Agent {
             leader: None,
             master: None,
             backoff: config.registration_backoff_factor,
-            answers_due: 0,
             ping_timeout: crate::registration::DEFAULT_PING_TIMEOUT,
             start_time: now,
             resource_version: random.uuid().to_vec(),

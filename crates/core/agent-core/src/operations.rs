@@ -277,6 +277,9 @@ impl Agent {
                 return Err(format!("the volume {volume} is in use"));
             }
         }
+        if self.takes_from_tasks(&total) {
+            return Err("tasks have some of these resources".to_string());
+        }
         // Nothing is made that could not be put on disk.
         let stays = |volume: &Resource| messor_types::volume_path(volume).is_some();
         match total.persistent_volumes().iter().find(|volume| !stays(volume)) {

@@ -56,7 +56,6 @@ impl Agent {
             None => turn.info("Lost leading master".to_string()),
         }
         self.leader = pid.as_ref().and(found).map(|(_, leader)| Arc::from(leader));
-        self.answers_due = 0;
         self.master = pid;
         if self.info_changed
             && let Some(leader) = &self.leader
@@ -119,7 +118,6 @@ impl Agent {
             turn.send(&master, &message);
         }
         self.operations.changed = false;
-        self.answers_due = self.answers_due.saturating_add(1);
         let longest = self.backoff.min(REGISTER_RETRY_MAX);
         self.backoff = longest * 2;
         let pause = self.random.up_to(longest);
@@ -185,7 +183,6 @@ impl Agent {
             _ if self.id.as_ref().is_some_and(|own| *own != id) => self.wrong_id(turn, &id),
             State::Running => turn.warning(format!("Already registered with master {from}")),
             State::Disconnected => {
-                self.answers_due = self.answers_due.saturating_sub(1);
                 turn.info(format!("Registered with master {from}; given agent ID {id}"));
                 let mut info = self.info.as_ref().clone();
                 info.id = Some((&id).into());
@@ -212,8 +209,7 @@ impl Agent {
             self.wrong_id(turn, &id);
             return;
         }
-        let is_due = self.answers_due > 0;
-        self.answers_due = self.answers_due.saturating_sub(1);
+        let was_running = self.state == State::Running;
         match self.state {
             State::Recovering | State::Terminating => {
                 turn.warning("Ignoring a re-registration because the agent is terminating".to_string());
@@ -229,9 +225,9 @@ impl Agent {
                 self.connected(turn, message.connection);
             }
         }
-        if self.operations.changed || self.operations.ever_changed && !is_due {
-            // The master took a message from before the last operation: it had come late, perhaps, or once more after all
-            // others, and the master does not count on what was done since. It has to hear how things stand.
+        if self.operations.changed || (self.operations.ever_changed && was_running) {
+            // The master took a message from before the last operation, or may have: it had come late, or once more after all
+            // others. Then the master does not count on what was done since. It has to hear how things stand.
             turn.warning("The master does not know what was done meanwhile: registering again".to_string());
             self.disconnect(turn);
             self.register(turn);
@@ -336,7 +332,6 @@ impl Agent {
             ));
             // Apache Mesos waits for the detector or for missing pings, 75 seconds with one master alone. To ask at
             // once costs a message, and brings the agent back as soon as its master is.
-            self.answers_due = 0;
             if self.state == State::Running {
                 self.disconnect(turn);
             }

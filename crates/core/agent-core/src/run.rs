@@ -17,6 +17,7 @@ use messor_validation::validate_id;
 
 use crate::agent::{Agent, State, Ticket};
 use crate::effect::Effect;
+use crate::executor::Executor;
 use crate::framework::{Framework, parse_pid};
 use crate::paths;
 use crate::record::Record;
@@ -44,6 +45,13 @@ struct Order {
     is_group: bool,
     versions: Vec<ResourceVersionUuid>,
     launch_executor: Option<bool>,
+}
+
+/// Shared volumes are for many, and what is promised twice is the master's to take back.
+fn contains_own(total: &Resources, taken: &[Resource]) -> bool {
+    let own = |resources: &Resources| resources.non_revocable().non_shared();
+    let taken = Resources::from_proto(taken).unwrap_or_default().unallocated();
+    own(total).contains(&own(&taken))
 }
 
 impl Agent {
@@ -278,26 +286,41 @@ impl Agent {
     }
 
     /// Masters count; but when one takes a registration that an operation crosses, it may offer once more what the
-    /// operation changed. Shared volumes are for many, and what is promised twice is the master's to take back.
+    /// operation changed.
     fn has_room(&self, framework: &FrameworkId, executor: &ExecutorInfo, tasks: &[TaskInfo]) -> bool {
-        let executors = self.frameworks.values().flat_map(|framework| framework.executors.values());
-        let mut taken: Vec<Resource> = Vec::new();
-        for executor in executors.filter(|executor| executor.state != ExecutorState::Terminated) {
-            taken.extend(executor.tasks_resources().cloned());
-            // What the agent adds for executors of its own nobody counts.
-            if !executor.command_executor {
-                taken.extend(executor.info.resources.iter().cloned());
-            }
-        }
+        let mut taken = self.taken(|_, executor| executor.state != ExecutorState::Terminated);
         taken.extend(tasks.iter().flat_map(|task| &task.resources).cloned());
         let id = ExecutorId::from(&executor.executor_id);
         let known = self.frameworks.get(framework).is_some_and(|found| found.executors.contains_key(&id));
         if !known && tasks.iter().any(|task| task.executor.is_some()) {
             taken.extend(executor.resources.iter().cloned());
         }
-        let own = |resources: &Resources| resources.non_revocable().non_shared();
-        let taken = Resources::from_proto(&taken).unwrap_or_default().unallocated();
-        own(&self.operations.total).contains(&own(&taken))
+        contains_own(&self.operations.total, &taken)
+    }
+
+    /// What tasks and executors have.
+    fn taken(&self, counts: impl Fn(&Framework, &Executor) -> bool) -> Vec<Resource> {
+        let mut taken = Vec::new();
+        for framework in self.frameworks.values() {
+            for executor in framework.executors.values().filter(|executor| counts(framework, executor)) {
+                taken.extend(executor.tasks_resources().cloned());
+                // What the agent adds for executors of its own nobody counts.
+                if !executor.command_executor {
+                    taken.extend(executor.info.resources.iter().cloned());
+                }
+            }
+        }
+        taken
+    }
+
+    /// Whether an operation that leaves `total` takes from under tasks that are to run on what they have. What they lack
+    /// anyhow does not count.
+    pub(crate) fn takes_from_tasks(&self, total: &Resources) -> bool {
+        let taken = self.taken(|framework, executor| {
+            !framework.terminating
+                && matches!(executor.state, ExecutorState::Registering | ExecutorState::Running)
+        });
+        contains_own(&self.operations.total, &taken) && !contains_own(total, &taken)
     }
 
     fn check_drain(&self) -> Result<(), Refusal> {

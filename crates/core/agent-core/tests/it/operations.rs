@@ -11,7 +11,7 @@ use messor_proto::mesos::internal::{
     UpdateAgentMessage, UpdateOperationStatusMessage, reconcile_operations_message,
     update_operation_status_record,
 };
-use messor_proto::mesos::offer::operation::{Create, Destroy, Reserve, Type};
+use messor_proto::mesos::offer::operation::{Create, Destroy, Reserve, Type, Unreserve};
 use messor_proto::mesos::resource::disk_info::Persistence;
 use messor_proto::mesos::resource::{DiskInfo, ReservationInfo, reservation_info};
 use messor_proto::mesos::task_status::Reason;
@@ -45,6 +45,15 @@ fn reserve(resources: Vec<Resource>) -> offer::Operation {
         r#type: Some(Type::Reserve.into()),
         id: Some(mesos::OperationId { value: "o".into() }),
         reserve: Some(Reserve { resources, source: vec![] }),
+        ..Default::default()
+    }
+}
+
+fn unreserve(resources: Vec<Resource>) -> offer::Operation {
+    offer::Operation {
+        r#type: Some(Type::Unreserve.into()),
+        id: Some(mesos::OperationId { value: "u".into() }),
+        unreserve: Some(Unreserve { resources }),
         ..Default::default()
     }
 }
@@ -553,6 +562,31 @@ fn a_volume_that_is_used_is_not_destroyed() {
     assert!(agent.total().persistent_volumes().is_empty());
 }
 
+/// A master that took an old registration may give up a reservation that a task has. (Seed 1795854000000354 of the
+/// simulator with operations.)
+#[test]
+fn what_a_task_has_stays_reserved() {
+    let mut agent = Agent::new();
+    agent.apply(1, reserve(vec![reserved("cpus", 1.0)]));
+    let mut task = build::command_task("t");
+    let allocation_info = Some(mesos::resource::AllocationInfo { role: Some("web".into()) });
+    task.resources = vec![Resource { allocation_info, ..reserved("cpus", 0.75) }];
+    agent.edge.master_says(build::run(build::framework(), task));
+    agent.edge.sent.clear();
+    agent.apply(2, unreserve(vec![reserved("cpus", 0.5)]));
+    let refused = agent.statuses().remove(0).status;
+    assert_eq!(refused.state(), OperationError);
+    assert!(refused.message().contains("tasks have"), "{refused:?}");
+    // What it does not have may go.
+    agent.edge.advance(Duration::from_secs(1));
+    let mut registration = agent.registration();
+    agent.version = registration.resource_version_uuid.take().unwrap();
+    agent.edge.master_says(AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() });
+    agent.edge.sent.clear();
+    agent.apply(3, unreserve(vec![reserved("cpus", 0.25)]));
+    assert_eq!(agent.states(), [OperationFinished]);
+}
+
 #[test]
 fn a_volume_of_what_is_ending_may_be_destroyed() {
     let mut agent = Agent::new();
@@ -634,7 +668,7 @@ fn an_agent_that_is_registered_again_while_it_is_tells_what_it_has() {
     assert_eq!(read(&told), read(&[reserved("cpus", 1.0)]));
     agent.edge.master_says(again());
     assert!(agent.edge.take::<ReregisterAgentMessage>().is_empty(), "all of that is told");
-    // An answer that is not due: the master took a registration once more, which may have been one from before.
+    // An answer while it is registered: the master took a registration once more, which may have been one from before.
     // (Seed 1795854000000354 of the simulator with operations.)
     agent.edge.master_says(again());
     let told = agent.registration().checkpointed_resources;
