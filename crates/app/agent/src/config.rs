@@ -11,7 +11,7 @@ use messor_logger::Settings;
 use messor_oversubscription::Modules;
 use messor_proto::mesos::agent_info::capability::Type as Capability;
 use messor_proto::mesos::internal::AgentCapabilities;
-use messor_proto::mesos::{AgentInfo, DomainInfo};
+use messor_proto::mesos::{AgentInfo, ContainerInfo, DomainInfo, container_info};
 use messor_proto::{Version, Wire};
 use messor_runtime::{Address, Failure, random_seed};
 use messor_stdx::Duration;
@@ -111,6 +111,19 @@ fn capabilities(json: &str) -> Result<Vec<Capability>, Failure> {
     Ok(CAPABILITIES.into_iter().filter(named).collect())
 }
 
+/// The container of executors that have none.
+fn default_container(json: &str) -> Result<ContainerInfo, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| wrong("default_container_info", error);
+    let container = ContainerInfo::from_json(json.as_bytes(), Version::V0).map_err(|error| wrong(&error))?;
+    if container.r#type() == container_info::Type::Docker {
+        return Err(wrong(&"not supported yet: containers of type DOCKER"));
+    }
+    if container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some()) {
+        return Err(wrong(&"not supported yet: container images"));
+    }
+    Ok(container)
+}
+
 pub fn machine(
     flags: &AgentFlags,
     pid: Pid,
@@ -144,6 +157,9 @@ pub fn machine(
     let mut config = Config::new(pid, info, &text(work_dir)?, &text(&launcher_dir)?);
     config.sandbox_directory.clone_from(&flags.containers.sandbox_directory);
     config.switch_user = flags.switch_user;
+    if let Some(json) = &flags.containers.default_container_info {
+        config.default_container_info = Some(default_container(json.as_str())?);
+    }
     config.isolation = flags.isolators().join(",");
     config.cgroups_enable_cfs = flags.containers.cgroups_enable_cfs;
     config.executor_environment_variables =
@@ -184,6 +200,19 @@ pub fn machine(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_container_is_read_and_images_are_refused() {
+        let volume = r#"{"container_path": "data", "host_path": "/srv/data", "mode": "RO"}"#;
+        let container = default_container(&format!(r#"{{"type": "MESOS", "volumes": [{volume}]}}"#)).unwrap();
+        assert_eq!(container.volumes[0].host_path.as_deref(), Some("/srv/data"));
+        let refused = |json: &str| default_container(json).unwrap_err().to_string();
+        let image = r#"{"type": "MESOS", "mesos": {"image": {"type": "DOCKER", "docker": {"name": "a"}}}}"#;
+        assert!(refused(image).contains("default_container_info") && refused(image).contains("images"));
+        assert!(refused(r#"{"type": "DOCKER"}"#).contains("not supported yet"));
+        assert!(refused(r#"{"type": "POD"}"#).contains("default_container_info"));
+        assert!(refused("{}").contains("type"));
+    }
 
     fn flags(resources: &str) -> AgentFlags {
         AgentFlags { resources: Some(resources.to_string()), ..AgentFlags::default() }

@@ -16,11 +16,11 @@ flag_set! {
                 => "Isolators with commas in between, such as cgroups/cpu,cgroups/mem. The older names process and cgroups mean posix/cpu,posix/mem and cgroups/cpu,cgroups/mem.";
             launcher: String = "posix", check checks::launcher
                 => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix.";
-            default_container_info: Option<Json>, not_yet "containers with images and volumes are not built"
-                => "ContainerInfo for executors that have none, as JSON.";
+            default_container_info: Option<Json>
+                => "ContainerInfo for executors that have none, as JSON; images are not supported yet.";
             sandbox_directory: String = "/mnt/mesos/sandbox", no_effect "container images are not built"
                 => "Where a container with its own image sees its sandbox.";
-            volume_gid_range: Option<String>, not_yet "shared volumes are not built"
+            volume_gid_range: Option<String>, not_yet "groups of volumes are not built"
                 => "Group ids, such as [10000-20000], for volumes that several users share.";
             host_path_volume_force_creation: Option<String>
                 => "Directories with : in between under which volume/host_path makes directories that do not exist.";

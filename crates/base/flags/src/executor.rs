@@ -27,7 +27,7 @@ flag_set! {
                 => "ContainerLaunchInfo as JSON, with which to start the task.";
             user: Option<String>
                 => "User that the task runs as.";
-            task_supplementary_groups: Option<String>, not_yet "shared volumes are not built"
+            task_supplementary_groups: Option<String>, not_yet "groups of volumes are not built"
                 => "Further groups of the task, by number, with commas in between.";
             working_directory: Option<Location>, not_yet "container images are not built"
                 => "Working directory of the task in its root file system.";
@@ -35,9 +35,9 @@ flag_set! {
                 => "Where the task sees its sandbox in its root file system.";
             rootfs: Option<Location>, not_yet "container images are not built"
                 => "Root file system of the task.";
-            effective_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
+            effective_capabilities: Option<Json>, not_yet "only tasks with a root file system of their own would need it"
                 => "CapabilityInfo as JSON: what the task gets.";
-            bounding_capabilities: Option<Json>, not_yet "the isolator linux/capabilities is not built"
+            bounding_capabilities: Option<Json>, not_yet "only tasks with a root file system of their own would need it"
                 => "CapabilityInfo as JSON: what the task may get at most.";
             tty_path as "tty_slave_path": Option<Location>
                 => "The task's end of its terminal.";

@@ -204,6 +204,11 @@ impl Master {
             && let Some(id) = self.frameworks.by_pid.get(from).cloned()
         {
             turn.info(format!("framework {id} at {from} is subscribed already: telling it again"));
+            // It may have been taken for gone before it heard of its id: it is there, as this shows.
+            if self.frameworks.get(&id).is_some_and(|framework| !framework.connected()) {
+                self.connect(turn, &id, caller);
+                self.activate(turn, &id);
+            }
             return self.tell(
                 turn,
                 &id,

@@ -1,10 +1,13 @@
 //! `mesos … watch`, `mesos task wait` and logs of whole pods, on a real cluster.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-use messor_testkit::{Cluster, wait_for};
+use messor_testkit::{Cluster, Options, wait_for};
 use serde_json::{Value, json};
 
 use crate::recovery::{Execution, PATIENCE, agent_id};
@@ -175,4 +178,30 @@ fn a_pod_is_run_and_its_logs_are_read_while_it_runs_and_afterwards() {
     alone.until("TASK_FINISHED");
     let refused = mesos(&cluster, &["task", "logs", "alone", "--pod"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is of no pod"));
+}
+
+/// Whoever listens measures the interval of heartbeats from the first one, which comes behind the state.
+#[test]
+fn operators_hear_a_heartbeat_at_once() {
+    let cluster = Cluster::with(&Options { agents: 0, ..Options::default() });
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(cluster.master).expect("a connection");
+        let body = r#"{"type":"SUBSCRIBE"}"#;
+        let head = format!(
+            "POST /api/v1 HTTP/1.1\r\nHost: master\r\nContent-Type: application/json\r\n\
+             Accept: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("a request");
+        // A fifth of the interval.
+        stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a time-out");
+        let mut seen = String::new();
+        let mut piece = [0; 4096];
+        while !seen.contains("HEARTBEAT") {
+            let length = stream.read(&mut piece).expect("a heartbeat in time");
+            assert!(length > 0, "the stream ended: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        assert!(seen.find("SUBSCRIBED") < seen.find("HEARTBEAT"), "{seen}");
+    }
 }

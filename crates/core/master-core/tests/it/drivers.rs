@@ -199,6 +199,23 @@ fn a_driver_that_lost_its_link_comes_back() {
     assert!(world.view().frameworks.is_empty());
 }
 
+/// The answer to its registration was lost, and the connection to it broke: it asks again, without an id. (Seed
+/// 1795858359000287 of the simulator; 1.11.0 tells it again and offers it nothing.)
+#[test]
+fn a_driver_that_never_heard_of_its_id_comes_back() {
+    let (mut world, _, id, _) = registered();
+    world.exited(&driver());
+    world.allocation();
+    assert!(world.take::<wire::ResourceOffersMessage>(&driver()).is_empty(), "it is taken for gone");
+    world.message(&driver(), &wire::RegisterFrameworkMessage { framework: info() });
+    let again = world.take::<wire::FrameworkRegisteredMessage>(&driver()).remove(0);
+    assert_eq!(FrameworkId::from(&again.framework_id), id);
+    assert!(world.links.contains(&driver()));
+    world.allocation();
+    assert_eq!(world.take::<wire::ResourceOffersMessage>(&driver()).len(), 1);
+    assert!(world.view().frameworks[0].framework.connected);
+}
+
 #[test]
 fn deactivation_keeps_the_framework() {
     let (mut world, _, id, offer) = registered();

@@ -239,6 +239,10 @@ fn kind_of(call: &Call) -> Result<call::Type, Answer> {
 }
 
 /// The first event of an operator's stream, as a message.
+pub(super) fn heartbeat() -> OperatorEvent {
+    OperatorEvent { r#type: Some(event::Type::Heartbeat.into()), ..Default::default() }
+}
+
 pub(super) fn subscribed(view: &Arc<View>) -> OperatorEvent {
     OperatorEvent {
         r#type: Some(event::Type::Subscribed.into()),

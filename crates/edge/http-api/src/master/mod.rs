@@ -166,18 +166,17 @@ impl MasterSite {
         let path = path.to_string();
         // Writing a large document takes a while: not on a thread that serves others.
         let written = tokio::task::spawn_blocking(move || match path.as_str() {
-            "/state" => Ok(state::state(&view, &program)),
-            "/state-summary" => Ok(state::state_summary(&view, &program)),
-            "/slaves" => Ok(state::slaves(&view, &query)),
-            "/frameworks" => Ok(state::frameworks_document(&view, &query)),
+            "/state" => state::state(&view, &program),
+            "/state-summary" => state::state_summary(&view, &program),
+            "/slaves" => state::slaves(&view, &query),
+            "/frameworks" => state::frameworks_document(&view, &query),
             "/tasks" => state::tasks(&view, &query),
-            "/roles" => Ok(roles::roles(&view)),
-            other => Ok(registry::read(other, &view)),
+            "/roles" => roles::roles(&view),
+            other => registry::read(other, &view),
         })
         .await;
         match written {
-            Ok(Ok(body)) => json(request, body),
-            Ok(Err(wrong)) => bad_request(wrong),
+            Ok(body) => json(request, body),
             Err(_) => ending(),
         }
     }
@@ -246,6 +245,8 @@ impl MasterSite {
                     _ => record(&calls::subscribed(&view), MediaType::Protobuf),
                 };
                 self.gateway.send_bytes(stream.0, first);
+                // At once, as in 1.11.0: whoever listens measures the interval from it.
+                self.gateway.send(stream.0, &calls::heartbeat());
                 self.gateway.open(stream.0, reply.0);
             }
             Effect::Publish { event } => self.gateway.publish(|media| record(event.as_ref(), media)),

@@ -317,13 +317,16 @@ pub fn state_summary(view: &View, program: &ProgramInfo) -> Vec<u8> {
 }
 
 /// /tasks: of all frameworks, the latest first unless `order=asc`.
-pub fn tasks(view: &View, query: &Query) -> Result<Vec<u8>, String> {
-    let number = |name: &str, default: usize| match query.get(name) {
-        None | Some("") => Ok(default),
-        Some(text) => text.parse().map_err(|_| format!("{name}={text}: expecting a whole number, 0 or more")),
+///
+/// As in 1.11.0 a number that cannot be read counts as none, and a negative one as one beyond all: clients ask for all tasks
+/// by `limit=-1`.
+pub fn tasks(view: &View, query: &Query) -> Vec<u8> {
+    let number = |name: &str, default: usize| match query.get(name).map(str::parse::<i32>) {
+        Some(Ok(number)) => usize::try_from(number).unwrap_or(usize::MAX),
+        _ => default,
     };
-    let limit = number("limit", TASK_LIMIT)?;
-    let offset = number("offset", 0)?;
+    let limit = number("limit", TASK_LIMIT);
+    let offset = number("offset", 0);
     let framework_id = query.get("framework_id");
     let task_id = query.get("task_id");
     let mut found: Vec<_> = view
@@ -340,9 +343,9 @@ pub fn tasks(view: &View, query: &Query) -> Result<Vec<u8>, String> {
     if query.get("order") != Some("asc") {
         found.reverse();
     }
-    Ok(document::object(|o| {
+    document::object(|o| {
         o.array("tasks", |a| found.iter().skip(offset).take(limit).for_each(|t| task(a, t)));
-    }))
+    })
 }
 
 pub fn framework_roles(info: &FrameworkInfo) -> Vec<&str> {
