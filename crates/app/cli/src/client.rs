@@ -122,5 +122,14 @@ pub fn exchange_up_to(
 pub fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(512)]);
     let text = text.trim();
-    if text.is_empty() { String::new() } else { format!(": {}", text.escape_debug()) }
+    if text.is_empty() { String::new() } else { format!(": {}", without_controls(text)) }
+}
+
+/// Nothing in it moves the cursor or begins a line.
+fn without_controls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() { out.extend(letter.escape_default()) } else { out.push(letter) }
+    }
+    out
 }

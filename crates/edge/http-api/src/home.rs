@@ -41,7 +41,8 @@ fn links(out: &mut String, process: &str) {
     let (known, wanted) = match process {
         "master" => ("master", OF_MASTER),
         // The table has the agent's endpoints under the id of the first agent of a port.
-        _ => ("slave(1)", OF_AGENT),
+        _ if process.starts_with("slave(") => ("slave(1)", OF_AGENT),
+        _ => return,
     };
     for name in wanted {
         let path = format!("/{known}/{name}");
@@ -52,10 +53,11 @@ fn links(out: &mut String, process: &str) {
 }
 
 fn page(program: &ProgramInfo, processes: &[String]) -> String {
-    let what = match processes {
-        [only] if only == "master" => "master",
-        [only] if only.starts_with("slave(") => "agent",
-        _ => "cluster",
+    let has_agents = processes.iter().any(|process| process.starts_with("slave("));
+    let what = match processes.iter().any(|process| process == "master") {
+        true if has_agents => "cluster",
+        true => "master",
+        false => "agent",
     };
     let named = program.flag("cluster").map(|name| format!(" of {name}")).unwrap_or_default();
     let title = escape(&format!("Messor {what}{named}"));
@@ -114,8 +116,11 @@ mod tests {
 
     #[test]
     fn every_link_leads_to_an_endpoint_that_is_built() {
-        for process in ["master", "slave(1)"] {
-            let page = page(&program(&[]), &[process.to_string()]);
+        // As a real master and a real agent have them.
+        for (process, all) in [("master", ["master", "registrar(1)"]), ("slave(1)", ["slave(1)", "files"])] {
+            let page = page(&program(&[]), &all.map(String::from));
+            let title = if process == "master" { "<h1>Messor master</h1>" } else { "<h1>Messor agent</h1>" };
+            assert!(page.contains(title), "{page}");
             let links = links_of(&page);
             assert!(
                 links.contains(&format!("/{process}/state").as_str()) && links.contains(&"/help"),

@@ -245,6 +245,13 @@ fn what_tasks_wrote_is_printed_followed_and_copied() {
     let copied: PathBuf = cluster.folder().join("copied");
     printed(&cluster, &["task", "cp", "writes:d", copied.to_str().expect("UTF-8")]);
     assert_eq!(std::fs::read_to_string(copied.join("e/f")).expect("it is copied"), "deep\n");
+    // One file, by its new name and into a directory.
+    let one = cluster.folder().join("one");
+    let said = printed(&cluster, &["task", "cp", "writes:d/e/f", one.to_str().expect("UTF-8")]);
+    assert!(said.contains("is there"), "{said}");
+    assert_eq!(std::fs::read_to_string(&one).expect("it is copied"), "deep\n");
+    printed(&cluster, &["task", "cp", "writes:d/e/f", copied.to_str().expect("UTF-8")]);
+    assert_eq!(std::fs::read_to_string(copied.join("f")).expect("it is copied"), "deep\n");
     std::fs::write(&go, "").expect("a file");
     let end = wait_for("the follower to end with its task", Duration::from_secs(30), || {
         follower.try_wait().expect("it is ours")

@@ -187,11 +187,18 @@ impl Console<'_, '_> {
         let name = whole.rsplit('/').next().unwrap_or(&whole).to_owned();
         let target = if target.is_dir() { target.join(&name) } else { target.to_path_buf() };
         let mut count = 0;
+        // Of a file the list is empty, as of an empty directory; only a file can be read.
         match self.list_files(&sandbox.agent, &whole) {
-            Ok(files) => self.copy_directory(&sandbox.agent, &files, &target, 0, &mut count)?,
-            Err(_) => self.copy_file(&sandbox.agent, &whole, &target, &mut count)?,
+            Ok(files) if !files.is_empty() || self.read_file(&sandbox.agent, &whole, 0, 0).is_err() => {
+                self.copy_directory(&sandbox.agent, &files, &target, 0, &mut count)?;
+                let files = if count == 1 { "file is" } else { "files are" };
+                self.done(&format!("{count} {files} in {}", target.display()))
+            }
+            _ => {
+                self.copy_file(&sandbox.agent, &whole, &target, &mut count)?;
+                self.done(&format!("{} is there", target.display()))
+            }
         }
-        self.done(&format!("{count} files are in {}", target.display()))
     }
 
     fn copy_directory(
