@@ -9,7 +9,7 @@ use messor_proto::mesos::{self, AgentInfo, DrainConfig, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{
-    AgentCapabilities, AgentId, Pid, Resources, apply_checkpointed, resource_to_post_refinement,
+    AgentCapabilities, AgentId, Pid, Resources, Scalar, apply_checkpointed, resource_to_post_refinement,
 };
 use messor_validation::validate_register_agent;
 
@@ -157,6 +157,15 @@ impl Master {
         if info.domain.is_none() && self.config.require_agent_domain {
             return Err("it has no domain, and --require_agent_domain is set".to_string());
         }
+        // What cannot be read is refused when the agent is built.
+        let resources = Resources::from_proto(&info.resources).unwrap_or_default();
+        let too_much =
+            resources.iter().find(|one| one.as_scalar().is_some_and(|scalar| scalar > MOST_OF_A_RESOURCE));
+        if let Some(resource) = too_much {
+            return Err(format!(
+                "it has {resource}; more than {MOST_OF_A_RESOURCE} of a resource cannot be added up"
+            ));
+        }
         Ok(())
     }
 
@@ -257,6 +266,10 @@ impl Master {
         self.ping(turn, &id);
     }
 }
+
+/// Sums over agents end at nine thousand times as much: one agent that claims more would spoil what everybody's shares are
+/// reckoned by.
+const MOST_OF_A_RESOURCE: Scalar = Scalar::from_millis(1_000_000_000_000_000);
 
 /// An agent as it registers, without tasks and executors.
 pub(crate) fn build_agent(

@@ -65,6 +65,9 @@ fn some_agents_are_refused() {
         with(&|m| m.version = None),
         with(&|m| m.agent.domain = Some(Default::default())),
         with(&|m| m.agent.resources[0].name.clear()),
+        // Larger than what sums could hold.
+        with(&|m| m.agent.resources = resources("cpus:1e300;mem:64")),
+        with(&|m| m.agent.resources = resources("cpus:1;mem:1000000000001")),
         with(&|m| {
             m.agent.checkpoint = None;
             m.checkpointed_resources = resources("cpus(r):1");
