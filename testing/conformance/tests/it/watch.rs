@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use messor_testkit::{Cluster, Options, wait_for};
+use messor_testkit::{Cluster, wait_for};
 use serde_json::{Value, json};
 
 use crate::recovery::{Execution, PATIENCE, agent_id};
@@ -183,7 +183,7 @@ fn a_pod_is_run_and_its_logs_are_read_while_it_runs_and_afterwards() {
 /// Whoever listens measures the interval of heartbeats from the first one, which comes behind the state.
 #[test]
 fn operators_hear_a_heartbeat_at_once() {
-    let cluster = Cluster::with(&Options { agents: 0, ..Options::default() });
+    let cluster = Cluster::start();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(cluster.master).expect("a connection");
         let body = r#"{"type":"SUBSCRIBE"}"#;
@@ -198,7 +198,9 @@ fn operators_hear_a_heartbeat_at_once() {
         let mut seen = String::new();
         let mut piece = [0; 4096];
         while !seen.contains("HEARTBEAT") {
-            let length = stream.read(&mut piece).expect("a heartbeat in time");
+            let length = stream
+                .read(&mut piece)
+                .unwrap_or_else(|error| panic!("no heartbeat in time: {error}: {seen}"));
             assert!(length > 0, "the stream ended: {seen}");
             seen.push_str(&String::from_utf8_lossy(&piece[..length]));
         }
