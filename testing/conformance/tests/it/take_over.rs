@@ -81,6 +81,11 @@ struct RealMaster {
 impl RealMaster {
     /// `folder` has the master's work_dir as `master`.
     fn start(folder: &Path) -> Option<RealMaster> {
+        RealMaster::start_at(free_port(), folder, &[])
+    }
+
+    /// Its agent is at this port, too. `more` are variables for both.
+    fn start_at(port: u16, folder: &Path, more: &[String]) -> Option<RealMaster> {
         let script = oracle()?.join("apache-mesos-local");
         let unpacked = std::env::temp_dir().join("apache-mesos-1.11.0");
         let home = tempfile::tempdir().expect("a temporary folder");
@@ -91,12 +96,12 @@ impl RealMaster {
                 std::os::unix::fs::symlink(entry.path(), home.path().join(&name)).expect("a link");
             }
         }
-        let port = free_port();
         let started = Command::new(&script)
             .arg("--home")
             .arg(home.path())
             .args(["start", "--agents", "1", "--port", &port.to_string()])
             .arg(format!("MESOS_WORK_DIR={}", folder.display()))
+            .args(more)
             .output()
             .expect("the oracle runs");
         if started.status.code() == Some(3) {
@@ -147,6 +152,75 @@ fn a_registry_goes_from_apache_mesos_to_messor_and_back() {
     // And once more the other way round.
     cluster.restart_master();
     has_what_was_left(cluster.master, &agent);
+}
+
+const RESOURCES: &str = "cpus:2;mem:1024;disk:1024;ports:[31000-32000]";
+
+/// The only agent of a master: its id, and what is reserved of it, once something is.
+fn reserved_agent(address: std::net::SocketAddr) -> (String, Value) {
+    wait_for("the agent with its reservation", PATIENCE, || {
+        let agents = get(address, "/master/slaves").ok()?.json();
+        let agent = agents["slaves"].as_array()?.iter().find(|agent| agent["active"] == true)?.clone();
+        let reserved = agent["reserved_resources_full"]["keep"].clone();
+        reserved.is_array().then(|| (agent["id"].as_str().expect("an id").to_string(), reserved))
+    })
+}
+
+/// U113: what a real agent keeps on disk is taken up by Messor's, and what Messor's leaves by the real one.
+#[test]
+fn an_agent_goes_from_apache_mesos_to_messor_and_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let port = free_port();
+    let more = [
+        format!("MESOS_RUNTIME_DIR={}", folder.path().join("run").display()),
+        format!("MESOS_RESOURCES={RESOURCES}"),
+        "MESOS_HOSTNAME=localhost".to_string(),
+    ];
+    let Some(real) = RealMaster::start_at(port, folder.path(), &more) else { return };
+    let id = wait_for("the real agent", PATIENCE, || {
+        let agents = get(real.address, "/master/slaves").ok()?.json();
+        Some(agents["slaves"][0]["id"].as_str()?.to_string())
+    });
+    let reservation = json!([{"type": "DYNAMIC", "role": "keep"}]);
+    let disk =
+        json!({"name": "disk", "type": "SCALAR", "scalar": {"value": 64.0}, "reservations": reservation});
+    let mut volume = disk.clone();
+    volume["disk"] = json!({
+        "persistence": {"id": "v1"},
+        "volume": {"container_path": "data", "mode": "RW"},
+    });
+    let agent_id = json!({ "value": id });
+    for call in [
+        json!({"type": "RESERVE_RESOURCES", "reserve_resources": {"agent_id": agent_id, "resources": [disk]}}),
+        json!({"type": "CREATE_VOLUMES", "create_volumes": {"agent_id": agent_id, "volumes": [volume]}}),
+    ] {
+        let answer = post(real.address, "/master/api/v1", &call).expect("an answer");
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+    let (_, reserved) = reserved_agent(real.address);
+    let work_dir = folder.path().join("agents/0/work");
+    wait_for("the real agent's checkpoint", PATIENCE, || {
+        work_dir.join("volumes/roles/keep/v1").is_dir().then_some(())
+    });
+    drop(real);
+
+    let cluster = Cluster::with(&alone());
+    let mut agent = Command::new(cluster.bin().join("mesos-agent"))
+        .arg(format!("--master={}", cluster.master))
+        .arg(format!("--work_dir={}", work_dir.display()))
+        .arg(format!("--runtime_dir={}", folder.path().join("agents/0/run").display()))
+        .args(["--ip=127.0.0.1", "--hostname=localhost", &format!("--port={port}")])
+        .arg(format!("--resources={RESOURCES}"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("mesos-agent runs");
+    let seen = reserved_agent(cluster.master);
+    agent.kill().expect("it is ours");
+    agent.wait().expect("it is ours");
+    assert_eq!(seen, (id.clone(), reserved.clone()));
+
+    let Some(real) = RealMaster::start_at(port, folder.path(), &more) else { return };
+    assert_eq!(reserved_agent(real.address), (id, reserved));
 }
 
 /// A network of its own for agents that exist in the test alone.
