@@ -422,8 +422,32 @@ struct Entry {
 pub struct Ledger {
     entries: BTreeMap<AgentId, Entry>,
     asked: BTreeMap<(usize, u64), Vec<(AgentId, Status)>>,
+    /// Quota and weights by role, as they were acknowledged, or as an operation that has no answer yet leaves them.
+    settings: BTreeMap<String, BTreeSet<String>>,
+    settings_asked: BTreeMap<(usize, u64), Vec<(String, String)>>,
     pub acknowledged: u64,
 }
+
+/// What an operation sets: of which role, and to what.
+fn settings_of(operation: &Operation) -> Vec<(String, String)> {
+    match operation {
+        Operation::UpdateQuota { configs } => configs.iter().map(quota_setting).collect(),
+        Operation::UpdateWeights { weights } => weights.iter().map(weight_setting).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn quota_setting(config: &mesos::quota::QuotaConfig) -> (String, String) {
+    let is_none = config.guarantees.is_empty() && config.limits.is_empty();
+    let value = if is_none { NOTHING.to_string() } else { format!("{config:?}") };
+    (format!("the quota of {}", config.role), value)
+}
+
+fn weight_setting(info: &mesos::WeightInfo) -> (String, String) {
+    (format!("the weight of {}", info.role()), info.weight.to_string())
+}
+
+const NOTHING: &str = "nothing";
 
 fn effect_of(operation: &Operation) -> Vec<(AgentId, Status)> {
     let of = |info: &messor_proto::mesos::AgentInfo| info.id.as_ref().map(AgentId::from);
@@ -450,12 +474,26 @@ impl Ledger {
             self.entries.entry(id.clone()).or_default().doubtful = true;
         }
         self.asked.insert((master, ticket), effect);
+        let settings = settings_of(operation);
+        for (what, value) in &settings {
+            let possible = self.settings.entry(what.clone());
+            possible.or_insert_with(|| BTreeSet::from([NOTHING.to_string()])).insert(value.clone());
+        }
+        self.settings_asked.insert((master, ticket), settings);
     }
 
     pub fn answered(&mut self, ticket: u64, master: usize, outcome: &Result<bool, String>) {
         let effect = self.asked.remove(&(master, ticket)).unwrap_or_default();
+        let settings = self.settings_asked.remove(&(master, ticket)).unwrap_or_default();
         if matches!(outcome, Ok(true)) {
             self.acknowledged += 1;
+            for (what, value) in settings {
+                let waiting = self.settings_asked.values().flatten();
+                let mut possible: BTreeSet<String> =
+                    waiting.filter(|(other, _)| *other == what).map(|(_, value)| value.clone()).collect();
+                possible.insert(value);
+                self.settings.insert(what, possible);
+            }
             for (id, status) in effect {
                 let entry = self.entries.entry(id.clone()).or_default();
                 entry.status = Some(status);
@@ -506,7 +544,18 @@ impl Ledger {
                 "no acknowledged registry write is lost: agent {id} was {expected:?}, and is {found:?} now"
             );
         }
+        let found: BTreeMap<String, String> =
+            state.quota_configs().map(quota_setting).chain(state.weights().map(weight_setting)).collect();
+        for (what, possible) in &mut self.settings {
+            let found = found.get(what).map_or(NOTHING, String::as_str);
+            assert!(
+                possible.contains(found),
+                "no acknowledged registry write is lost: {what} is {found} now, and was one of {possible:?}"
+            );
+            *possible = BTreeSet::from([found.to_string()]);
+        }
         // What masters of before asked for was done by now, or never will be.
         self.asked.clear();
+        self.settings_asked.clear();
     }
 }
