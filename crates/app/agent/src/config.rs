@@ -15,7 +15,9 @@ use messor_proto::mesos::{AgentInfo, ContainerInfo, DomainInfo, container_info};
 use messor_proto::{Version, Wire};
 use messor_runtime::{Address, Failure, random_seed};
 use messor_stdx::Duration;
-use messor_types::{Pid, ResourceFormat, Resources, Role, parse_attributes, parse_resources};
+use messor_types::{
+    Pid, ResourceFormat, Resources, Role, parse_attributes, parse_resources, validate_amounts, validate_kinds,
+};
 
 pub fn address(flags: &AgentFlags) -> Address {
     Address {
@@ -81,7 +83,11 @@ pub fn logger(flags: &AgentFlags, modules: &Modules) -> Result<Logger, Failure> 
 
 fn parse(flags: &AgentFlags, text: &str) -> Result<Resources, Failure> {
     let role = Role::parse(&flags.default_role).map_err(|error| wrong("default_role", error))?;
-    parse_resources(text, &role).map_err(|error| wrong("resources", error))
+    let resources = parse_resources(text, &role).map_err(|error| wrong("resources", error))?;
+    validate_amounts(&resources)
+        .and_then(|()| validate_kinds(&resources))
+        .map_err(|error| wrong("resources", error))?;
+    Ok(resources)
 }
 
 /// The GPUs that containers get, where the flags ask for the isolator that gives them.
@@ -267,5 +273,9 @@ mod tests {
     fn wrong_values_name_their_flag() {
         let error = resources(&flags("cpus"), Path::new("/"), None).unwrap_err().to_string();
         assert!(error.starts_with("--resources: "), "{error}");
+        for wrong in ["cpus:1e300", "mem:[1-2]", "gpus:1.5", "ports:{a}"] {
+            let error = resources(&flags(wrong), Path::new("/"), None).unwrap_err().to_string();
+            assert!(error.starts_with("--resources: "), "{wrong}: {error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! What happens inside the cluster is said in these types; protobuf is met at the border alone. Resources are always
 //! in the post-reservation-refinement form here (U044): a stack of reservations, never a role beside a reservation.
 
+mod amounts;
 mod attributes;
 mod capabilities;
 mod checkpointed;
@@ -24,6 +25,7 @@ mod value;
 mod volumes;
 mod wire;
 
+pub use amounts::{AmountError, MOST_OF_A_RESOURCE, validate_amounts, validate_kinds};
 pub use attributes::{AttributeError, attributes_equal, parse_attributes};
 pub use capabilities::{AgentCapabilities, FrameworkCapabilities};
 pub use checkpointed::{CheckpointedError, apply_checkpointed};

@@ -48,6 +48,8 @@ pub enum OperationProblem {
     NotVolume(String),
     #[error("the persistent volume '{0}' exists already")]
     VolumeExists(String),
+    #[error("'disk.volume.container_path' is '{0}', which leaves the sandbox or is the sandbox itself")]
+    ContainerPath(String),
     #[error("{0} is shared, and the framework lacks the capability SHARED_RESOURCES")]
     Shared(String),
     #[error("the agent has no persistent volume {0}")]
@@ -159,6 +161,11 @@ pub fn validate_create(
     let mut known: BTreeSet<(Option<&Role>, &str)> = checkpointed.iter().filter_map(volume_name).collect();
     for volume in &volumes {
         let name = volume_name(volume).ok_or_else(|| OperationProblem::NotVolume(volume.to_string()))?;
+        let path =
+            volume.disk().and_then(|disk| disk.volume.as_ref()).map_or("", |volume| &volume.container_path);
+        if matches!(path, "" | ".") || path.split('/').any(|part| part == "..") {
+            return Err(OperationProblem::ContainerPath(path.to_string()));
+        }
         // Several copies of one that is shared, too, are one too many.
         if !known.insert(name) || volume.copies() > 1 {
             return Err(OperationProblem::VolumeExists(name.1.to_string()));
@@ -460,6 +467,12 @@ mod tests {
         };
         assert_eq!(check(&[volume("w")], None), Ok(()));
         assert_eq!(check(&[volume("v")], None), Err(OperationProblem::VolumeExists("v".to_string())));
+        for path in ["", ".", "..", "../x", "a/../../y", "/tmp/.."] {
+            let mut disk = disk("w");
+            disk.volume.as_mut().unwrap().container_path = path.to_string();
+            let told = check(&[dynamic("disk", 32.0, &["r"]).with_disk(disk)], None);
+            assert_eq!(told, Err(OperationProblem::ContainerPath(path.to_string())));
+        }
         assert_eq!(
             check(&[volume("w"), volume("w")], None),
             Err(OperationProblem::VolumeExists("w".to_string()))

@@ -9,7 +9,8 @@ use messor_proto::mesos::{self, AgentInfo, DrainConfig, WeightInfo};
 use messor_registry::Operation;
 use messor_stdx::Time;
 use messor_types::{
-    AgentCapabilities, AgentId, Pid, Resources, Scalar, apply_checkpointed, resource_to_post_refinement,
+    AgentCapabilities, AgentId, Pid, Resources, apply_checkpointed, resource_to_post_refinement,
+    validate_amounts,
 };
 use messor_validation::validate_register_agent;
 
@@ -159,14 +160,7 @@ impl Master {
         }
         // What cannot be read is refused when the agent is built.
         let resources = Resources::from_proto(&info.resources).unwrap_or_default();
-        let too_much =
-            resources.iter().find(|one| one.as_scalar().is_some_and(|scalar| scalar > MOST_OF_A_RESOURCE));
-        if let Some(resource) = too_much {
-            return Err(format!(
-                "it has {resource}; more than {MOST_OF_A_RESOURCE} of a resource cannot be added up"
-            ));
-        }
-        Ok(())
+        validate_amounts(&resources).map_err(|error| error.to_string())
     }
 
     pub(crate) fn stored_pending(&mut self, turn: &mut Turn<'_>, pending: Pending, accepted: bool) {
@@ -266,10 +260,6 @@ impl Master {
         self.ping(turn, &id);
     }
 }
-
-/// Sums over agents end at nine thousand times as much: one agent that claims more would spoil what everybody's shares are
-/// reckoned by.
-const MOST_OF_A_RESOURCE: Scalar = Scalar::from_millis(1_000_000_000_000_000);
 
 /// An agent as it registers, without tasks and executors.
 pub(crate) fn build_agent(

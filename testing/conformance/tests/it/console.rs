@@ -11,7 +11,7 @@ use messor_testkit::{Cluster, Options, get, wait_for};
 
 use crate::recovery::{Execution, PATIENCE, agent_id};
 
-fn mesos(cluster: &Cluster, words: &[&str]) -> Output {
+pub(crate) fn mesos(cluster: &Cluster, words: &[&str]) -> Output {
     Command::new(cluster.bin().join("mesos"))
         .arg(format!("--master={}", cluster.master))
         .args(words)

@@ -4,22 +4,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use messor_testkit::{Cluster, wait_for};
 use serde_json::{Value, json};
 
+use crate::console::mesos;
 use crate::recovery::{Execution, PATIENCE, agent_id};
-
-fn mesos(cluster: &Cluster, words: &[&str]) -> Output {
-    Command::new(cluster.bin().join("mesos"))
-        .arg(format!("--master={}", cluster.master))
-        .args(words)
-        .stdin(Stdio::null())
-        .output()
-        .expect("mesos runs")
-}
 
 /// `mesos` that goes on beside the test.
 struct Watcher {
