@@ -121,3 +121,38 @@ fn resources_are_promised_twice_kept_in_volumes_and_drained() {
     });
     wait_for("the data to be gone", PATIENCE, || (!path.exists()).then_some(()));
 }
+
+/// A QoS controller that finds the host too busy ends what runs on promised resources, and nothing else.
+#[test]
+fn a_correction_ends_what_runs_on_promised_resources() {
+    const CONTROLLER: &str = "org_apache_mesos_LoadQoSController";
+    // Any load at all is too much.
+    let modules = json!({"libraries": [{"file": "/lib/l.so", "modules": [
+        {"name": ESTIMATOR, "parameters": [{"key": "resources", "value": "cpus:3"}]},
+        {"name": CONTROLLER, "parameters": [{"key": "load_threshold_5min", "value": "-1"}]}]}]});
+    let agent_flags = vec![
+        "--resources=cpus:2;mem:512;disk:1000".to_string(),
+        format!("--resource_estimator={ESTIMATOR}"),
+        format!("--qos_controller={CONTROLLER}"),
+        format!("--modules={modules}"),
+        "--oversubscribed_resources_interval=1secs".to_string(),
+        "--qos_correction_interval_min=1secs".to_string(),
+    ];
+    let master_flags = vec!["--allocation_interval=200ms".to_string()];
+    let cluster = Cluster::with(&Options { agents: 1, master_flags, agent_flags });
+    let capabilities = ["PARTITION_AWARE", "MULTI_ROLE", "REVOCABLE_RESOURCES"];
+    let framework = Framework::subscribe(cluster.master, &user(), &capabilities);
+    let twice = |all: &[Value]| all.iter().any(|resource| !resource["revocable"].is_null());
+    let offer = framework.offer_of(|all| twice(all) && all.iter().any(|resource| resource["name"] == "mem"));
+    let cpus = with(scalar("cpus", 0.5), "revocable", json!({}));
+    let operations = vec![
+        launch(&offer, "own", "sleep 1000", vec![scalar("cpus", 0.5), scalar("mem", 32.0)]),
+        launch(&offer, "promised", "sleep 1000", vec![cpus, scalar("mem", 32.0)]),
+    ];
+    framework.accept(&offer, operations);
+    framework.until("own", "TASK_RUNNING");
+    assert_eq!(framework.until("promised", "TASK_GONE")["reason"], "REASON_CONTAINER_PREEMPTED");
+    let metrics = get(cluster.agents[0], "/metrics/snapshot").expect("an answer").json();
+    assert_eq!(metrics["slave/executors_preempted"], 1.0);
+    assert_eq!(metrics["slave/tasks_running"], 1.0, "the other one runs on");
+}
