@@ -11,9 +11,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use messor_master_core::{FrameworkView, View};
 use messor_net::GetError;
+use messor_proto::mesos::ContainerId;
 use messor_proto::mesos::agent::call::{ReadFile, Type};
 use messor_proto::mesos::agent::{Call, Response, response};
-use messor_proto::mesos::{ContainerId, Task};
 use messor_proto::{Version, Wire};
 use messor_types::{AgentId, FrameworkId, Pid};
 
@@ -174,12 +174,12 @@ fn part_of(request: &Request) -> Result<Part, Answer> {
 fn sandbox_of(framework: Option<&FrameworkView>, id: &FrameworkId, task_id: &str) -> Result<Sandbox, Answer> {
     let missing = |words: String| text(StatusCode::NOT_FOUND, words);
     let framework = framework.ok_or_else(|| missing(format!("there is no framework {id}")))?;
-    let all = framework
+    let mut all = framework
         .tasks
         .iter()
         .chain(&framework.unreachable_tasks)
         .chain(framework.completed_tasks.iter().rev());
-    let Some(task) = all.map(|task| Task::clone(task)).find(|task| task.task_id.value == task_id) else {
+    let Some(task) = all.find(|task| task.task_id.value == task_id) else {
         let waits = framework.pending_tasks.iter().any(|task| task.task_id.value == task_id);
         let why =
             if waits { "has not reached its agent yet" } else { "is not known to this master (any more)" };
