@@ -166,6 +166,10 @@ fn a_pipe_into_a_task_and_out_of_it() {
     assert_eq!(output.status.code(), Some(5));
     assert!(output.stdout == many, "{} bytes came of {}", output.stdout.len(), many.len());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "wrong\n");
+    // It has no output any more and goes on for a moment: its status counts.
+    let quiet = "echo a; exec >&- 2>&-; sleep 0.2; exit 3";
+    let output = mesos(&["exec", "t", "--", "sh", "-c", quiet], b"");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"a\n"[..]));
     let output = mesos(&["exec", "t", "echo", "-n", "--flag"], b"");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"--flag"[..]));
     for (words, part) in [

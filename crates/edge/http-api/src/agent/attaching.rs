@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -176,7 +177,7 @@ impl AgentSite {
         }
         tracing::info!("attaching to the output of container {id}");
         let attached = self.attach(&id, media).await?;
-        answer_of(attached, async {}).await
+        answer_of(attached, |_| async {}).await
     }
 
     /// Launches a session and attaches to its output. It lives as long as the client stays.
@@ -197,15 +198,16 @@ impl AgentSite {
             }
         }
         let containers = Arc::clone(&self.containers);
-        let end = end_session(containers, id.clone());
+        let session = id.clone();
+        let end = move |over| end_session(containers, session, over);
         match self.attach(&id, media).await {
             Ok(attached) if attached.head.status == 200 => answer_of(attached, end).await,
             Ok(attached) => {
-                end.await;
-                answer_of(attached, async {}).await
+                end(Over::Abandoned).await;
+                answer_of(attached, |_| async {}).await
             }
             Err(refusal) => {
-                end.await;
+                end(Over::Abandoned).await;
                 Err(refusal)
             }
         }
@@ -225,7 +227,22 @@ impl AgentSite {
     }
 }
 
-async fn end_session(containers: Arc<dyn ContainerSource>, id: ContainerId) {
+/// How an answer that is a stream came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// There is no more output.
+    Output,
+    /// Nobody reads it, or it cannot be read.
+    Abandoned,
+}
+
+/// A process whose output has ended is about to end, but for one that closed it: it gets so long, and keeps its status.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
+async fn end_session(containers: Arc<dyn ContainerSource>, id: ContainerId, over: Over) {
+    if over == Over::Output {
+        let _ = tokio::time::timeout(LAST_MOMENTS, containers.wait(&id)).await;
+    }
     tracing::info!("the session {id} is over");
     containers.destroy(&id).await;
 }
@@ -302,10 +319,13 @@ async fn pass_input(
 }
 
 /// The answer of a switchboard as the answer to the client. `end` follows when either of them is through with it.
-async fn answer_of(
+async fn answer_of<F>(
     mut attached: Attached,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> Result<messor_net::Response, Answer> {
+    end: impl FnOnce(Over) -> F + Send + 'static,
+) -> Result<messor_net::Response, Answer>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let status = StatusCode::from_u16(attached.head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status != StatusCode::OK {
         let body = attached.whole().await.map_err(|error| broken(&error))?;
@@ -320,23 +340,24 @@ async fn answer_of(
                 match attached.next().await {
                     Ok(Some(piece)) => {
                         if sender.send(piece).await.is_err() {
-                            return;
+                            return Over::Abandoned;
                         }
                     }
-                    Ok(None) => return,
+                    Ok(None) => return Over::Output,
                     // The client must not take a broken stream for a whole one.
                     Err(error) => {
                         tracing::warn!("output of a container broke off: {error}");
-                        return sender.abort();
+                        sender.abort();
+                        return Over::Abandoned;
                     }
                 }
             }
         };
-        tokio::select! {
-            () = gone => {}
-            () = pass => {}
-        }
-        end.await;
+        let over = tokio::select! {
+            () = gone => Over::Abandoned,
+            over = pass => over,
+        };
+        end(over).await;
     });
     let mut response = http::Response::new(body);
     for name in ["content-type", MESSAGE_CONTENT_TYPE] {
