@@ -236,8 +236,9 @@ fn who_may_attach_and_to_what() {
 
 fn a_terminal_of_a_session(stage: Stage) {
     let (task, parent) = stage.task("t", "sleep 1000", &[]);
-    let script = "tty; while read word; do [ $word = size ] && stty size; done; trap 'echo caught' INT; echo ready; \
-                  sleep 1000; stty size; exit 3";
+    // Short sleeps: one Ctrl-C that comes between two commands is caught as well, but not before the next one ends.
+    let script = "tty; while read word; do [ $word = size ] && stty size; done; trap 'echo caught; caught=1' INT; echo ready; \
+                  while [ -z \"$caught\" ]; do sleep 0.1; done; stty size; exit 3";
     let mut output = stage.session(&parent, "s", &shell(script), terminal(), Media::Protobuf);
     output.until("/dev/pts/");
     let id = nested(&parent, "s");

@@ -38,7 +38,7 @@ fn limits_hold_on_when_the_agent_is_killed() {
     let disk = json!({"persistence": {"id": "v"}, "volume": {"container_path": "kept", "mode": "RW"}});
     let bare = with(scalar("disk", 8.0), "reservations", json!([{"type": "DYNAMIC", "role": "web"}]));
     let kept = with(bare.clone(), "disk", disk);
-    let mut member = task("member", &waits("echo kept > kept/file"));
+    let mut member = task("member", "until test -e go-member; do sleep 0.05; done; echo kept > kept/file");
     member["resources"].as_array_mut().expect("a list").push(kept.clone());
     let made = vec![
         json!({"type": "RESERVE", "reserve": {"resources": [bare]}}),
@@ -91,13 +91,17 @@ fn limits_hold_on_when_the_agent_is_killed() {
     assert_eq!(host.stdout("private"), "4\n");
     host.kill("killed");
     host.ends("killed", "TASK_KILLED");
-    for path in super::host::entries(&host.sandbox("pod").join("containers")) {
-        fs::write(path.join("go"), "").expect("a file");
-    }
+    let go = |name: &str| {
+        for path in super::host::entries(&host.sandbox("pod").join("containers")) {
+            fs::write(path.join(name), "").expect("a file");
+        }
+    };
+    go("go-member");
+    host.ends("member", "TASK_FINISHED");
+    let volume = host.cluster.folder().join("agent0/volumes/roles/web/v/file");
+    assert_eq!(fs::read_to_string(volume).ok().as_deref(), Some("kept\n"));
+    go("go");
     let status = host.ends("hog-in-pod", "TASK_FAILED");
     assert_eq!(status["reason"], "REASON_CONTAINER_LIMITATION_MEMORY", "{status:#}");
-    let volume = host.cluster.folder().join("agent0/volumes/roles/web/v/file");
-    // Its group is that of its pod.
-    assert!(host.framework.end_of("member")["state"] == "TASK_FINISHED" || !volume.exists());
     host.leaves_no_trace(&before);
 }
