@@ -138,6 +138,7 @@ impl World {
         };
         let mut config = messor_agent_core::Config::new(node.pid.clone(), info, "/work", "/bin");
         config.seed = self.rng.next();
+        config.limits_memory = true;
         // Some promise things twice.
         config.oversubscribed_resources_interval =
             (self.options.keepers > 0 && number.is_multiple_of(2)).then_some(Duration::from_secs(15));
@@ -444,6 +445,11 @@ impl World {
                     let exited = ContainerEvent::Exited { container, status: None, limitation: None };
                     self.in_agent(number, Duration::from_millis(1), Inside::Event(Event::Container(exited)));
                 }
+                self.steps(number, steps);
+            }
+            ContainerCommand::Check { container } => {
+                let (checked, steps) = self.agents[number].executors.check(&container);
+                self.in_agent(number, Duration::from_millis(1), Inside::Event(Event::Container(checked)));
                 self.steps(number, steps);
             }
             ContainerCommand::Recover { runs } => {

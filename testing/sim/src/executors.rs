@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use messor_agent_core::{ContainerEvent, Event, Launch, ReplyId, StreamId};
 use messor_proto::mesos::executor::{Call, call, event};
+use messor_proto::mesos::slave::ContainerLimitation;
 use messor_proto::mesos::{ExecutorId, FrameworkId, TaskInfo, TaskState, TaskStatus, task_status};
 use messor_stdx::Time;
 use messor_types::{ContainerId, Resource, volume_path};
@@ -35,6 +36,8 @@ struct Executor {
     /// No update of the task was acknowledged yet.
     task_unacknowledged: bool,
     finished: bool,
+    /// Its task was killed for its memory, and it is to follow.
+    limited: bool,
     /// It was told to end.
     ending: bool,
     /// How often it tried to subscribe without success since it lost the agent.
@@ -71,6 +74,11 @@ pub fn volumes_of(task: &TaskInfo) -> impl Iterator<Item = String> {
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
 /// recovery_timeout (15 minutes) of tries.
 const MOST_TRIES: u32 = 900;
+
+fn limitation() -> ContainerLimitation {
+    let reason = Some(task_status::Reason::ContainerLimitationMemory.into());
+    ContainerLimitation { reason, ..ContainerLimitation::default() }
+}
 
 impl Executors {
     pub fn new(number: usize) -> Executors {
@@ -115,6 +123,7 @@ impl Executors {
             unacknowledged: Vec::new(),
             task_unacknowledged: true,
             finished: false,
+            limited: false,
             ending: false,
             tries: 0,
         };
@@ -133,6 +142,17 @@ impl Executors {
         }
         let known = self.running.contains_key(container) || self.starting.contains_key(container);
         if known { vec![(Duration::from_millis(10), Step::Exit(container.clone()))] } else { Vec::new() }
+    }
+
+    /// What the agent asks when a task failed: whether it was killed for its memory. Then its container ends.
+    pub fn check(&self, container: &ContainerId) -> (ContainerEvent, Vec<(Duration, Step)>) {
+        let limited = self.running.get(container).is_some_and(|executor| executor.limited);
+        let checked = ContainerEvent::Checked {
+            container: container.clone(),
+            limitation: limited.then(|| Box::new(limitation())),
+        };
+        let end = limited.then(|| (Duration::from_millis(10), Step::Exit(container.clone())));
+        (checked, end.into_iter().collect())
     }
 
     /// A new agent looks for the containers of the one before; those that it does not know are destroyed.
@@ -229,12 +249,15 @@ impl Executors {
                 (self.say(&container, reply, call), vec![(run, Step::Finished(container))])
             }
             Step::Finished(container) => {
-                let Some(call) = self.update(&container, now, TaskState::TaskFinished) else {
+                let fails = rng.one_in(6);
+                let state = if fails { TaskState::TaskFailed } else { TaskState::TaskFinished };
+                let Some(call) = self.update(&container, now, state) else {
                     return Default::default();
                 };
                 let events = self.say(&container, reply, call);
                 if let Some(executor) = self.running.get_mut(&container) {
                     executor.finished = true;
+                    executor.limited = fails && rng.one_in(2);
                 }
                 (events, Vec::new())
             }
@@ -242,10 +265,12 @@ impl Executors {
                 self.starting.remove(&container);
                 let executor = self.running.remove(&container);
                 let mut events = Vec::new();
+                let limited = executor.as_ref().is_some_and(|executor| executor.limited);
                 if let Some(Link::Open(stream)) = executor.map(|executor| executor.link) {
                     events.push(Event::StreamClosed { stream: StreamId(stream) });
                 }
-                let exited = ContainerEvent::Exited { container, status: Some(0), limitation: None };
+                let limitation = limited.then(|| Box::new(limitation()));
+                let exited = ContainerEvent::Exited { container, status: Some(0), limitation };
                 events.push(Event::Container(exited));
                 (events, Vec::new())
             }

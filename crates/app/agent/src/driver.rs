@@ -53,7 +53,9 @@ impl AgentDriver {
                         ContainerCommand::Recover { runs } => {
                             runs.iter().for_each(|run| self.attach(&run.directory));
                         }
-                        ContainerCommand::Update { .. } | ContainerCommand::Destroy { .. } => {}
+                        ContainerCommand::Update { .. }
+                        | ContainerCommand::Check { .. }
+                        | ContainerCommand::Destroy { .. } => {}
                     }
                     self.containerizer.command(command);
                 }

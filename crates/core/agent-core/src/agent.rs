@@ -200,6 +200,9 @@ impl Agent {
             ContainerEvent::UpdateFailed { container, message } => {
                 self.container_update_failed(turn, &container, &message);
             }
+            ContainerEvent::Checked { container, limitation } => {
+                self.container_checked(turn, &container, limitation.as_deref());
+            }
             ContainerEvent::Exited { container, status, limitation } => {
                 self.container_exited(turn, &container, status, limitation.as_deref());
             }

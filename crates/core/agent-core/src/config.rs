@@ -59,6 +59,9 @@ pub struct Config {
     pub switch_user: bool,
     /// The isolators, as `--isolation` gives them: `posix/cpu,posix/mem`.
     pub isolation: String,
+    /// Whether a container that takes too much memory is ended for that. What its executor says of a task that failed may then
+    /// be the half of it, and the containerizer is asked first.
+    pub limits_memory: bool,
     /// Whether CPUs are limited to what is promised (--cgroups_enable_cfs).
     pub cgroups_enable_cfs: bool,
     /// For executors that give no container of their own.
@@ -104,6 +107,7 @@ impl Config {
             sandbox_directory: "/mnt/mesos/sandbox".to_string(),
             switch_user: true,
             isolation: "posix/cpu,posix/mem".to_string(),
+            limits_memory: false,
             cgroups_enable_cfs: false,
             default_container_info: None,
             executor_environment_variables: Vec::new(),

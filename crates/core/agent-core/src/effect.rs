@@ -92,6 +92,9 @@ pub enum ContainerCommand {
     Update { container: ContainerId, resources: Vec<Resource>, limits: Limits },
     /// Kill everything in the container. Answered by `ContainerEvent::Exited` (or `LaunchFailed` when it never ran).
     Destroy { container: ContainerId },
+    /// Find out whether the container has gone beyond what it may, and end it if so. Answered by `ContainerEvent::Checked`,
+    /// and nothing about its end comes between.
+    Check { container: ContainerId },
     /// First of all: watch these runs of executors again, and destroy every other container that is found of an
     /// earlier agent. Answered by `ContainerEvent::Recovered` or `RecoveryFailed`.
     Recover { runs: Vec<Run> },

@@ -78,6 +78,8 @@ pub enum ContainerEvent {
     LaunchFailed { container: ContainerId, reason: LaunchFailure, message: String },
     /// What `ContainerCommand::Update` asked for could not be done; the container still runs.
     UpdateFailed { container: ContainerId, message: String },
+    /// What `ContainerCommand::Check` asked for. With a limitation, its end follows.
+    Checked { container: ContainerId, limitation: Option<Box<mesos::slave::ContainerLimitation>> },
     /// The executor process ended or was destroyed, and nothing of the container is left.
     /// `status` is the wait status as waitpid gives it.
     Exited {

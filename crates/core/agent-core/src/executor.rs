@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use messor_proto::mesos::internal::{StatusUpdateRecord, status_update_record};
+use messor_proto::mesos::internal::{StatusUpdate, StatusUpdateRecord, status_update_record};
 use messor_proto::mesos::task_status::{Reason, Source};
 use messor_proto::mesos::{ExecutorInfo, KillPolicy, Resource, Task, TaskInfo, TaskState, TaskStatus};
 use messor_stdx::{Memo, Time};
@@ -16,6 +16,7 @@ use crate::effect::Launch;
 use crate::event::StreamId;
 use crate::limits::{Limits, Part, executor_limits};
 use crate::record::Connection;
+use crate::status::Sender;
 use crate::tasks::{is_terminal, task_from_info};
 use crate::view::{ExecutorState, ExecutorView};
 
@@ -39,6 +40,8 @@ pub(crate) struct Executor {
     pub process: Option<u32>,
     /// Waits until the executor's record is durable.
     pub waiting_launch: Option<Box<Launch>>,
+    /// Updates of tasks that failed, until it is known whether the container ends for another reason; each task has one.
+    pub unsure: Vec<(StatusUpdate, Sender)>,
     /// Why it is going to end, where that is known before.
     pub end: Option<End>,
     pub queued: IndexMap<TaskId, QueuedTask>,
@@ -127,6 +130,7 @@ impl Executor {
             reached_before: None,
             process: None,
             waiting_launch: None,
+            unsure: Vec::new(),
             end: None,
             queued: IndexMap::new(),
             next_group: 0,

@@ -170,7 +170,7 @@ impl Agent {
         status: &TaskStatus,
     ) {
         let update = update_from_status(framework, &self.own_id(), status, turn.now);
-        self.status_update(turn, update, Some(Sender::Http(id.clone())));
+        self.executor_says(turn, update, Sender::Http(id.clone()));
     }
 
     fn find(&self, call: &executor::Call) -> Result<(FrameworkId, ExecutorId), CallError> {

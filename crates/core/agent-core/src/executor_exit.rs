@@ -68,6 +68,28 @@ impl Agent {
         }
     }
 
+    /// Of a container that went beyond what it may the end follows, and that tells what became of its tasks. Of any other,
+    /// what the executor said stands.
+    pub(crate) fn container_checked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        container: &ContainerId,
+        limitation: Option<&slave::ContainerLimitation>,
+    ) {
+        if limitation.is_some() {
+            return;
+        }
+        let Some((framework, id)) = self.containers.get(container).cloned() else {
+            return;
+        };
+        let Some(executor) = self.run_mut(&framework, &id, container) else {
+            return;
+        };
+        for (update, sender) in std::mem::take(&mut executor.unsure) {
+            self.status_update(turn, update, Some(sender));
+        }
+    }
+
     pub(crate) fn container_exited(
         &mut self,
         turn: &mut Turn<'_>,
@@ -79,6 +101,7 @@ impl Agent {
             turn.info(format!("Container {container} of no executor here ended"));
             return;
         };
+        self.container_checked(turn, container, limitation);
         let end = limitation.map_or_else(End::default, |limitation| End {
             state: Some(TaskState::TaskFailed),
             reason: limitation.reason.and_then(|reason| Reason::try_from(reason).ok()),

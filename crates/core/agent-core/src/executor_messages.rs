@@ -308,7 +308,7 @@ impl Agent {
         };
         turn.send(from, &answer);
         for update in message.updates {
-            self.status_update(turn, update, Some(Sender::Driver(from.clone())));
+            self.executor_says(turn, update, Sender::Driver(from.clone()));
         }
         let known: Vec<TaskId> = message.tasks.iter().map(|task| TaskId::from(&task.task_id)).collect();
         self.drop_unknown_to_executor(turn, &framework, &id, &known);
@@ -417,7 +417,7 @@ impl Agent {
     ) {
         // Who is to hear of it is said in the message; a driver that says nothing is where it came from.
         let sender = parse_pid(message.pid.as_deref()).unwrap_or_else(|| from.clone());
-        self.status_update(turn, message.update, Some(Sender::Driver(sender)));
+        self.executor_says(turn, message.update, Sender::Driver(sender));
     }
 
     pub(crate) fn executor_to_framework(

@@ -10,6 +10,7 @@ use messor_types::{ExecutorId, FrameworkId, Pid, TaskId};
 use messor_updates::{Action, Key};
 
 use crate::agent::{Agent, State, Ticket};
+use crate::effect::{ContainerCommand, Effect};
 use crate::event::Timer;
 use crate::executor::Executor;
 use crate::random::format_uuid;
@@ -41,6 +42,30 @@ impl Agent {
     pub(crate) fn agent_update(&mut self, turn: &mut Turn<'_>, update: AgentUpdate<'_>) {
         let update = update.build(&self.own_id(), turn.now, self.random.uuid());
         self.status_update(turn, update, None);
+    }
+
+    /// Takes an update of an executor. One that failed may have been killed for its memory, which the executor cannot know:
+    /// then its container is asked about first, and ends if so. An agent that ends meanwhile hears of the update again.
+    pub(crate) fn executor_says(&mut self, turn: &mut Turn<'_>, update: StatusUpdate, sender: Sender) {
+        let unsure = self.config.limits_memory
+            && update.status.state() == TaskState::TaskFailed
+            && update.status.limitation.is_none();
+        let key = key_of(&update);
+        let known = self.updates.knows(&key, update.uuid.as_deref().unwrap_or_default());
+        if unsure
+            && !known
+            && self.refuse(&update).is_none()
+            && let Some(framework) = self.frameworks.get_mut(&key.framework)
+            && let Some(executor) = framework.executor_of_mut(&key.task)
+            && executor.process.is_some()
+        {
+            if executor.unsure.iter().all(|(waiting, _)| waiting.status.task_id != update.status.task_id) {
+                executor.unsure.push((update, sender));
+            }
+            let container = executor.container.clone();
+            return turn.effect(Effect::Container(ContainerCommand::Check { container }));
+        }
+        self.status_update(turn, update, Some(sender));
     }
 
     /// Takes an update of an executor (`sender`) or of the agent itself.

@@ -63,7 +63,12 @@ impl Containers {
                     && found.ending.is_none()
                 {
                     let message = limitation.message().to_string();
-                    found.end.limitations.push(limitation);
+                    found.end.limitations.push(limitation.clone());
+                    // Those within end for the same reason.
+                    let within = self.containers.iter_mut().filter(|(id, _)| is_within(id, &container));
+                    for (_, other) in within.filter(|(_, other)| other.ending.is_none()) {
+                        other.end.limitations.push(limitation.clone());
+                    }
                     info(effects, format!("Container {container} has reached its limit and ends: {message}"));
                     self.destroy(effects, &container);
                 }

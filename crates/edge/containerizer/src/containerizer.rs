@@ -184,6 +184,10 @@ impl Containerizer {
                     shared.emit(ContainerEvent::UpdateFailed { container, message });
                 }
             }
+            ContainerCommand::Check { container } => {
+                let limitation = shared.check(&container).map(Box::new);
+                shared.emit(ContainerEvent::Checked { container, limitation });
+            }
             ContainerCommand::Destroy { container } => shared.event(Event::Destroy { container }),
         }
     }
@@ -306,6 +310,20 @@ impl Shared {
             "mem" => has("cgroups/mem"),
             _ => false,
         })
+    }
+
+    /// Whether a container, or one that it is in, has gone beyond what it may. That one is ended.
+    pub fn check(self: &Arc<Self>, container: &ContainerId) -> Option<ContainerLimitation> {
+        let mut at = Some(container);
+        while let Some(container) = at {
+            if let Some(limitation) = self.isolators.iter().find_map(|one| one.exceeded(container)) {
+                let (container, told) = (container.clone(), limitation.clone());
+                self.event(Event::Limited { container, limitation: told });
+                return Some(limitation);
+            }
+            at = container.parent();
+        }
+        None
     }
 
     /// New resources of an executor's container. Its isolators are told on this thread.

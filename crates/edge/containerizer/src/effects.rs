@@ -119,6 +119,8 @@ impl Shared {
                             "The end of container {container} (pid {pid}) cannot be told: {error}"
                         );
                     }
+                    // Whoever was killed for its memory is told of that, not of the kill.
+                    shared.check(&container);
                     shared.event(Event::Exited { container, run });
                 });
             }

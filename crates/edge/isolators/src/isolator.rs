@@ -153,6 +153,13 @@ pub trait Isolator: Send + Sync {
         Ok(ContainerStatus::default())
     }
 
+    /// Whether the container has gone beyond what it may, asked when one of its processes was killed: word of that through
+    /// `Limitations` may still be on its way.
+    fn exceeded(&self, container: &ContainerId) -> Option<ContainerLimitation> {
+        let _ = container;
+        None
+    }
+
     /// No process of the container is left.
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {
         let _ = container;

@@ -1,8 +1,9 @@
-use messor_agent_core::{ContainerEvent, Event, ExecutorState, LaunchFailure};
+use messor_agent_core::{ContainerCommand, ContainerEvent, Event, ExecutorState, LaunchFailure};
 use messor_proto::mesos::TaskState::{TaskFailed, TaskFinished, TaskGone, TaskLost, TaskRunning};
 use messor_proto::mesos::internal::ExitedExecutorMessage;
 use messor_proto::mesos::slave::ContainerLimitation;
 use messor_proto::mesos::task_status::{Reason, Source};
+use messor_types::ContainerId;
 
 use crate::build;
 use crate::edge::Edge;
@@ -99,6 +100,65 @@ fn a_limitation_is_told_to_the_tasks() {
     assert_eq!(update.status.reason(), Reason::ContainerLimitationMemory);
     assert_eq!(update.status.message.as_deref(), Some("Memory limit exceeded"));
     assert_eq!(update.status.limitation.unwrap().resources[0].name, "mem");
+}
+
+/// U033: an executor sees its task killed, the containerizer knows why; what it says counts, whoever comes first.
+#[test]
+fn a_task_killed_for_its_memory_is_told_of_by_the_agent() {
+    let limitation = || {
+        Some(Box::new(ContainerLimitation {
+            reason: Some(Reason::ContainerLimitationMemory.into()),
+            ..ContainerLimitation::default()
+        }))
+    };
+    let begin = || {
+        let mut edge = Edge::with(|config| config.limits_memory = true);
+        edge.register();
+        let (container, _) = edge.run_command("t");
+        edge.containers.clear();
+        edge.call(build::update("t", "t", TaskFailed, 7));
+        let asked =
+            matches!(&edge.containers[..], [ContainerCommand::Check { container: of }] if *of == container);
+        assert!(asked, "{:?}", edge.containers);
+        assert!(edge.updates().is_empty(), "nothing is said before the answer");
+        (edge, container)
+    };
+    let checked = |container: &ContainerId, limitation| {
+        Event::Container(ContainerEvent::Checked { container: container.clone(), limitation })
+    };
+    let exited = |container: &ContainerId, limitation| {
+        Event::Container(ContainerEvent::Exited { container: container.clone(), status: Some(9), limitation })
+    };
+
+    let (mut edge, container) = begin();
+    edge.event(checked(&container, limitation()));
+    assert!(edge.updates().is_empty());
+    edge.event(exited(&container, limitation()));
+    let update = edge.one_update();
+    assert_eq!(
+        (update.status.state(), update.status.reason()),
+        (TaskFailed, Reason::ContainerLimitationMemory)
+    );
+
+    // It simply failed: once, also where the executor repeats itself.
+    let (mut edge, container) = begin();
+    edge.call(build::update("t", "t", TaskFailed, 7));
+    edge.event(checked(&container, None));
+    let update = edge.one_update();
+    assert_eq!((update.status.state(), update.status.source()), (TaskFailed, Source::Executor));
+    edge.event(exited(&container, None));
+    assert!(edge.updates().is_empty());
+
+    // It ended for another reason in between: then what the executor said is the best that is known.
+    for answer in [None, limitation()] {
+        let (mut edge, container) = begin();
+        if answer.is_some() {
+            edge.event(checked(&container, answer));
+        }
+        edge.event(exited(&container, None));
+        let update = edge.one_update();
+        assert_eq!((update.status.state(), update.status.source()), (TaskFailed, Source::Executor));
+    }
 }
 
 #[test]

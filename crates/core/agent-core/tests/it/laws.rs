@@ -277,7 +277,9 @@ impl Life {
                 ContainerCommand::Destroy { container } => {
                     self.destroyed.insert(container.clone());
                 }
-                ContainerCommand::Update { .. } | ContainerCommand::Recover { .. } => {}
+                ContainerCommand::Update { .. }
+                | ContainerCommand::Check { .. }
+                | ContainerCommand::Recover { .. } => {}
             }
         }
         self.seen_containers = self.edge.containers.len();

@@ -228,6 +228,26 @@ fn a_limitation_ends_a_container_and_is_told_as_a_failed_task() {
     assert_eq!((end.message(), end.reason()), ("too much memory", Reason::ContainerLimitationMemory));
 }
 
+/// What is within a container that has reached its limit ends for that reason, too.
+#[test]
+fn those_within_are_told_why_they_end() {
+    let mut bench = Bench::new();
+    bench.launch("c", EXECUTOR);
+    bench.launch("c.n", NESTED);
+    bench.launch("other", EXECUTOR);
+    let limitation = ContainerLimitation {
+        reason: Some(Reason::ContainerLimitationMemory as i32),
+        ..ContainerLimitation::default()
+    };
+    bench.event(Event::Limited { container: id("c"), limitation });
+    let mut all = ends(&bench.effects);
+    all.extend(ends(&bench.destroy("other")));
+    let reason_of = |name: &str| all.iter().find(|(found, _)| found == name).expect("an end").1.reason;
+    assert_eq!(reason_of("c"), reason_of("c.n"));
+    assert_eq!(reason_of("c"), Some(Reason::ContainerLimitationMemory as i32));
+    assert_eq!(reason_of("other"), None);
+}
+
 #[test]
 fn new_resources_are_told_of_as_soon_as_somebody_can_be_told() {
     let mut bench = Bench::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use messor_flags::AgentFlags;
 use messor_linux::cgroups::Group;
+use messor_proto::mesos::slave::ContainerLimitation;
 use messor_proto::mesos::{ContainerStatus, ResourceStatistics};
 use messor_types::ContainerId;
 
@@ -58,6 +59,11 @@ pub trait Controller: Send + Sync {
     fn status(&self, at: &At<'_>, status: &mut ContainerStatus) -> Result<(), IsolatorError> {
         let _ = (at, status);
         Ok(())
+    }
+
+    fn exceeded(&self, at: &At<'_>) -> Option<ContainerLimitation> {
+        let _ = at;
+        None
     }
 
     fn cleanup(&self, at: &At<'_>) -> Result<(), IsolatorError> {

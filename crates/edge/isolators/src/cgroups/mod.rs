@@ -25,7 +25,9 @@ use messor_flags::AgentFlags;
 use messor_linux::cgroups::{Group, GroupError, Hierarchies, HierarchyError, Version};
 use messor_linux::users;
 use messor_proto::mesos::slave::container_file_operation::{Operation, Parameters, Symlink};
-use messor_proto::mesos::slave::{ContainerFileOperation, ContainerLaunchInfo, ContainerMountInfo};
+use messor_proto::mesos::slave::{
+    ContainerFileOperation, ContainerLaunchInfo, ContainerLimitation, ContainerMountInfo,
+};
 use messor_proto::mesos::{CommandInfo, ContainerStatus, ResourceStatistics};
 use messor_proto::{Version as Names, Wire};
 use messor_types::ContainerId;
@@ -497,6 +499,16 @@ impl Isolator for Cgroups {
         let (holder, known) = self.holder(&container.id).ok_or_else(|| unknown(&container.id))?;
         self.each(&holder, &known, |controller, at| controller.status(at, &mut status))?;
         Ok(status)
+    }
+
+    fn exceeded(&self, container: &ContainerId) -> Option<ContainerLimitation> {
+        let known = self.known().get(container).cloned()?;
+        let mut found = None;
+        let _ = self.each(container, &known, |controller, at| {
+            found = found.take().or_else(|| controller.exceeded(at));
+            Ok::<(), IsolatorError>(())
+        });
+        found
     }
 
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {

@@ -281,7 +281,7 @@ impl World {
                 let after = self.random.millis(1, 100);
                 self.at(after, Happening::Look(self.life, runs));
             }
-            Effect::Container(ContainerCommand::Update { .. }) => {}
+            Effect::Container(ContainerCommand::Update { .. } | ContainerCommand::Check { .. }) => {}
             Effect::Persist { ticket, record } => {
                 self.asked.push_back((ticket, record));
                 let after = self.random.millis(1, 40);
