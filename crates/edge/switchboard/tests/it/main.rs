@@ -207,7 +207,8 @@ async fn send(input: &mut Input, attach: call::AttachContainerInput) {
         attach_container_input: Some(attach),
         ..Call::default()
     };
-    input.send(&record(&call, Media::Json)).await.unwrap();
+    // One that is refused is closed perhaps before this; the answer says more.
+    let _ = input.send(&record(&call, Media::Json)).await;
 }
 
 async fn say(input: &mut Input, process_io: ProcessIo) {
@@ -249,7 +250,8 @@ async fn a_session_begins_when_somebody_is_there() {
     write(&mut input, "rest\n").await;
     second.until("rest").await;
     write(&mut input, "").await;
-    input.end().await.unwrap();
+    // Its container may be through with everything by now, and the answer given.
+    let _ = input.end().await;
     assert_eq!(soon(answer).await.head.status, 200);
     assert_eq!(second.all().await.0, "end\n");
     assert!(output.all().await.0.ends_with("end\n"));
