@@ -247,7 +247,8 @@ impl Cluster {
         ];
         let name_of = |flag: &str| flag.split('=').next().unwrap_or_default().to_string();
         arguments.retain(|argument| !flags.iter().any(|flag| name_of(flag) == name_of(argument)));
-        arguments.extend(flags.iter().cloned());
+        // `--launcher=` leaves the flag out.
+        arguments.extend(flags.iter().filter(|flag| !flag.ends_with('=')).cloned());
         arguments
     }
 

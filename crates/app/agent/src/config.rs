@@ -38,9 +38,25 @@ fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
 /// Between two questions to a resource estimator or a QoS controller: each looks at every process of the host.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Where the flag does not say which launcher there is, it is linux where that works, and the flag says so from then on.
+pub fn choose_launcher(flags: &mut AgentFlags) {
+    if flags.containers.launcher.is_some() {
+        return;
+    }
+    let hierarchy = Path::new(flags.containers.cgroups_hierarchy.as_str());
+    let chosen = match Launcher::probe_linux(hierarchy, &flags.containers.cgroups_root) {
+        Ok(()) => "linux",
+        Err(error) => {
+            tracing::info!("The launcher is posix, as linux cannot be: {error}");
+            "posix"
+        }
+    };
+    flags.containers.launcher = Some(chosen.to_string());
+}
+
 /// The linux launcher has the warden, which is found or started here.
 pub fn launcher(flags: &AgentFlags, runtime_dir: &Path) -> Result<Launcher, Failure> {
-    if flags.containers.launcher != "linux" {
+    if flags.containers.launcher.as_deref() != Some("linux") {
         return Ok(Launcher::Posix);
     }
     let warden = messor_warden::Config {

@@ -102,6 +102,9 @@ impl Agent {
     /// Starts the threads of an agent. The receiver tells when it wants to end.
     pub fn start(options: Options<'_>, net: Net) -> Result<(Agent, oneshot::Receiver<()>), Failure> {
         let Options { flags, libprocess_ip, build, hostname, logging, pace, process, hidden_flags } = options;
+        let mut flags = flags.clone();
+        config::choose_launcher(&mut flags);
+        let flags = &flags;
         let words = |error: &dyn std::fmt::Display| Failure::Words(error.to_string());
         let master =
             flags.master.as_ref().map(|secret| secret.value.as_str().to_string()).unwrap_or_default();

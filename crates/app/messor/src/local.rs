@@ -63,12 +63,17 @@ fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
         let mut agents = Vec::new();
         for number in 0..flags.num_agents {
             let below = |name: &str| format!("{root}/agents/{number}/{name}");
-            let agent_flags: AgentFlags = flags_of(&[
+            let mut agent_flags: AgentFlags = flags_of(&[
                 format!("--master={}", server.net().address()),
                 format!("--work_dir={}", below("work")),
                 format!("--runtime_dir={}", below("run")),
                 format!("--fetcher_cache_dir={}", below("fetch")),
             ])?;
+            // Two agents would share the control groups of their containers, and each would remove the other's.
+            let launcher = &mut agent_flags.containers.launcher;
+            if flags.num_agents > 1 && launcher.replace("posix".to_string()).as_deref() == Some("linux") {
+                tracing::warn!("The launcher is posix, as it has to be where a host has several agents");
+            }
             let (agent, _) = Agent::start(
                 messor_agent::Options {
                     flags: &agent_flags,

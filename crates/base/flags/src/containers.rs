@@ -14,8 +14,8 @@ flag_set! {
                 => "Containerizers with commas in between, tried in this order.";
             isolation: String = "posix/cpu,posix/mem"
                 => "Isolators with commas in between, such as cgroups/cpu,cgroups/mem. The older names process and cgroups mean posix/cpu,posix/mem and cgroups/cpu,cgroups/mem.";
-            launcher: String = "posix", check checks::launcher
-                => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix.";
+            launcher: Option<String>, check checks::launcher
+                => "Launcher of containers: linux, which isolation by cgroups and namespaces needs, or posix. Without it: linux where the agent is root and the control groups freezer, or those of version 2, can be used; else posix.";
             default_container_info: Option<Json>
                 => "ContainerInfo for executors that have none, as JSON; images are not supported yet.";
             sandbox_directory: String = "/mnt/mesos/sandbox", no_effect "container images are not built"

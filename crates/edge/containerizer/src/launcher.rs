@@ -35,6 +35,8 @@ const TOLD_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LauncherError {
+    #[error("this is not root")]
+    NotRoot,
     #[error(transparent)]
     Warden(#[from] WardenError),
     #[error(transparent)]
@@ -125,24 +127,42 @@ impl Ends {
     }
 }
 
+/// The group for all containers, made where it is not there.
+fn root_group(hierarchy: &Path, root: &str) -> Result<(Version, Group), LauncherError> {
+    let mut hierarchies = Hierarchies::find(hierarchy)?;
+    let version = hierarchies.version();
+    // Version 2 has no controller of this name: every group can be frozen, and killed.
+    let controller = match version {
+        Version::V1 => {
+            hierarchies.locate("freezer")?;
+            "freezer"
+        }
+        Version::V2 => "",
+    };
+    for (end, _) in root.match_indices('/') {
+        hierarchies.group(controller, &root[..end]).make()?;
+    }
+    let root = hierarchies.group(controller, root);
+    root.make()?;
+    Ok((version, root))
+}
+
 impl Launcher {
+    /// Why there can be no linux launcher here, if so. It makes the group that the launcher needs.
+    pub fn probe_linux(hierarchy: &Path, root: &str) -> Result<(), LauncherError> {
+        if !messor_linux::users::is_superuser() {
+            return Err(LauncherError::NotRoot);
+        }
+        root_group(hierarchy, root).map(drop)
+    }
+
     /// Finds or starts the warden. `hierarchy` is where control groups are mounted, `root` the group for all containers.
     pub fn linux(
         config: &messor_warden::Config,
         hierarchy: &Path,
         root: &str,
     ) -> Result<Launcher, LauncherError> {
-        let mut hierarchies = Hierarchies::find(hierarchy)?;
-        let version = hierarchies.version();
-        // Version 2 has no controller of this name: every group can be frozen, and killed.
-        let root = match version {
-            Version::V1 => {
-                hierarchies.locate("freezer")?;
-                hierarchies.group("freezer", root)
-            }
-            Version::V2 => hierarchies.group("", root),
-        };
-        root.make()?;
+        let (version, root) = root_group(hierarchy, root)?;
         let ends = Ends::default();
         let told = ends.clone();
         let warden = Warden::connect_or_start(config, move |event| told.take(event))?;

@@ -132,7 +132,7 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
     check_needs(&wanted, flags)?;
     let settings = &flags.containers;
     let sandbox_directory = settings.sandbox_directory.as_str();
-    let mounts = settings.launcher == "linux" && wanted.contains(&"filesystem/linux");
+    let mounts = has_linux_launcher(flags) && wanted.contains(&"filesystem/linux");
     let cgroups: Vec<&str> = wanted.iter().filter(|name| name.starts_with("cgroups/")).copied().collect();
     let processes = Arc::new(Processes::default());
     let mut made: Vec<Arc<dyn Isolator>> = Vec::new();
@@ -229,12 +229,16 @@ fn complete<'a>(names: &[&'a str]) -> Result<Vec<&'a str>, MakeError> {
     Ok(all)
 }
 
+fn has_linux_launcher(flags: &AgentFlags) -> bool {
+    flags.containers.launcher.as_deref() == Some("linux")
+}
+
 fn check_needs(wanted: &[&str], flags: &AgentFlags) -> Result<(), MakeError> {
     for (isolator, needs) in NEEDS.iter().filter(|(isolator, _)| wanted.contains(isolator)) {
         for need in *needs {
             let met = match *need {
                 SUPERUSER => crate::is_superuser(),
-                LINUX_LAUNCHER => flags.containers.launcher == "linux",
+                LINUX_LAUNCHER => has_linux_launcher(flags),
                 LINUX_FILESYSTEM => wanted.contains(&"filesystem/linux"),
                 DEVICES => wanted.iter().any(|name| ["cgroups/all", "cgroups/devices"].contains(name)),
                 _ => true,
@@ -285,7 +289,7 @@ mod tests {
     fn what_isolators_need_is_named() {
         let needs = |launcher: &str, names: &[&str]| {
             let mut flags = AgentFlags::default();
-            flags.containers.launcher = launcher.to_string();
+            flags.containers.launcher = Some(launcher.to_string());
             check_needs(&complete(names).unwrap(), &flags)
         };
         if !crate::is_superuser() {

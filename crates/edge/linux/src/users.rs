@@ -87,6 +87,11 @@ pub fn by_uid(uid: u32) -> Result<Option<User>, UserError> {
     found.map_err(|source| UserError::Lookup { name: uid.to_string(), source })
 }
 
+/// Whether this process is root's.
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// The name of the effective user of this process, or its number where it has no name.
 pub fn current_name() -> String {
     let uid = rustix::process::geteuid().as_raw();

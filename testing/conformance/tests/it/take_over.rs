@@ -209,7 +209,7 @@ fn an_agent_goes_from_apache_mesos_to_messor_and_back() {
         .arg(format!("--master={}", cluster.master))
         .arg(format!("--work_dir={}", work_dir.display()))
         .arg(format!("--runtime_dir={}", folder.path().join("agents/0/run").display()))
-        .args(["--ip=127.0.0.1", "--hostname=localhost", &format!("--port={port}")])
+        .args(["--ip=127.0.0.1", "--hostname=localhost", "--launcher=posix", &format!("--port={port}")])
         .arg(format!("--resources={RESOURCES}"))
         .stderr(std::process::Stdio::null())
         .spawn()

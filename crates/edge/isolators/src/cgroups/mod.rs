@@ -144,7 +144,9 @@ impl Cgroups {
             }
         }
         let freezer = match hierarchies.version() {
-            Version::V1 if settings.launcher == "linux" => Some(hierarchies.locate("freezer")?),
+            Version::V1 if settings.launcher.as_deref() == Some("linux") => {
+                Some(hierarchies.locate("freezer")?)
+            }
             _ => None,
         };
         let mut made = Cgroups {

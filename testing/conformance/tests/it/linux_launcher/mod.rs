@@ -2,6 +2,7 @@
 //! happens when they take more, what they cannot do, and that nothing is left of them.
 
 mod abuse;
+mod defaults;
 mod host;
 mod restarts;
 mod tasks;
