@@ -184,7 +184,7 @@ pub fn machine(
     }
     config.isolation = flags.isolators().join(",");
     config.limits_memory =
-        flags.isolators().iter().any(|name| ["cgroups/mem", "cgroups/all"].contains(&name.as_ref()));
+        flags.isolators().iter().any(|name| ["cgroups/mem", "cgroups/all"].contains(name));
     config.cgroups_enable_cfs = flags.containers.cgroups_enable_cfs;
     config.executor_environment_variables =
         flags.executor_environment_variables.as_ref().map(|map| map.entries.clone()).unwrap_or_default();
