@@ -68,7 +68,7 @@ pub fn json(request: &Request, body: Vec<u8>) -> Answer {
             script.extend_from_slice(name.as_bytes());
             script.push(b'(');
             script.extend_from_slice(&body);
-            script.extend_from_slice(b");");
+            script.push(b')');
             answer(StatusCode::OK, "text/javascript", script)
         }
         Some(_) => bad_request("jsonp must be a JavaScript identifier"),
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn jsonp_takes_only_identifiers() {
         let body = json(&request("/version?jsonp=cb"), b"{}".to_vec());
-        assert_eq!(body.body(), "cb({});");
+        assert_eq!(body.body(), "cb({})");
         assert_eq!(body.headers()[header::CONTENT_TYPE], "text/javascript");
         let evil = json(&request("/version?jsonp=alert(1)%2f%2f"), b"{}".to_vec());
         assert_eq!(evil.status(), StatusCode::BAD_REQUEST);

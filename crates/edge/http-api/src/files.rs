@@ -63,6 +63,10 @@ impl Files {
     /// What a virtual path stands for: the real path of the longest attached prefix, and the rest below it.
     fn resolve(&self, path: &str) -> Result<Found, FilesError> {
         let missing = || FilesError::NotFound(path.to_string());
+        // As 1.11.0: a virtual path begins with a slash.
+        if !path.starts_with('/') {
+            return Err(missing());
+        }
         let key = key(path);
         let mut prefix = key.as_str();
         let (root, rest) = loop {
@@ -207,8 +211,10 @@ mod tests {
     fn reads_what_is_attached() {
         let (_folder, files) = sandbox();
         assert_eq!(files.read("/sandbox/stdout", 0, None), Ok((6, b"hello\n".to_vec())));
-        assert_eq!(files.read("sandbox/stdout/", 1, Some(3)), Ok((6, b"ell".to_vec())));
+        assert_eq!(files.read("/sandbox/stdout/", 1, Some(3)), Ok((6, b"ell".to_vec())));
         assert_eq!(files.read("/sandbox/stdout", 100, None), Ok((6, vec![])));
+        let relative = files.read("sandbox/stdout", 0, None);
+        assert_eq!(relative, Err(FilesError::NotFound("sandbox/stdout".into())));
         let names: Vec<String> = files.browse("/sandbox").unwrap().into_iter().map(|f| f.path).collect();
         assert_eq!(names, ["/sandbox/link", "/sandbox/stdout"]);
     }

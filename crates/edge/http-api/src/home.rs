@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::answer::{Answer, answer, method_not_allowed};
-use crate::endpoints::ENDPOINTS;
+use crate::endpoints::endpoints;
 use crate::info::ProgramInfo;
 use crate::request::Request;
 
@@ -16,7 +16,7 @@ const OF_MASTER: &[&str] = &["state", "state-summary", "slaves", "frameworks", "
 const OF_AGENT: &[&str] = &["state", "containers", "monitor/statistics", "flags"];
 
 /// Text as HTML: nothing in it opens a tag or leaves an attribute.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -46,7 +46,7 @@ fn links(out: &mut String, process: &str) {
     };
     for name in wanted {
         let path = format!("/{known}/{name}");
-        if let Some(endpoint) = ENDPOINTS.iter().find(|e| e.built && e.path == path) {
+        if let Some(endpoint) = endpoints().find(|e| e.built && e.path == path) {
             item(out, &format!("/{process}/{name}"), endpoint.summary);
         }
     }
@@ -127,7 +127,7 @@ mod tests {
                 "{page}"
             );
             for link in links.into_iter().filter(|link| *link != "/help") {
-                assert!(ENDPOINTS.iter().any(|e| e.built && e.path == link), "{link}");
+                assert!(endpoints().any(|e| e.built && e.path == link), "{link}");
             }
         }
     }

@@ -10,7 +10,8 @@ pub struct Request {
     pub method: Method,
     /// As it was sent: path and query.
     pub target: String,
-    /// Decoded, without a slash at its end.
+    /// As Apache Mesos takes it apart: the first part (of a process, mostly) decoded, the others as they were sent,
+    /// slashes that say nothing left out. One that begins with two slashes is no path of ours.
     pub path: String,
     pub query: Query,
     pub headers: HeaderMap,
@@ -49,8 +50,7 @@ impl Request {
     ) -> Result<Request, TargetError> {
         let sent = target.to_string();
         let target = Target::parse(target)?;
-        let path = decode(target.path)?;
-        let path = if path.len() > 1 { path.trim_end_matches('/').to_string() } else { path };
+        let path = path_of(target)?;
         Ok(Request { method, target: sent, path, query: Query::parse(target.query)?, headers, body })
     }
 
@@ -74,5 +74,40 @@ impl Request {
     /// The media type of the body, without its parameters; None when there is no Content-Type header.
     pub fn content_type(&self) -> Option<String> {
         self.header(header::CONTENT_TYPE).map(negotiation::media_type)
+    }
+}
+
+fn path_of(target: Target<'_>) -> Result<String, TargetError> {
+    if target.path.starts_with("//") {
+        return Ok(target.path.to_string());
+    }
+    let mut segments = target.segments();
+    let mut path = format!("/{}", decode(segments.next().unwrap_or_default())?);
+    for segment in segments {
+        path.push('/');
+        path.push_str(segment);
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_apart_as_by_apache_mesos() {
+        let path =
+            |target: &str| Request::new(Method::GET, target, HeaderMap::new(), Bytes::new()).map(|r| r.path);
+        for (target, wanted) in [
+            ("/", "/"),
+            ("/master/state?x=1", "/master/state"),
+            ("/master//state/", "/master/state"),
+            ("/master/%73tate", "/master/%73tate"),
+            ("/slave%281%29/health", "/slave(1)/health"),
+            ("//master/state", "//master/state"),
+        ] {
+            assert_eq!(path(target), Ok(wanted.to_string()), "{target}");
+        }
+        assert!(path("/mas%zzter/state").is_err());
     }
 }

@@ -2,29 +2,27 @@
 //! Must not know what is done with lines.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::{Level, Metadata};
 
 use crate::line::Severity;
 
-/// Verbosity goes from 0, ordinary lines, to 3.
+/// Verbosity goes from 0, ordinary lines, to 3; more is taken, as by Apache Mesos, and no more is said.
 pub const MOST_VERBOSE: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LevelError {
-    #[error("level {0} is more than 3")]
-    TooVerbose(u32),
     #[error("level {asked} is less than {original}, the level that the program began with")]
     BelowOriginal { asked: u32, original: u32 },
 }
 
 struct State {
     least: Severity,
-    original: u8,
+    original: u32,
     /// What holds until `until`.
-    toggled: AtomicU8,
+    toggled: AtomicU32,
     /// Nanoseconds after `start`; 0 if nothing is toggled.
     until: AtomicU64,
     start: Instant,
@@ -39,8 +37,8 @@ impl LevelHandle {
     pub fn new(least: Severity, verbosity: u32) -> LevelHandle {
         LevelHandle(Arc::new(State {
             least,
-            original: verbosity.min(MOST_VERBOSE) as u8,
-            toggled: AtomicU8::new(0),
+            original: verbosity.min(MOST_VERBOSE),
+            toggled: AtomicU32::new(0),
             until: AtomicU64::new(0),
             start: Instant::now(),
         }))
@@ -50,22 +48,19 @@ impl LevelHandle {
     pub fn verbosity(&self) -> u32 {
         let until = self.0.until.load(Ordering::Acquire);
         if until == 0 || self.0.start.elapsed().as_nanos() as u64 >= until {
-            return self.0.original.into();
+            return self.0.original;
         }
-        self.0.toggled.load(Ordering::Acquire).into()
+        self.0.toggled.load(Ordering::Acquire)
     }
 
     /// Another verbosity for a time; then it is again what it was when the program began.
     pub fn toggle(&self, verbosity: u32, duration: Duration) -> Result<(), LevelError> {
-        if verbosity > MOST_VERBOSE {
-            return Err(LevelError::TooVerbose(verbosity));
-        }
-        let original = u32::from(self.0.original);
+        let original = self.0.original;
         if verbosity < original {
             return Err(LevelError::BelowOriginal { asked: verbosity, original });
         }
         let until = self.0.start.elapsed().saturating_add(duration).as_nanos();
-        self.0.toggled.store(verbosity as u8, Ordering::Release);
+        self.0.toggled.store(verbosity, Ordering::Release);
         self.0.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
         Ok(())
     }
@@ -108,7 +103,8 @@ mod tests {
         assert_eq!(level.verbosity(), 2);
         level.toggle(1, Duration::ZERO).unwrap();
         assert_eq!(level.verbosity(), 0, "its time is over at once");
-        assert_eq!(level.toggle(4, Duration::MAX), Err(LevelError::TooVerbose(4)));
+        level.toggle(u32::MAX, Duration::MAX).unwrap();
+        assert_eq!(level.verbosity(), u32::MAX);
         level.toggle(3, Duration::MAX).unwrap();
         assert_eq!(level.verbosity(), 3);
     }

@@ -12,6 +12,7 @@ mod containers;
 mod disks;
 mod domain_sockets;
 mod election;
+mod endpoints;
 mod faults;
 mod flows;
 mod footprint;

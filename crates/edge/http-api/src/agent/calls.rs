@@ -12,8 +12,8 @@ use messor_proto::{Version, Wire, WireEnum};
 use messor_stdx::Memo;
 
 use super::attaching::OutputMedia;
-use super::{AgentSite, ending};
-use crate::answer::{Answer, answer, bad_request, not_supported, text};
+use super::{AgentSite, ending, resource_providers};
+use crate::answer::{Answer, answer, bad_request, empty, not_supported, text};
 use crate::call::{accepted, decode, respond};
 use crate::common::files_error;
 use crate::document::{self, Object};
@@ -72,9 +72,13 @@ impl AgentSite {
         let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
         let common = &self.common;
         Ok(match kind {
-            Type::Unknown => {
-                return Err(bad_request("failed to validate agent::Call: 'type' is no known call"));
-            }
+            Type::Unknown => return Err(not_supported("calls of type UNKNOWN")),
+            // There are no images here that could be in nobody's use: --image_providers is refused at start.
+            Type::PruneImages => empty(StatusCode::OK),
+            Type::AddResourceProviderConfig
+            | Type::UpdateResourceProviderConfig
+            | Type::RemoveResourceProviderConfig
+            | Type::MarkResourceProviderGone => return Err(resource_providers::refusal(kind, &call)),
             Type::GetHealth => {
                 let get_health = Some(response::GetHealth { healthy: true });
                 respond(&Response { get_health, ..typed(Kind::GetHealth) }, media)

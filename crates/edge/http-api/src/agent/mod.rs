@@ -5,6 +5,7 @@ mod calls;
 mod container_calls;
 mod container_source;
 mod containers;
+mod resource_providers;
 pub mod state;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use messor_types::ContainerId;
 use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
 use crate::call::{accepted, decode};
 use crate::common::Common;
-use crate::endpoints::ENDPOINTS;
+use crate::endpoints::endpoints;
 use crate::gateway::{Gateway, Reply};
 use crate::health::{self, Fact, Readiness};
 use crate::machine::Machine;
@@ -94,6 +95,9 @@ impl AgentSite {
             true => &request.path[self.process.len() + 1..],
             false => &request.path,
         };
+        // The older name of a read; of this one a probe of 1.11.0 has 404.
+        let older = path.strip_suffix(".json").filter(|path| *path != "/monitor/statistics");
+        let path = older.unwrap_or(path);
         if let Some(answer) =
             health::answer(&request, path, self.machine.view(), |view| readiness(view)).await
         {
@@ -108,7 +112,7 @@ impl AgentSite {
                 Ok(response) => response,
                 Err(refusal) => respond::whole(refusal),
             },
-            "/api/v1/resource_provider" => respond::whole(resource_provider_call(&request)),
+            "/api/v1/resource_provider" => respond::whole(resource_providers::answer(&request)),
             _ => respond::whole(self.read(path, &request).await),
         }
     }
@@ -131,7 +135,7 @@ impl AgentSite {
                     self.statistics(&view, request).await
                 };
             }
-            "/state" | "/state.json" => (),
+            "/state" => (),
             _ => return self.not_built(path, request).unwrap_or_else(not_found),
         }
         let view = match self.recovered_view().await {
@@ -156,7 +160,7 @@ impl AgentSite {
 
     fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {
         let full = format!("/slave(1){path}");
-        let endpoint = ENDPOINTS.iter().find(|e| !e.built && e.path == full)?;
+        let endpoint = endpoints().find(|e| !e.built && e.path == full)?;
         if !endpoint.methods.contains(&request.method.as_str()) {
             return Some(method_not_allowed(&endpoint.methods.join(", "), &request.method));
         }
@@ -249,28 +253,6 @@ fn readiness(view: &View) -> Readiness {
     let leader = view.leader.as_ref().map(|leader| format!("{}:{}", leader.hostname(), leader.port));
     facts.extend(leader.map(|leader| ("leader", Fact::Text(leader))));
     Readiness { lacks, facts }
-}
-
-/// There are no resource providers yet; what is wrong in a call is told all the same.
-fn resource_provider_call(request: &Request) -> Answer {
-    use messor_proto::mesos::resource_provider::{Call, call::Type};
-    let call: Call = match decode(request) {
-        Ok(call) => call,
-        Err(refusal) => return refusal,
-    };
-    let missing = match call.r#type() {
-        _ if call.r#type.is_none() => Some("type"),
-        Type::Subscribe if call.subscribe.is_none() => Some("subscribe"),
-        Type::Subscribe => None,
-        _ if call.resource_provider_id.is_none() => Some("resource_provider_id"),
-        _ => None,
-    };
-    match missing {
-        Some(field) => bad_request(format!(
-            "failed to validate resource_provider::Call: expecting '{field}' to be present"
-        )),
-        None => not_supported("/slave(1)/api/v1/resource_provider"),
-    }
 }
 
 pub(crate) fn ending() -> Answer {

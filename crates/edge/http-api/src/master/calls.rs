@@ -214,7 +214,7 @@ fn kind_of(call: &Call) -> Result<call::Type, Answer> {
     }
     let kind = call.r#type();
     let present = match kind {
-        Type::Unknown => return Err(bad_request("failed to validate master::Call: 'type' is no known call")),
+        Type::Unknown => return Err(not_supported("calls of type UNKNOWN")),
         Type::GetMetrics => call.get_metrics.is_some(),
         Type::SetLoggingLevel => call.set_logging_level.is_some(),
         Type::ListFiles => call.list_files.is_some(),

@@ -21,7 +21,7 @@ use messor_types::FrameworkId;
 
 use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
 use crate::common::Common;
-use crate::endpoints::ENDPOINTS;
+use crate::endpoints::endpoints;
 use crate::gateway::{Gateway, Reply, record};
 use crate::health::{self, Fact, Readiness};
 use crate::machine::Machine;
@@ -184,7 +184,7 @@ impl MasterSite {
     /// An endpoint of the table that is not built: its methods are checked, then it says so.
     fn not_built(&self, path: &str, request: &Request) -> Option<Answer> {
         let full = format!("/{PROCESS}{path}");
-        let endpoint = ENDPOINTS.iter().find(|e| !e.built && (e.path == full || e.path == request.path))?;
+        let endpoint = endpoints().find(|e| !e.built && (e.path == full || e.path == request.path))?;
         let used = request.method.as_str();
         if !endpoint.methods.is_empty() && !endpoint.methods.contains(&used) {
             return Some(method_not_allowed(&endpoint.methods.join(", "), &request.method));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use messor_codec::target::decode;
 use messor_master_core::{OperatorCall, View};
 use messor_proto::mesos::quota::{QuotaConfig, QuotaInfo, QuotaRequest, QuotaStatus};
 use messor_proto::mesos::{self, WeightInfo, value};
@@ -136,18 +137,15 @@ impl MasterSite {
                 Err(error) => bad_request(format!("the body must be a quota request: {error}")),
             };
         }
-        match request.path.split_once("/quota/").map(|(_, role)| role).filter(|role| !role.is_empty()) {
-            Some(role) => {
-                self.change(request, None, OperatorCall::RemoveQuota { role: role.to_string() }).await
-            }
+        // A role may be sent with its slashes as they are, or escaped.
+        match request.path.split_once("/quota/").map(|(_, role)| decode(role)) {
+            Some(Ok(role)) => self.change(request, None, OperatorCall::RemoveQuota { role }).await,
+            Some(Err(error)) => bad_request(format!("the role: {error}")),
             None => bad_request("name the role: DELETE /master/quota/ROLE"),
         }
     }
 
     pub(super) async fn offer_constraints_debug(&self, request: &Request) -> Answer {
-        if request.method != Method::GET {
-            return method_not_allowed("GET", &request.method);
-        }
         match self.machine.view().await {
             Some(view) => json(request, excluded_agents(&view)),
             None => super::ending(),
@@ -155,9 +153,6 @@ impl MasterSite {
     }
 
     pub(super) async fn registrar(&self, request: &Request) -> Answer {
-        if request.method != Method::GET {
-            return method_not_allowed("GET", &request.method);
-        }
         match self.machine.view().await {
             Some(view) => json(request, stored(&view)),
             None => super::ending(),

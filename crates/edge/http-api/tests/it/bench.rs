@@ -35,8 +35,8 @@ impl Logging for Quiet {
         0
     }
 
-    fn set_level(&self, level: u32, _: Duration) -> Result<(), String> {
-        if level > 10 { Err(format!("'{level}' is too much")) } else { Ok(()) }
+    fn set_level(&self, _: u32, _: Duration) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests over every call and every endpoint, right and wrong, each made from a seed and its number alone.
 
 use fastrand::Rng;
-use messor_http_api::endpoints::ENDPOINTS;
+use messor_http_api::endpoints::endpoints;
 use messor_proto::Wire;
 use messor_proto::mesos;
 use messor_proto::table::{Kind, MessageTable};
@@ -87,7 +87,7 @@ pub fn aims() -> Vec<Aim> {
             name: kind.v1_name,
         }));
     }
-    for endpoint in ENDPOINTS {
+    for endpoint in endpoints() {
         let of_agent = endpoint.path.starts_with("/slave(1)");
         let of_master =
             ["/master", "/registrar", "/allocator"].iter().any(|of| endpoint.path.starts_with(of));
