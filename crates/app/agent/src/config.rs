@@ -183,8 +183,7 @@ pub fn machine(
         config.default_container_info = Some(default_container(json.as_str())?);
     }
     config.isolation = flags.isolators().join(",");
-    config.limits_memory =
-        flags.isolators().iter().any(|name| ["cgroups/mem", "cgroups/all"].contains(name));
+    config.limits_memory = flags.isolators().iter().any(|name| ["cgroups/mem", "cgroups/all"].contains(name));
     config.cgroups_enable_cfs = flags.containers.cgroups_enable_cfs;
     config.executor_environment_variables =
         flags.executor_environment_variables.as_ref().map(|map| map.entries.clone()).unwrap_or_default();
