@@ -42,6 +42,11 @@ impl Arguments {
         }
     }
 
+    /// What is left, where that is names of files.
+    pub fn rest(self) -> Vec<String> {
+        self.0
+    }
+
     pub fn finish(self) -> Result<(), String> {
         self.0.first().map_or(Ok(()), |word| Err(format!("'{word}' is not understood")))
     }

@@ -7,17 +7,31 @@ use crate::figures::Figures;
 use crate::fleet::Life;
 use crate::masters::{Kind, Programs};
 use crate::scheduler::Api;
-use crate::workloads::{failover, idle, launch, offers, reads, registration, subscribers, updates};
+use crate::workloads::{
+    commands, failover, frameworks, idle, launch, offers, reads, registration, subscribers, updates,
+};
 
 /// By their names on the command line, in the order in which they are played.
-pub const WORKLOADS: [&str; 8] =
-    ["registration", "launch", "reads", "failover", "offers", "updates", "subscribers", "idle"];
+pub const WORKLOADS: [&str; 10] = [
+    "registration",
+    "launch",
+    "frameworks",
+    "commands",
+    "reads",
+    "failover",
+    "offers",
+    "updates",
+    "subscribers",
+    "idle",
+];
 
 /// A workload with its size.
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
     Registration { agents: usize },
     Launch(launch::Size),
+    Frameworks(frameworks::Size),
+    Commands { tasks: usize },
     Reads(reads::Size),
     Failover { agents: usize, tasks: usize },
     Offers { agents: usize, rounds: usize },
@@ -31,6 +45,8 @@ impl Work {
         match self {
             Work::Registration { agents } => registration::run(programs, kind, agents, figures),
             Work::Launch(size) => launch::run(programs, kind, size, figures),
+            Work::Frameworks(size) => frameworks::run(programs, kind, size, figures),
+            Work::Commands { tasks } => commands::run(programs, kind, tasks, figures),
             Work::Reads(size) => reads::run(programs, kind, size, figures),
             Work::Failover { agents, tasks } => failover::run(programs, kind, (agents, tasks), figures),
             Work::Offers { agents, rounds } => offers::run(programs, kind, (agents, rounds), figures),
@@ -51,6 +67,12 @@ impl Work {
                 let api = if arguments.flag("--driver") { Api::Driver } else { Api::Http };
                 Work::Launch(launch::Size { agents, tasks, life, api })
             }
+            "frameworks" => Work::Frameworks(frameworks::Size {
+                frameworks: number("--frameworks", 200)?,
+                agents: number("--agents", 1000)?,
+                tasks: number("--tasks", 10_000)?,
+            }),
+            "commands" => Work::Commands { tasks: number("--tasks", 200)? },
             "reads" => Work::Reads(reads::Size {
                 agents: number("--agents", 10_000)?,
                 running: number("--tasks", 100_000)?,
@@ -86,6 +108,10 @@ impl Work {
                 launch(1000, 10_000, Life::Finish, Api::Driver),
                 launch(2000, 50_000, Life::Stay, Api::Http),
             ],
+            "frameworks" => {
+                vec![Work::Frameworks(frameworks::Size { frameworks: 200, agents: 1000, tasks: 10_000 })]
+            }
+            "commands" => vec![Work::Commands { tasks: 200 }],
             "reads" => vec![Work::Reads(reads::Size {
                 agents: 10_000,
                 running: 100_000,
@@ -112,6 +138,8 @@ impl Work {
             launch(Life::Finish, Api::Http),
             launch(Life::Finish, Api::Driver),
             launch(Life::Stay, Api::Http),
+            Work::Frameworks(frameworks::Size { frameworks: 5, agents: 20, tasks: 50 }),
+            Work::Commands { tasks: 4 },
             Work::Reads(reads::Size { agents: 20, running: 50, completed: 50, clients: 3, rounds: 1 }),
             Work::Failover { agents: 20, tasks: 50 },
             Work::Offers { agents: 20, rounds: 1 },

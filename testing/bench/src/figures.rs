@@ -141,7 +141,7 @@ impl Recorder<'_> {
 }
 
 /// Some three digits, so that small and large figures stand in one column.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_string(),
         size if size < 0.1 => format!("{value:.4}"),

@@ -16,8 +16,9 @@ use std::time::Duration;
 use messor_bench::allocator::{self, SHAPES};
 use messor_bench::arguments::Arguments;
 use messor_bench::compare::{WORKLOADS, Work, play};
-use messor_bench::containers;
+use messor_bench::growth::{self, AXES};
 use messor_bench::masters::{Kind, Programs};
+use messor_bench::{codec, containers, counts, hot, plots};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 // As in `messor`, or the figures would be another program's.
@@ -25,13 +26,19 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: messor-bench allocator [--shape NAME]... [--runs N] [--rounds N] [--json] [--list]
+       messor-bench codec [--tasks N] [--rounds N] [--json]
+       messor-bench counts [--record]      instructions of hot paths, by callgrind; more than before is an error
        messor-bench containers [--count N] [--parallel N] [--idle N] [--pod N] [--isolation NAMES] [--seconds N]
        messor-bench compare [--only WORKLOAD]... [--runs N] [--json] [--smallest]
-       messor-bench growth [--real] [--agents N] [--tasks N] [--runs N]    four sizes, these the largest
+       messor-bench growth [--real] [--axis AXIS]... [--agents N] [--tasks N] [--frameworks N] [--runs N] [--json]
+                           four sizes, these the largest; an axis is agents, tasks, both or frameworks
+       messor-bench plot --to FOLDER FILE...    SVGs of what compare and growth printed with --json
        messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [sizes]
 workloads and their sizes:
        registration  --agents N
        launch        --agents N --tasks N [--stay] [--driver]    --stay: tasks do not end; --driver: by libprocess
+       frameworks    --frameworks N --agents N --tasks N
+       commands      --tasks N                                   with a real agent
        reads         --agents N --tasks N --completed N --clients N --rounds N
        failover      --agents N --tasks N
        offers        --agents N --rounds N
@@ -78,6 +85,63 @@ fn allocator(mut arguments: Arguments) -> Result<(), Failure> {
         print!("{report}")
     }
     Ok(())
+}
+
+fn codec(mut arguments: Arguments) -> Result<(), Failure> {
+    let understood = (|| {
+        let usual = codec::Options::default();
+        let options = codec::Options {
+            tasks: arguments.number("--tasks", usual.tasks)?,
+            rounds: arguments.number("--rounds", usual.rounds)?,
+        };
+        let json = arguments.flag("--json");
+        arguments.finish().map(|()| (options, json))
+    })();
+    let (options, json) = understood.map_err(Failure::Usage)?;
+    let report = codec::run(&options).map_err(Failure::Fault)?;
+    if json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(())
+}
+
+fn counts(mut arguments: Arguments) -> Result<(), Failure> {
+    let record = arguments.flag("--record");
+    arguments.finish().map_err(Failure::Usage)?;
+    if !counts::can_count() {
+        return Err(Failure::Fault("no valgrind here: `apt-get install valgrind`".to_string()));
+    }
+    let program = std::env::current_exe().map_err(|error| Failure::Fault(error.to_string()))?;
+    let all = counts::count(&program).map_err(Failure::Fault)?;
+    print!("{}", counts::table(&all));
+    if record {
+        return counts::record(&all).map_err(Failure::Fault);
+    }
+    let worse: Vec<&str> = all.iter().filter(|count| count.is_worse()).map(|count| count.name).collect();
+    match worse.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Fault(format!("more instructions than before: {}", worse.join(", ")))),
+    }
+}
+
+fn plot(mut arguments: Arguments) -> Result<(), Failure> {
+    let folder = arguments.value::<PathBuf>("--to").map_err(Failure::Usage)?;
+    let folder = folder.ok_or_else(|| Failure::Usage("plot needs --to FOLDER".to_string()))?;
+    let files: Vec<PathBuf> = arguments.rest().into_iter().map(PathBuf::from).collect();
+    for path in plots::draw(&files, &folder).map_err(Failure::Fault)? {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// What `counts` starts under callgrind.
+fn walk(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
+    match (words.next(), words.next()) {
+        (Some(name), None) => hot::walk(&name).map_err(Failure::Fault),
+        _ => Err(Failure::Usage("walk takes the name of one path".to_string())),
+    }
 }
 
 fn containers(mut arguments: Arguments) -> Result<(), Failure> {
@@ -166,20 +230,37 @@ fn raise_limits() -> Result<(), Failure> {
 fn growth(mut arguments: Arguments) -> Result<(), Failure> {
     let understood = (|| {
         let kind = if arguments.flag("--real") { Kind::Real } else { Kind::Messor };
-        let size = (arguments.number("--agents", 8000)?, arguments.number("--tasks", 160_000)?);
+        let json = arguments.flag("--json");
+        let mut axes = Vec::new();
+        for name in arguments.values::<String>("--axis")? {
+            let found = AXES.iter().find(|(known, _)| *known == name);
+            axes.push(found.ok_or_else(|| format!("there is no axis '{name}'"))?.1);
+        }
+        if axes.is_empty() {
+            axes = AXES.map(|(_, axis)| axis).to_vec();
+        }
+        let size = growth::Size {
+            agents: arguments.number("--agents", 50_000)?,
+            tasks: arguments.number("--tasks", 1_000_000)?,
+            frameworks: arguments.number("--frameworks", 1000)?,
+        };
         let runs = arguments.number("--runs", 1)?;
         let mut programs = Programs::default();
         if let Some(path) = arguments.value::<PathBuf>("--messor")? {
             programs.messor = path;
         }
         arguments.finish()?;
-        Ok((programs, kind, size, runs))
+        Ok((programs, kind, axes, size, runs, json))
     })();
-    let (programs, kind, size, runs) = understood.map_err(Failure::Usage)?;
+    let (programs, kind, axes, size, runs, json) = understood.map_err(Failure::Usage)?;
     programs.check(kind).map_err(Failure::Fault)?;
     raise_limits()?;
-    let (table, faults) = messor_bench::growth::run(&programs, kind, size, runs);
-    print!("{table}");
+    let (figures, faults) = growth::run(&programs, kind, &axes, size, runs);
+    if json {
+        print!("{}", figures.to_json_lines())
+    } else {
+        print!("{figures}")
+    }
     told(&faults)
 }
 
@@ -193,13 +274,23 @@ fn told(faults: &[String]) -> Result<(), Failure> {
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
+    if command == "walk" {
+        return ended(walk(words));
+    }
     let arguments = Arguments::new(words);
     let outcome = match command.as_str() {
         "allocator" => allocator(arguments),
+        "codec" => codec(arguments),
         "containers" => containers(arguments),
+        "counts" => counts(arguments),
         "growth" => growth(arguments),
+        "plot" => plot(arguments),
         command => workloads(command, arguments),
     };
+    ended(outcome)
+}
+
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => {

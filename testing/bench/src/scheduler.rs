@@ -40,6 +40,8 @@ pub enum Api {
 /// What it is to do with offers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
+    /// The number of its first task: there may be other schedulers beside it.
+    pub first: usize,
     /// So many tasks in all,
     pub tasks: usize,
     /// and so many at most on one offer.
@@ -417,8 +419,9 @@ impl<'a> Batch<'a> {
             let numbers = self.state.launched..self.state.launched + count;
             self.state.launched += count;
             self.state.tasks[numbers.clone()].fill(Phase::Launched);
+            let agent_id = Id::text(&offer.agent_id);
             let launch = operation::Launch {
-                task_infos: numbers.map(|number| task(number, Id::text(&offer.agent_id))).collect(),
+                task_infos: numbers.map(|number| task(plan.first + number, agent_id)).collect(),
             };
             let accept = call::Accept {
                 offer_ids: offer_ids([Id::text(&offer.id)]),
@@ -446,9 +449,11 @@ impl<'a> Batch<'a> {
 
     fn update(&mut self, status: &brief::Status) -> Result<(), String> {
         let id = Id::text(&status.task_id);
-        let number = task_number(id).filter(|number| *number < self.state.tasks.len());
-        let number = number.ok_or_else(|| format!("an update of a task that is not ours: '{id}'"))?;
-        let phase = &mut self.state.tasks[number];
+        let first = self.state.plan.first;
+        let number =
+            task_number(id).ok_or_else(|| format!("an update of a task that is not ours: '{id}'"))?;
+        let phase = number.checked_sub(first).and_then(|index| self.state.tasks.get_mut(index));
+        let phase = phase.ok_or_else(|| format!("an update of another scheduler's task: '{id}'"))?;
         let state = status.state.unwrap_or(-1);
         let said = status.uuid.as_deref().map(read_uuid);
         let count = match (said, *phase) {

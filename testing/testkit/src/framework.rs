@@ -17,6 +17,7 @@ const ENDS: [&str; 7] =
 /// With the events that it hears. Its role is "web".
 pub struct Framework {
     master: SocketAddr,
+    path: &'static str,
     stream: String,
     pub id: Value,
     events: Receiver<Value>,
@@ -55,11 +56,16 @@ impl Framework {
 
     /// One with this FrameworkInfo.
     pub fn of(master: SocketAddr, info: &Value) -> Framework {
+        Framework::at(master, "/api/v1/scheduler", info)
+    }
+
+    /// The same of a master that is not the first process of its program: the path names it.
+    pub fn at(master: SocketAddr, path: &'static str, info: &Value) -> Framework {
         let body = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}).to_string();
         let mut socket = TcpStream::connect(master).expect("the master listens");
         write!(
             socket,
-            "POST /api/v1/scheduler HTTP/1.1\r\nHost: {master}\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {master}\r\nContent-Type: application/json\r\n\
              Accept: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
@@ -89,7 +95,7 @@ impl Framework {
             }
         });
         let (stream, updates) = (stream.expect("a stream"), RefCell::default());
-        let mut framework = Framework { master, stream, id: Value::Null, events, socket, updates };
+        let mut framework = Framework { master, path, stream, id: Value::Null, events, socket, updates };
         framework.id = framework.next("SUBSCRIBED", |_| true)["subscribed"]["framework_id"].clone();
         framework
     }
@@ -105,8 +111,9 @@ impl Framework {
         let mut socket = TcpStream::connect(self.master).expect("the master listens");
         write!(
             socket,
-            "POST /api/v1/scheduler HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+            "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Mesos-Stream-Id: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            self.path,
             self.master,
             self.stream,
             body.len()

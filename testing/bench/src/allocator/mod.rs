@@ -1,7 +1,7 @@
 //! The allocator, in process, in the shapes of Apache Mesos's own benchmarks (its hierarchical_allocator_tests,
 //! hierarchical_allocator_benchmarks and sorter_tests): only the machine is timed, without queues and threads.
 
-mod cluster;
+pub(crate) mod cluster;
 mod declining;
 mod quota;
 mod reservations;

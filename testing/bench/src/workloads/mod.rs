@@ -1,6 +1,8 @@
 //! The workloads: each starts a master, loads it, checks what came of it, and records what it took.
 
+pub mod commands;
 pub mod failover;
+pub mod frameworks;
 pub mod idle;
 pub mod launch;
 pub mod offers;

@@ -23,7 +23,7 @@ pub fn run(
     let master = Master::start(programs, kind, &[])?;
     let board = Arc::new(Board::default());
     let fleet = registered(&master, &board, agents, tasks, Life::Stay)?;
-    let plan = Plan { tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
+    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
     let scheduler = Scheduler::subscribe(&board, master.address, Api::Http, plan, None)?;
     board.wait(Count::RunningAcknowledged, tasks as u64, STEP_TIME, "tasks launch")?;
     let size = format!("{} agents, {} tasks", grouped(agents), grouped(tasks));

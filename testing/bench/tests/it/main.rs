@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use messor_bench::allocator::{Kind, measure};
 use messor_bench::compare::{Work, play};
-use messor_bench::containers;
 use messor_bench::masters::{self, Programs};
 use messor_bench::report::Report;
+use messor_bench::{codec, containers, counts};
 
 fn lines(name: &str, kind: Kind) -> Vec<String> {
     let mut report = Report::default();
@@ -81,4 +81,24 @@ fn containers_start_end_and_stand_still() {
     // These do not depend on the machine.
     let met = |what: &str| figures.0.iter().find(|one| one.what.contains(what)).unwrap().is_met();
     assert_eq!((met("processes of a pod"), met("processes besides")), (Some(true), Some(true)), "{figures}");
+}
+
+#[test]
+fn codecs_read_what_they_write() {
+    let report = codec::run(&codec::Options { tasks: 50, rounds: 2 }).unwrap();
+    assert_eq!(report.lines.len(), 10, "{report}");
+}
+
+/// In the dev build, as that is what is built here; `messor-bench counts` of a release build counts that.
+#[test]
+fn hot_paths_take_no_more_instructions() {
+    if !counts::can_count() {
+        return messor_testkit::skip("instructions are not counted: no valgrind here");
+    }
+    let counts = counts::count(env!("CARGO_BIN_EXE_messor-bench").as_ref()).unwrap();
+    assert!(
+        counts.iter().all(|count| !count.is_worse()),
+        "if this is meant to be so: target/debug/messor-bench counts --record, and the same with the release build\n{}",
+        counts::table(&counts)
+    );
 }
