@@ -22,13 +22,8 @@ fn run(seeds: std::ops::Range<u64>, operations: bool) {
 }
 
 #[test]
-fn seeds_0_to_19() {
-    run(0..20, false);
-}
-
-#[test]
-fn seeds_20_to_39() {
-    run(20..40, false);
+fn seeds_0_to_9() {
+    run(0..10, false);
 }
 
 /// With reservations, volumes, quota, operators and drains.
