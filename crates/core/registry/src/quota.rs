@@ -30,6 +30,11 @@ pub enum QuotaError {
     OverLimit { role: String, name: String },
 }
 
+/// Not with hundreds of digits.
+fn written(value: f64) -> String {
+    if value.is_finite() && value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
+}
+
 /// Refuses quotas that no cluster could have.
 pub fn validate_quota(config: &QuotaConfig) -> Result<(), QuotaError> {
     let role = || config.role.clone();
@@ -37,7 +42,7 @@ pub fn validate_quota(config: &QuotaConfig) -> Result<(), QuotaError> {
     for (field, scalars) in [("guarantees", &config.guarantees), ("limits", &config.limits)] {
         for (name, scalar) in scalars {
             let most = if matches!(name.as_str(), "mem" | "disk") { MOST_MEGABYTES } else { MOST_OTHERWISE };
-            let (name, value) = (name.clone(), scalar.value.to_string());
+            let (name, value) = (name.clone(), written(scalar.value));
             if scalar.value > most as f64 {
                 return Err(QuotaError::TooMuch { field, role: role(), name, value, most });
             }
@@ -130,6 +135,7 @@ mod tests {
             (config("a b", &[], &[]), "role"),
             (config("a", &[("mem", 1.1e12)], &[]), "more than 1099511627776"),
             (config("a", &[], &[("cpus", 1.1e12)]), "'limits'"),
+            (config("a", &[], &[("cpus", 1e300)]), "has 1e300 cpus"),
             (config("a", &[("cpus", -1.0)], &[]), "not below 0"),
             (config("a", &[("cpus", f64::NAN)], &[]), "not below 0"),
             (config("a", &[("cpus", 2.0), ("mem", 1.0)], &[("cpus", 1.0)]), "more cpus than"),
