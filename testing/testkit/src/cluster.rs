@@ -132,9 +132,13 @@ impl Cluster {
 
     /// Kills the master as a crash would, and starts another at the same address.
     pub fn restart_master(&mut self) {
+        self.restart_master_with(&[]);
+    }
+
+    pub fn restart_master_with(&mut self, flags: &[String]) {
         self.kill("master");
         self.processes.retain(|(name, _)| name != "master");
-        self.start_master(&[]);
+        self.start_master(flags);
         // Agents go first when the cluster ends.
         let master = self.processes.pop().expect("the master was started last");
         self.processes.insert(0, master);

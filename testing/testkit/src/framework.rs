@@ -54,14 +54,18 @@ impl Framework {
         )
     }
 
-    /// One with this FrameworkInfo.
+    /// One with this FrameworkInfo; with an id, one that was there before.
     pub fn of(master: SocketAddr, info: &Value) -> Framework {
         Framework::at(master, "/api/v1/scheduler", info)
     }
 
     /// The same of a master that is not the first process of its program: the path names it.
     pub fn at(master: SocketAddr, path: &'static str, info: &Value) -> Framework {
-        let body = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}).to_string();
+        let mut call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
+        if let Some(id) = info.get("id") {
+            call["framework_id"] = id.clone();
+        }
+        let body = call.to_string();
         let mut socket = TcpStream::connect(master).expect("the master listens");
         write!(
             socket,

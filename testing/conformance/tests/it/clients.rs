@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use messor_testkit::{Cluster, Options, ZooKeeper, binary, get, oracle, skip, wait_for};
+use messor_testkit::{Cluster, Options, ZooKeeper, binary, free_port, get, oracle, skip, wait_for};
+
+use crate::real::RealMaster;
 
 fn run(program: PathBuf, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().expect("a program of the oracle runs")
@@ -82,66 +84,16 @@ fn the_real_driver_finds_messor_over_zookeeper() {
 fn messors_agent_works_under_the_real_master() {
     let Some(oracle) = oracle() else { return skip("the real 1.11.0 master: ../shared is not there") };
     let home = tempfile::tempdir().expect("a temporary folder");
-    let real = RealMaster::start(&oracle, home.path());
-    let Some(real) = real else { return };
-    let cluster = Cluster::agent_under(&real.address, &[]);
-    let output = run(oracle.join("apache-mesos-local"), &["driver", &real.address, "8"]);
+    let Some(real) = RealMaster::start(free_port(), 0, home.path(), &[]) else { return };
+    let address = real.address.to_string();
+    let cluster = Cluster::agent_under(&address, &[]);
+    let output = run(oracle.join("apache-mesos-local"), &["driver", &address, "8"]);
     if ran("the real 1.11.0 driver", &output) {
         assert!(
             output.status.success() && finished(&output) > 0,
             "{}\n---- agent ----\n{}",
             text(&output),
             cluster.log("agent0")
-        );
-    }
-}
-
-/// A real 1.11.0 master without agents, stopped when this is dropped.
-struct RealMaster {
-    oracle: PathBuf,
-    pid_file: PathBuf,
-    address: String,
-}
-
-impl RealMaster {
-    fn start(oracle: &std::path::Path, home: &std::path::Path) -> Option<RealMaster> {
-        // The unpacked packages are shared with other runs; only the pid file must be this test's own.
-        let shared_home = std::env::temp_dir().join("apache-mesos-1.11.0");
-        let warm = run(
-            oracle.join("apache-mesos-local"),
-            &["--home", &shared_home.display().to_string(), "driver", "local", "1"],
-        );
-        if !ran("the real 1.11.0 master", &warm) {
-            return None;
-        }
-        for entry in std::fs::read_dir(&shared_home).expect("the oracle is unpacked").flatten() {
-            let name = entry.file_name();
-            if !name.to_string_lossy().starts_with("work-") && name != "local.pid" {
-                let _ = std::os::unix::fs::symlink(entry.path(), home.join(name));
-            }
-        }
-        let port = messor_testkit::free_port().to_string();
-        let output = run(
-            oracle.join("apache-mesos-local"),
-            &["--home", &home.display().to_string(), "start", "--agents", "0", "--port", &port],
-        );
-        if !ran("the real 1.11.0 master", &output) {
-            return None;
-        }
-        assert!(output.status.success(), "{}", text(&output));
-        Some(RealMaster {
-            oracle: oracle.to_path_buf(),
-            pid_file: home.to_path_buf(),
-            address: format!("127.0.0.1:{port}"),
-        })
-    }
-}
-
-impl Drop for RealMaster {
-    fn drop(&mut self) {
-        run(
-            self.oracle.join("apache-mesos-local"),
-            &["--home", &self.pid_file.display().to_string(), "stop"],
         );
     }
 }

@@ -240,24 +240,8 @@ fn a_damaged_replica_is_refused_emptied_and_filled_by_the_others() {
 
 /// The oracle's Python, with which a real driver runs; None where the oracle cannot be set up.
 fn real_driver(arguments: &[&str], log: &Path) -> Option<Child> {
-    let Some(oracle) = messor_testkit::oracle() else {
-        messor_testkit::skip("the real 1.11.0 driver over a failover: ../shared is not there");
-        return None;
-    };
-    let warm = Command::new(oracle.join("apache-mesos-local")).args(["driver", "local", "1"]).output();
-    let warm = warm.expect("a program of the oracle runs");
-    let versions = std::env::home_dir().unwrap_or_default().join(".pyenv/versions");
-    let python = std::env::var_os("PYTHON27").map(std::path::PathBuf::from).or_else(|| {
-        let found = std::fs::read_dir(versions).ok()?.flatten();
-        let found = found.filter(|entry| entry.file_name().to_string_lossy().starts_with("2.7"));
-        found.map(|entry| entry.path().join("bin/python")).next()
-    });
-    let (false, Some(python)) = (warm.status.code() == Some(3), python) else {
-        let why = String::from_utf8_lossy(&warm.stderr).trim().to_string();
-        messor_testkit::skip(&format!("the real 1.11.0 driver over a failover: no CPython 2.7 or {why}"));
-        return None;
-    };
-    let home = std::env::temp_dir().join("apache-mesos-1.11.0");
+    let python = crate::real::python("the real 1.11.0 driver over a failover")?;
+    let home = crate::real::home();
     let file = File::create(log).expect("a log file");
     let driver = Command::new(python)
         .arg(messor_testkit::root().join("testing/conformance/tests/it/failover_driver.py"))

@@ -27,6 +27,8 @@ mod metrics;
 mod package;
 mod page;
 mod probes;
+mod real;
+mod real_agents;
 mod recovery;
 mod replicated_log;
 mod run;

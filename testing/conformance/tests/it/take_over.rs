@@ -1,6 +1,5 @@
 //! A master takes over what another left on disk: Messor from Apache Mesos, Apache Mesos from Messor, Messor from itself.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +9,8 @@ use messor_proto::mesos::internal::{AgentRegisteredMessage, RegisterAgentMessage
 use messor_proto::mesos::{AgentInfo, agent_info};
 use messor_testkit::{Cluster, Options, free_port, get, oracle, post, request, skip, wait_for};
 use serde_json::{Value, json};
+
+use crate::real::RealMaster;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -71,56 +72,6 @@ fn has_what_was_left(address: std::net::SocketAddr, agent: &str) {
     assert!(recovered.iter().any(|info| info["id"]["value"] == agent), "{agents}");
 }
 
-/// A real 1.11.0 master (and an agent of its own), in a home of its own, on a work_dir; it ends when dropped.
-struct RealMaster {
-    home: tempfile::TempDir,
-    script: PathBuf,
-    address: std::net::SocketAddr,
-}
-
-impl RealMaster {
-    /// `folder` has the master's work_dir as `master`.
-    fn start(folder: &Path) -> Option<RealMaster> {
-        RealMaster::start_at(free_port(), folder, &[])
-    }
-
-    /// Its agent is at this port, too. `more` are variables for both.
-    fn start_at(port: u16, folder: &Path, more: &[String]) -> Option<RealMaster> {
-        let script = oracle()?.join("apache-mesos-local");
-        let unpacked = std::env::temp_dir().join("apache-mesos-1.11.0");
-        let home = tempfile::tempdir().expect("a temporary folder");
-        for entry in std::fs::read_dir(&unpacked).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let text = name.to_string_lossy();
-            if ["usr", "py2", "ready"].contains(&text.as_ref()) || text.contains(".so") {
-                std::os::unix::fs::symlink(entry.path(), home.path().join(&name)).expect("a link");
-            }
-        }
-        let started = Command::new(&script)
-            .arg("--home")
-            .arg(home.path())
-            .args(["start", "--agents", "1", "--port", &port.to_string()])
-            .arg(format!("MESOS_WORK_DIR={}", folder.display()))
-            .args(more)
-            .output()
-            .expect("the oracle runs");
-        if started.status.code() == Some(3) {
-            skip(&format!("the real 1.11.0 master: {}", String::from_utf8_lossy(&started.stderr).trim()));
-            return None;
-        }
-        let log =
-            || std::fs::read_to_string(home.path().join(format!("local-{port}.log"))).unwrap_or_default();
-        assert!(started.status.success(), "the real master does not start:\n{}", log());
-        Some(RealMaster { home, script, address: ([127, 0, 0, 1], port).into() })
-    }
-}
-
-impl Drop for RealMaster {
-    fn drop(&mut self) {
-        let _ = Command::new(&self.script).arg("--home").arg(self.home.path()).arg("stop").status();
-    }
-}
-
 fn put_weights(cluster: &Cluster, body: &str) {
     let answer = request(cluster.master, "PUT", "/weights", &[], body.as_bytes()).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -143,7 +94,7 @@ fn a_registry_goes_from_apache_mesos_to_messor_and_back() {
     has_what_was_left(cluster.master, &agent);
     cluster.kill("master");
 
-    let Some(real) = RealMaster::start(cluster.folder()) else { return };
+    let Some(real) = RealMaster::start(free_port(), 1, cluster.folder(), &[]) else { return };
     has_what_was_left(real.address, &agent);
     let weights = get(real.address, "/master/weights").expect("an answer").json();
     assert!(weights.as_array().expect("a list").contains(&json!({"role": "messor", "weight": 4.0})));
@@ -176,7 +127,7 @@ fn an_agent_goes_from_apache_mesos_to_messor_and_back() {
         format!("MESOS_RESOURCES={RESOURCES}"),
         "MESOS_HOSTNAME=localhost".to_string(),
     ];
-    let Some(real) = RealMaster::start_at(port, folder.path(), &more) else { return };
+    let Some(real) = RealMaster::start(port, 1, folder.path(), &more) else { return };
     let id = wait_for("the real agent", PATIENCE, || {
         let agents = get(real.address, "/master/slaves").ok()?.json();
         Some(agents["slaves"][0]["id"].as_str()?.to_string())
@@ -219,7 +170,7 @@ fn an_agent_goes_from_apache_mesos_to_messor_and_back() {
     agent.wait().expect("it is ours");
     assert_eq!(seen, (id.clone(), reserved.clone()));
 
-    let Some(real) = RealMaster::start_at(port, folder.path(), &more) else { return };
+    let Some(real) = RealMaster::start(port, 1, folder.path(), &more) else { return };
     assert_eq!(reserved_agent(real.address), (id, reserved));
 }
 
