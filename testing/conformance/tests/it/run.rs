@@ -2,7 +2,9 @@
 
 use std::process::{Command, Output};
 
-use messor_testkit::{free_port, get, root};
+use std::time::Duration;
+
+use messor_testkit::{free_port, get, root, wait_for};
 
 fn run(folder: &std::path::Path, ports: (u16, u16), arguments: &[&str]) -> Output {
     Command::new(root().join("run"))
@@ -38,7 +40,30 @@ fn run_starts_a_cluster_and_runs_a_task() {
     let taken = run(elsewhere.path(), ports, &[]);
     assert!(!taken.status.success() && text(&taken).contains("MESSOR_MASTER_PORT"), "{}", text(&taken));
 
+    // A task that would outlive its agent ends with the cluster all the same.
+    let pid = folder.path().join("pid");
+    let command = format!("echo $$ >{}; exec sleep 1000", pid.display());
+    let mut task = Command::new(folder.path().join("bin/mesos-execute"))
+        .args([&format!("--master={master}"), "--name=stays", &format!("--command={command}")])
+        .args(["--resources=cpus:0.1;mem:32", "--checkpoint"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("mesos-execute runs");
+    let pid = wait_for("the task to run", Duration::from_secs(30), || {
+        std::fs::read_to_string(&pid).ok().filter(|text| text.ends_with('\n'))
+    });
     let stop = run(folder.path(), ports, &["stop"]);
-    assert!(stop.status.success(), "{}", text(&stop));
+    assert!(stop.status.success() && text(&stop).contains("the agent and its tasks"), "{}", text(&stop));
     assert!(get(master, "/health").is_err(), "the master still answers after ./run stop");
+    let of_task = std::path::Path::new("/proc").join(pid.trim());
+    let _ = task.kill();
+    let _ = task.wait();
+    assert!(!of_task.exists(), "the task still runs after ./run stop");
+    assert!(text(&run(folder.path(), ports, &["status"])).contains("the agent does not run"));
+
+    // It begins again where it was.
+    let again = run(folder.path(), ports, &[]);
+    assert!(again.status.success() && text(&again).contains("hello from"), "{}", text(&again));
+    assert!(run(folder.path(), ports, &["stop"]).status.success());
 }
