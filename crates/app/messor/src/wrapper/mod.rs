@@ -121,10 +121,7 @@ fn run(words: &[String]) -> Result<ExitCode, WrapperError> {
     let plan = plan(role, Path::new(&parsed.flags.etc), own.collect())?;
     let program = program(role);
     if parsed.flags.show {
-        let variables = plan.environment.iter().map(|(name, value)| format!("{name}={value}\n"));
-        let words = std::iter::once(program.display().to_string()).chain(plan.arguments);
-        let text: String = variables.chain(words.map(|word| format!("{word}\n"))).collect();
-        return Ok(say(&text));
+        return Ok(say(&shown(&plan, &program, role)));
     }
     for path in &plan.ignored {
         refuse(&format!("{}: {} is no flag, and ignored", InitWrapperFlags::NAME, path.display()));
@@ -139,14 +136,33 @@ fn run(words: &[String]) -> Result<ExitCode, WrapperError> {
     Err(WrapperError::Start { program, error })
 }
 
-/// The link of that name beside the one we were called by, so that the process has its name; else this binary itself.
+/// Line by line, so that a shell could do the same: variables, the program, its arguments.
+fn shown(plan: &Plan, program: &Path, role: Role) -> String {
+    let variables = plan.environment.iter().map(|(name, value)| format!("{name}={value}\n"));
+    // By another name than that of a link, the binary is told which program to be.
+    let is_link = program.file_name().is_some_and(|name| name == role.program());
+    let name = (!is_link).then(|| role.program().to_owned());
+    let words =
+        std::iter::once(program.display().to_string()).chain(name).chain(plan.arguments.iter().cloned());
+    variables.chain(words.map(|word| format!("{word}\n"))).collect()
+}
+
+/// The link of that name beside the one we were called by, or in PATH, so that the process has its name; else this binary
+/// itself.
 fn program(role: Role) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
-    let link = called.with_file_name(role.program());
-    if called.is_absolute() && link.exists() {
-        return link;
-    }
-    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
+    let beside =
+        called.parent().filter(|folder| !folder.as_os_str().is_empty()).and_then(|f| f.canonicalize().ok());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let links = beside.into_iter().chain(folders).map(|folder| folder.join(role.program()));
+    // Of another program of that name, such as one of Apache Mesos, nothing is known.
+    let is_own = |link: &PathBuf| {
+        link.canonicalize().is_ok_and(|found| own.canonicalize().is_ok_and(|own| own == found))
+    };
+    let mut links = links.filter(is_own);
+    links.next().unwrap_or(own)
 }
 
 fn plan(role: Role, etc: &Path, own: BTreeMap<String, String>) -> Result<Plan, WrapperError> {
@@ -313,6 +329,16 @@ mod tests {
             let error = Etc::new(&[files]).plan(Role::Master).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_started() {
+        let plan =
+            Etc::new(&[("mesos-master/quorum", "1"), ("default/mesos", "A=b\n")]).plan(Role::Master).unwrap();
+        let found = shown(&plan, Path::new("/usr/bin/messor"), Role::Master);
+        assert_eq!(found, "A=b\n/usr/bin/messor\nmesos-master\n--quorum=1\n");
+        let found = shown(&plan, Path::new("/usr/bin/mesos-master"), Role::Master);
+        assert_eq!(found, "A=b\n/usr/bin/mesos-master\n--quorum=1\n");
     }
 
     #[test]
