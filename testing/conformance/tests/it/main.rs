@@ -34,6 +34,7 @@ mod replicated_log;
 mod run;
 mod scenarios;
 mod small;
+mod streams;
 mod take_over;
 mod tasks;
 mod terminals;

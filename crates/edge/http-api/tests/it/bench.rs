@@ -48,6 +48,15 @@ impl MetricsSource for Two {
     }
 }
 
+/// Metrics that never come.
+pub struct Never;
+
+impl MetricsSource for Never {
+    fn metrics(&self) -> Pin<Box<dyn Future<Output = Metrics> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 pub struct Bench {
     pub site: Arc<MasterSite>,
     pub events: mpsc::UnboundedReceiver<Event>,
@@ -163,6 +172,10 @@ impl Bench {
     }
 
     pub fn with(view: View) -> Bench {
+        Bench::measured(view, Arc::new(Two))
+    }
+
+    pub fn measured(view: View, metrics: Arc<dyn MetricsSource>) -> Bench {
         let (machine, mut inputs) = Machine::new();
         let (sender, events) = mpsc::unbounded_channel();
         let view = Arc::new(view);
@@ -179,7 +192,7 @@ impl Bench {
             program: Arc::new(ProgramInfo { build: BUILD, flags: vec![("port".into(), "5050".into())] }),
             files: files.clone(),
             logging: Arc::new(Quiet),
-            metrics: Arc::new(Two),
+            metrics,
             pace: None,
             processes: vec!["master".into()],
         };

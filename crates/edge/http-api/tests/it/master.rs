@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use messor_master_core::{Effect, Event, OperatorCall, Outcome};
+use messor_proto::mesos::Task;
 use messor_proto::mesos::master::{Call, Response, call, response};
 use messor_proto::{Version, Wire};
 use messor_stdx::Memo;
@@ -29,6 +30,30 @@ async fn state_shows_agents_frameworks_and_tasks() {
     let summary = json(&bench.get("/state-summary").await);
     assert_eq!(summary["slaves"][0]["TASK_RUNNING"], 3);
     assert_eq!(summary["frameworks"][0]["slave_ids"], serde_json::json!(["m-S0"]));
+}
+
+/// Whoever says no limit gets the hundred latest, as in 1.11.0.
+#[tokio::test]
+async fn a_hundred_tasks_are_shown_where_nobody_asks_for_more() {
+    let mut crowded = view(true);
+    let tasks = &mut crowded.frameworks[0].tasks;
+    let first: Task = (**tasks[0]).clone();
+    *tasks = (0..150_u32)
+        .map(|number| {
+            let mut task = first.clone();
+            task.task_id.value = format!("t{number}");
+            task.statuses[0].timestamp = Some(f64::from(number));
+            Arc::new(Memo::new(task))
+        })
+        .collect();
+    let bench = Bench::with(crowded);
+    for (query, count, begin) in
+        [("", 100, "t149"), ("?order=asc", 100, "t0"), ("?limit=-1", 150, "t149"), ("?offset=120", 30, "t29")]
+    {
+        let tasks = json(&bench.get(&format!("/tasks{query}")).await)["tasks"].clone();
+        let tasks = tasks.as_array().expect("a list");
+        assert_eq!((tasks.len(), tasks[0]["id"].as_str()), (count, Some(begin)), "{query}");
+    }
 }
 
 #[tokio::test]

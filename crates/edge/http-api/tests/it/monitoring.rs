@@ -5,7 +5,19 @@ use std::sync::Arc;
 use messor_stdx::Time;
 
 use crate::agent::{Fake, site_with};
-use crate::bench::{Bench, json, text, view};
+use crate::bench::{Bench, Never, json, text, view};
+
+/// `timeout` bounds the time that a snapshot takes: what has not come by then is left out.
+#[tokio::test]
+async fn a_snapshot_does_not_wait_for_longer_than_it_may() {
+    let bench = Bench::measured(view(true), Arc::new(Never));
+    let begun = std::time::Instant::now();
+    let answer = bench.get("/metrics/snapshot?timeout=50ms").await;
+    assert_eq!((answer.status().as_u16(), json(&answer)), (200, serde_json::json!({})));
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(50));
+    let prompt = json(&Bench::new().get("/metrics/snapshot?timeout=50ms").await);
+    assert_eq!(prompt["master/elected"], 1.0);
+}
 
 #[tokio::test]
 async fn metrics_come_in_the_format_that_is_asked_for() {
