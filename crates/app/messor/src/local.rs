@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use http::StatusCode;
 use messor_agent::Agent;
 use messor_flags::{AgentFlags, LocalFlags, MasterFlags, Program, Request as FlagRequest};
 use messor_http_api::{AgentSite, BuildInfo, MasterSite, Request, respond};
@@ -138,5 +139,16 @@ async fn answer(master: &MasterSite, agents: &[Arc<AgentSite>], request: Request
     if MasterSite::owns(&request.path) {
         return master.handle(request).await;
     }
-    respond::whole(master.shared(&request).await)
+    let answer = master.shared(&request).await;
+    // Files have one name space on a port, whoever's they are.
+    if answer.status() == StatusCode::NOT_FOUND && request.path.starts_with("/files/") {
+        for agent in agents {
+            if let Some(found) =
+                agent.shared(&request).await.filter(|found| found.status() != StatusCode::NOT_FOUND)
+            {
+                return respond::whole(found);
+            }
+        }
+    }
+    respond::whole(answer)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use messor_testkit::{Cluster, Options, ZooKeeper, binary, free_port, get, oracle, skip, wait_for};
+use messor_testkit::{Cluster, Options, ZooKeeper, binary, free_port, get, oracle, request, skip, wait_for};
 
 use crate::real::RealMaster;
 
@@ -185,4 +185,115 @@ fn an_executor_of_the_v0_kind_survives_its_agent() {
             cluster.log("agent0").contains("Handling status update TASK_FINISHED").then_some(())
         });
     });
+}
+
+/// The Python command line as it is kept on: avmesos-cli. Its `task exec` fails by itself, before it asks anybody: what it
+/// would send is sent below.
+#[test]
+fn avmesos_cli_shows_what_messor_runs() {
+    let home = std::env::temp_dir().join("mesos-client-avmesos-cli");
+    let python = home.join("bin/python");
+    if !home.join("ready").exists() {
+        let done = |command: &mut Command| command.status().is_ok_and(|status| status.success());
+        let packages = ["avmesos-cli==1.0.0", "requests", "urllib3", "setuptools<81"];
+        if !done(Command::new("python3").args(["-m", "venv"]).arg(&home))
+            || !done(Command::new(&python).args(["-m", "pip", "-q", "install"]).args(packages))
+        {
+            return skip("avmesos-cli: it cannot be installed from PyPI");
+        }
+        std::fs::write(home.join("ready"), "").expect("a file");
+    }
+    let cluster = Cluster::start();
+    let agent = crate::recovery::agent_id(&cluster);
+    let task = crate::recovery::Execution::start(&cluster, "seen", "sleep 1000", &[]);
+    task.until("TASK_RUNNING");
+    let config = cluster.folder().join("config.toml");
+    std::fs::write(&config, format!("[master]\naddress = \"{}\"\n", cluster.master)).expect("a file");
+    let said = |words: &[&str]| {
+        let output = Command::new(&python)
+            .args(["-m", "avmesos.cli.mesos-cli"])
+            .args(words)
+            .env("MESOS_CLI_CONFIG", &config)
+            .output()
+            .expect("python runs");
+        assert!(output.status.success(), "{words:?}: {}", text(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let agents = said(&["agent", "list"]);
+    assert!(agents.contains(&agent) && agents.contains("localhost") && agents.contains("True"), "{agents}");
+    let master = agent.strip_suffix("-S0").expect("the first agent of its master");
+    let framework = format!("{master}-0000");
+    let frameworks = said(&["framework", "list"]);
+    assert!(frameworks.contains(&framework) && frameworks.contains("mesos-execute instance"), "{frameworks}");
+    assert!(said(&["framework", "inspect", &framework]).contains("\"checkpoint\""));
+    let tasks = said(&["task", "list"]);
+    assert!(
+        tasks.contains("seen") && tasks.contains("TASK_RUNNING") && tasks.contains(&framework),
+        "{tasks}"
+    );
+    let inspected = said(&["task", "inspect", "seen"]);
+    assert!(inspected.contains("\"state\": \"TASK_RUNNING\""), "{inspected}");
+
+    // `exec` of avmesos/cli/mesos.py, class TaskIO: _launch_nested_container_session.
+    let tasks = get(cluster.master, "/tasks?order=asc&limit=-1").expect("an answer").json();
+    let container = tasks["tasks"][0]["statuses"][0]["container_status"]["container_id"].clone();
+    let message = serde_json::json!({
+        "type": "LAUNCH_NESTED_CONTAINER_SESSION",
+        "launch_nested_container_session": {
+            "container_id": {"parent": container, "value": "3b5d2b2e-5a70-4b3e-9a92-3f0bb4f6a001"},
+            "command": {"value": "echo", "arguments": ["echo", "from within"], "shell": false}}});
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/recordio"),
+        ("Message-Accept", "application/json"),
+    ];
+    let answer = request(cluster.agents[0], "POST", "/api/v1", &headers, message.to_string().as_bytes());
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    // Base64 of "from within\n".
+    assert!(answer.text().contains("ZnJvbSB3aXRoaW4K"), "{}", answer.text());
+}
+
+/// What the older `mesos.cli` asks (mesos/cli/master.py, slave.py, mesos_file.py): `mesos ps`, `ls`, `cat`, `tail` of it.
+#[test]
+fn mesos_cli_style_calls_are_answered() {
+    let cluster = Cluster::start();
+    let task = crate::recovery::Execution::start(&cluster, "seen", "echo one; echo two; sleep 1000", &[]);
+    task.until("TASK_RUNNING");
+    let read = |address, path: &str| {
+        let answer = get(address, path).expect("an answer");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    };
+    // MesosMaster.state, .slaves, .tasks
+    let state = read(cluster.master, "/master/state.json");
+    assert_eq!(state["slaves"][0]["hostname"], "localhost");
+    let pid = state["slaves"][0]["pid"].as_str().expect("a pid");
+    assert_eq!(pid.rsplit(':').next(), Some(cluster.agents[0].port().to_string().as_str()));
+    let framework = &state["frameworks"][0];
+    assert_eq!(framework["tasks"][0]["id"], "seen");
+    // MesosSlave.state, .task_executor: the executor has the task, and knows its directory.
+    let state = read(cluster.agents[0], "/slave(1)/state.json");
+    let executor = &state["frameworks"][0]["executors"][0];
+    assert_eq!(executor["tasks"][0]["id"], "seen");
+    let directory = executor["directory"].as_str().expect("a directory");
+    // MesosSlave.file_list
+    let files = read(cluster.agents[0], &format!("/files/browse.json?path={directory}"));
+    let is_stdout = |file: &serde_json::Value| file["path"] == format!("{directory}/stdout");
+    assert!(files.as_array().expect("a list").iter().any(is_stdout), "{files}");
+    // File.size, File._get_chunk
+    let file = |offset: i64, length: u64| {
+        read(
+            cluster.agents[0],
+            &format!("/files/read.json?path={directory}/stdout&offset={offset}&length={length}"),
+        )
+    };
+    wait_for("its output", Duration::from_secs(20), || (file(-1, 1024)["offset"] == 8).then_some(()));
+    assert_eq!(file(0, 1024)["data"], "one\ntwo\n");
+    assert_eq!(file(4, 3)["data"], "two");
+    assert_eq!(
+        get(cluster.agents[0], "/files/read.json?path=/nothing&offset=-1").expect("an answer").status,
+        404
+    );
+    drop(task);
 }

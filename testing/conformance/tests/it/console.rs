@@ -96,62 +96,297 @@ fn compare(name: &str, found: &str) {
     assert!(expected == found, "{} differs; this is printed:\n{found}", path.display());
 }
 
+/// What is typed and what is answered, one after the other.
+struct Transcript<'c> {
+    cluster: &'c Cluster,
+    width: String,
+    text: String,
+}
+
+impl Transcript<'_> {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.cluster.bin().join("mesos"));
+        command
+            .arg(&self.width)
+            .args(words)
+            .env("MESOS_MASTER", self.cluster.master.to_string())
+            .env("PATH", self.cluster.bin())
+            .env("HOME", self.cluster.folder())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn note(&mut self, words: &[&str], answer: &str) {
+        self.text.push_str(&format!("$ mesos {}\n{answer}\n", words.join(" ")));
+    }
+
+    fn run(&mut self, words: &[&str]) {
+        let output = self.command(words).output().expect("mesos runs");
+        let mut answer = String::from_utf8(output.stdout).expect("UTF-8");
+        answer.push_str(&String::from_utf8(output.stderr).expect("UTF-8"));
+        if !output.status.success() {
+            answer.push_str(&format!("[exit {}]\n", output.status.code().expect("it ended by itself")));
+        }
+        self.note(words, &answer);
+    }
+
+    /// One that goes on: its first lines.
+    fn watch(&mut self, words: &[&str]) {
+        let path = self.cluster.folder().join("watched");
+        let file = std::fs::File::create(&path).expect("a file");
+        let mut child = self.command(words).stdout(file).spawn().expect("mesos runs");
+        let answer = wait_for("what is watched", PATIENCE, || {
+            std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
+        });
+        let _ = child.kill();
+        let _ = child.wait();
+        self.note(words, &answer);
+    }
+}
+
+/// The commands that help names, as `agent list`.
+fn commands(cluster: &Cluster, above: &[&str]) -> Vec<String> {
+    let help = printed(cluster, &[above, &["--help"]].concat());
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut all = Vec::new();
+    for line in listed {
+        // The others go on with what the line above says.
+        let is_name = line.starts_with("  ") && !line.starts_with("   ");
+        let name = line.split_whitespace().next().expect("a name");
+        if name == "help" || !is_name {
+            continue;
+        }
+        let whole = [above, &[name]].concat();
+        let below = commands(cluster, &whole);
+        if below.is_empty() { all.push(whole.join(" ")) } else { all.extend(below) }
+    }
+    all
+}
+
 #[test]
-fn every_table_fits_and_is_as_it_was() {
+fn every_command_says_what_it_said() {
     let flags = ["--resources=cpus:4;mem:2048;disk:4096;ports:[31000-31999]", "--attributes=rack:r1"];
     let agent_flags = flags.map(str::to_string).to_vec();
-    let cluster = Cluster::with(&Options { agent_flags, ..Options::default() });
-    let agent = agent_id(&cluster);
-    let master = agent.strip_suffix("-S0").expect("the first agent of its master").to_owned();
-    let task = Execution::start(&cluster, "long", "echo begin; exec sleep 1000", &["--role=production/web"]);
-    task.until("TASK_RUNNING");
-    printed(&cluster, &["quota", "set", "production", "--guarantees=cpus:1;mem:512", "--limits=cpus:3"]);
-    printed(&cluster, &["weights", "set", "production=3", "test=0.5"]);
-    printed(&cluster, &["reserve", "add", "S0", "disk:512", "--role=data"]);
-    printed(&cluster, &["volume", "create", "S0", "numbers", "256", "--role=data"]);
-    let plan = cluster.folder().join("plan.json");
-    let window = serde_json::json!({"windows": [{
-        "machine_ids": [{"hostname": "elsewhere", "ip": "10.0.0.9"}],
-        "unavailability": {"start": {"nanoseconds": 4_102_444_800_000_000_000_u64},
-                           "duration": {"nanoseconds": 3_600_000_000_000_u64}}}]});
-    std::fs::write(&plan, window.to_string()).expect("a file");
-    printed(&cluster, &["maintenance", "plan", plan.to_str().expect("UTF-8")]);
-
     for width in ["80", "200"] {
-        let mut all = String::new();
+        let cluster = Cluster::with(&Options { agent_flags: agent_flags.clone(), ..Options::default() });
+        let agent = agent_id(&cluster);
+        let master = agent.strip_suffix("-S0").expect("the first agent of its master").to_owned();
+        let plan = cluster.folder().join("plan.json");
+        let window = serde_json::json!({"windows": [{
+            "machine_ids": [{"hostname": "elsewhere", "ip": "10.0.0.9"}],
+            "unavailability": {"start": {"nanoseconds": 4_102_444_800_000_000_000_u64},
+                               "duration": {"nanoseconds": 3_600_000_000_000_u64}}}]});
+        std::fs::write(&plan, window.to_string()).expect("a file");
+        let plan = plan.to_str().expect("UTF-8");
+        let copied = cluster.folder().join("copied");
+        let copied = copied.to_str().expect("UTF-8");
+        let mut said =
+            Transcript { cluster: &cluster, width: format!("--width={width}"), text: String::new() };
+
+        // Nothing is there yet.
+        for words in [
+            ["task", "list"],
+            ["framework", "list"],
+            ["quota", "list"],
+            ["weights", "list"],
+            ["maintenance", "list"],
+            ["maintenance", "schedule"],
+            ["maintenance", "status"],
+            ["reserve", "list"],
+            ["volume", "list"],
+        ] {
+            said.run(&words);
+        }
+
+        let task =
+            Execution::start(&cluster, "long", "echo begin; exec sleep 1000", &["--role=production/web"]);
+        task.until("TASK_RUNNING");
+        let short = Execution::start(&cluster, "short", "exit 3", &["--role=test"]);
+        short.until("ended with TASK_FAILED");
+        wait_for("it to be listed as ended", PATIENCE, || {
+            printed(&cluster, &["framework", "list", "--all"]).contains("completed").then_some(())
+        });
+        said.run(&["quota", "set", "production", "--guarantees=cpus:1;mem:512", "--limits=cpus:3"]);
+        said.run(&["weights", "set", "production=3", "test=0.5"]);
+        said.run(&["reserve", "add", "S0", "disk:512", "--role=data", "--principal=me"]);
+        said.run(&["volume", "create", "S0", "numbers", "256", "--role=data"]);
+        said.run(&["volume", "grow", "S0", "numbers", "64"]);
+        said.run(&["volume", "shrink", "S0", "numbers", "32"]);
+        said.run(&["maintenance", "plan", plan]);
+
         for words in [
             &["agent", "list"][..],
             &["agent", "inspect", "localhost"],
             &["task", "list"],
+            &["task", "list", "--all"],
             &["task", "inspect", "long"],
+            &["task", "inspect", "short"],
             &["framework", "list"],
+            &["framework", "list", "--all"],
             &["framework", "inspect", "0000"],
             &["role", "list"],
+            &["role", "inspect", "production"],
             &["quota", "list"],
+            &["quota", "inspect", "production"],
             &["weights", "list"],
+            &["maintenance", "list"],
+            &["maintenance", "inspect", "elsewhere"],
             &["maintenance", "schedule"],
             &["maintenance", "status"],
             &["reserve", "list"],
+            &["reserve", "inspect", "S0"],
             &["volume", "list"],
+            &["volume", "inspect", "S0", "numbers"],
+            &["config", "show"],
+            &["config", "plugins"],
         ] {
-            let width = format!("--width={width}");
-            let text = printed(&cluster, &[words, &[width.as_str()]].concat());
-            all.push_str(&format!("$ mesos {}\n{text}\n", words.join(" ")));
+            said.run(words);
         }
         let columns: usize = width.parse().expect("a number");
-        // Details are lines of a name and a value; tables are cut.
-        let tables = all.lines().filter(|line| !line.contains("Capabilities") && !line.contains("  total"));
-        let long: Vec<&str> = tables.filter(|line| line.chars().count() > columns).collect();
+        // Watched lines go to files, and refusals are sentences: the rest fits.
+        let long: Vec<&str> = said.text.lines().filter(|line| line.chars().count() > columns).collect();
+        let long: Vec<&&str> = long.iter().filter(|line| !line.starts_with('$')).collect();
         assert!(long.is_empty(), "wider than {width}: {long:#?}");
-        compare(&format!("{width}.txt"), &normal(&all, &master));
-    }
 
-    // For other programs: nothing is cut, and JSON is the API's own.
+        for what in
+            ["agent", "task", "framework", "role", "quota", "weights", "maintenance", "reserve", "volume"]
+        {
+            said.watch(&[what, "watch"]);
+        }
+        wait_for("what it writes", PATIENCE, || {
+            printed(&cluster, &["task", "logs", "long"]).contains("begin").then_some(())
+        });
+        for words in [
+            &["task", "logs", "long"][..],
+            &["task", "exec", "long", "--", "/bin/echo", "in the task"],
+            &["task", "attach", "long", "--no-stdin"],
+            &["task", "cp", "long:stdout", copied],
+            &["task", "kill", "long"],
+            &["task", "wait", "short"],
+            &["completion", "sh"],
+            &["maintenance", "down", "elsewhere/10.0.0.9", "--yes"],
+            &["maintenance", "list"],
+            &["maintenance", "up", "elsewhere/10.0.0.9"],
+            &["volume", "destroy", "S0", "numbers"],
+            &["volume", "destroy", "S0", "numbers", "--yes"],
+            &["reserve", "remove", "S0", "disk:512", "--role=data"],
+            &["quota", "remove", "production", "--yes"],
+            &["quota", "remove", "production", "--yes"],
+            &["agent", "deactivate", "S0"],
+            &["agent", "list"],
+            &["agent", "reactivate", "S0"],
+            &["framework", "teardown", "0000"],
+            &["framework", "teardown", "0000", "--yes"],
+            &["agent", "drain", "S0", "--wait", "--yes", "--max-grace-period=1secs"],
+            &["agent", "gone", "S0", "--yes"],
+            &["agent", "list"],
+        ] {
+            said.run(words);
+        }
+
+        let folder = cluster.folder().to_str().expect("UTF-8");
+        let text = normal(&said.text, &master)
+            .replace(&normal(folder, &master)[..folder.len()], &"f".repeat(folder.len()));
+        for command in commands(&cluster, &[]) {
+            let seen = format!("$ mesos {command}");
+            assert!(
+                text.lines().any(|line| line.starts_with(&seen)),
+                "'mesos {command}' is not looked at here"
+            );
+        }
+        compare(&format!("{width}.txt"), &text);
+    }
+}
+
+#[test]
+fn what_is_for_other_programs_is_whole() {
+    let cluster = Cluster::start();
+    let agent = agent_id(&cluster);
+    let task = Execution::start(&cluster, "long", "exec sleep 1000", &[]);
+    task.until("TASK_RUNNING");
+    let master = agent.strip_suffix("-S0").expect("the first agent of its master").to_owned();
     assert!(printed(&cluster, &["task", "list"]).contains(&format!("{master}-0000")));
     assert!(printed(&cluster, &["agent", "list", "--width=80"]).contains("…-S0"));
     let json: serde_json::Value =
         serde_json::from_str(&printed(&cluster, &["agent", "list", "--json"])).expect("JSON");
     assert_eq!(json["agents"][0]["agent_info"]["id"]["value"], agent.as_str());
+    for words in [["role", "list"], ["quota", "list"], ["maintenance", "list"], ["reserve", "list"]] {
+        let text = printed(&cluster, &[&words[..], &["--json"]].concat());
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+    }
+}
+
+/// A page of help without what every page has.
+fn own_help(cluster: &Cluster, words: &[&str]) -> String {
+    let text = printed(cluster, &[words, &["--help"]].concat());
+    let common = ["--master", "--json", "--width", "--config", "-h, --help"];
+    let own: Vec<&str> =
+        text.lines().filter(|line| !common.iter().any(|flag| line.trim().starts_with(flag))).collect();
+    let own = own.join("\n").replace("\n\nOptions:\n\n", "\n\n");
+    let own = own.trim_end().trim_end_matches("\n\nOptions:");
+    format!("\n$ mesos {} --help\n{own}\n", words.join(" "))
+}
+
+/// Every page of help, of every command.
+#[test]
+fn help_is_as_it_was() {
+    let cluster = Cluster::with(&Options { agents: 0, ..Options::default() });
+    let mut all = printed(&cluster, &["--help"]);
+    let mut groups = std::collections::BTreeSet::new();
+    for command in commands(&cluster, &[]) {
+        let words: Vec<&str> = command.split(' ').collect();
+        if words.len() > 1 && groups.insert(words[0].to_owned()) {
+            all.push_str(&own_help(&cluster, &[words[0]]));
+        }
+        all.push_str(&own_help(&cluster, &words));
+    }
+    let long: Vec<&str> = all.lines().filter(|line| line.chars().count() > 110).collect();
+    assert!(long.is_empty(), "{long:#?}");
+    compare("help.txt", &all);
+}
+
+/// As the `mesos` of Apache Mesos starts its commands.
+#[test]
+fn another_word_is_a_program_of_its_name() {
+    let cluster = Cluster::start();
+    let place = cluster.folder().join("programs");
+    std::fs::create_dir(&place).expect("a folder");
+    let program = place.join("mesos-greet");
+    std::fs::write(&program, "#!/bin/sh\necho \"greetings to $MESOS_MASTER: $*\"\nexit 7\n").expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(&program, mode(0o755)).expect("a mode");
+    std::fs::write(place.join("mesos-data"), "no program").expect("a file");
+    let run = |words: &[&str]| {
+        let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap_or_default());
+        let output = Command::new(cluster.bin().join("mesos"))
+            .args(words)
+            .env("PATH", path)
+            .output()
+            .expect("mesos runs");
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().expect("it ended by itself"), text)
+    };
+    let master = format!("--master={}", cluster.master);
+    let (code, text) = run(&[&master, "greet", "a b", "--flag"]);
+    assert_eq!((code, text), (7, format!("greetings to {}: a b --flag\n", cluster.master)));
+    assert!(run(&["help", "greet"]).1.ends_with(": --help\n"));
+    // Those beside it.
+    let (code, text) = run(&[&master, "ps"]);
+    assert!(code == 0 && text.contains("No tasks."), "{text}");
+    assert!(run(&["ps", "--help"]).1.contains("--master"));
+    assert!(run(&["config", "plugins"]).1.contains("greet"));
+    for (words, part) in [
+        (&["gret"][..], "did you mean 'mesos greet'?"),
+        (&["agnt", "list"], "did you mean 'mesos agent'?"),
+        (&["data"], "no program mesos-data in PATH"),
+        (&["../greet"], "no program"),
+        (&["--json", "greet"], "--json"),
+    ] {
+        let (code, text) = run(words);
+        assert!(code == 64 && text.contains(part), "{words:?}: {text}");
+    }
 }
 
 #[test]
@@ -208,6 +443,11 @@ fn mistakes_are_told() {
         (&["reserve", "remove", "S0", "cpus:1", "--role=r"], "no cpus:1 reserved to 'r'"),
         (&["volume", "create", "S0", "v", "8", "--role=r"], "reserved to 'r'"),
         (&["quota", "set", "r"], "--guarantees or --limits"),
+        (&["quota", "remove", "r", "--yes"], "there is no role with a quota 'r'"),
+        (&["role", "inspect", "r"], "there is no role 'r'"),
+        (&["quota", "inspect", "r"], "there is no role with a quota 'r'"),
+        (&["maintenance", "inspect", "r"], "there is no machine in the schedule 'r'"),
+        (&["volume", "inspect", "S0", "v"], "there is no volume 'v'"),
         (&["weights", "set", "r=0"], "above 0"),
         (&["quota", "set", "a//b", "--limits=cpus:1"], "a//b"),
         (&["maintenance", "down", "nowhere", "--yes"], "START_MAINTENANCE"),

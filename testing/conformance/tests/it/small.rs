@@ -94,6 +94,38 @@ fn files_of_sandboxes_are_printed_and_followed() {
     assert!(refused(&other).contains("has no task 'other'"));
 }
 
+/// U113: in a mesos-local, whose master and agents are one process on one port, what tasks write is there, too.
+#[test]
+fn sandboxes_of_a_local_cluster_are_served() {
+    let cluster = Cluster::local();
+    let output = Command::new(cluster.bin().join("mesos-execute"))
+        .args([
+            &format!("--master={}", cluster.master),
+            "--name=t",
+            "--command=echo locally; mkdir d; echo deep >d/f",
+            "--resources=cpus:0.1;mem:32",
+            "--show_output",
+        ])
+        .output()
+        .expect("it runs");
+    let text = printed(&output);
+    assert!(text.ends_with("\nlocally\n"), "{text}");
+    let mesos = |words: &[&str]| run(&cluster, "mesos", words);
+    assert!(printed(&mesos(&["task", "list", "--all"])).contains("FINISHED"));
+    assert_eq!(printed(&mesos(&["task", "logs", "t"])), "locally\n");
+    assert_eq!(printed(&mesos(&["task", "cp", "t:d/f", "-"])), "deep\n");
+    let framework = printed(&mesos(&["framework", "list", "--all", "--json"]));
+    let framework: serde_json::Value = serde_json::from_str(&framework).expect("JSON");
+    let id = framework["completed_frameworks"][0]["framework_info"]["id"]["value"].as_str().expect("an id");
+    let place = format!("path=/frameworks/{id}/executors/t/runs/latest");
+    let answer = |path: &str| messor_testkit::get(cluster.master, path).expect("an answer");
+    assert_eq!(answer(&format!("/files/read?{place}/stdout&offset=0")).json()["data"], "locally\n");
+    assert!(answer(&format!("/files/browse?{place}")).text().contains("stdout"));
+    assert_eq!(answer(&format!("/files/download?{place}/d/f")).text(), "deep\n");
+    assert_eq!(answer("/files/read?path=/nothing&offset=0").status, 404);
+    assert_eq!(answer("/files/browse?path=/../etc").status, 404);
+}
+
 /// In the place of scp a script that notes what it is asked: no host here can be reached by ssh.
 #[test]
 fn files_are_copied_to_every_agent() {

@@ -220,3 +220,36 @@ fn a_terminal_shows_tasks_and_agents_as_they_change() {
     screen.until("stubborn is KILLED");
     screen.until("\ncode 1");
 }
+
+/// Colours are for a terminal that wants them, and questions for whoever can answer.
+#[test]
+fn a_terminal_has_colours_and_is_asked() {
+    let cluster = Cluster::start();
+    let Some(screen) = Screen::of(&cluster) else { return };
+    let coloured = || {
+        let shown = screen.tmux(&["capture-pane", "-p", "-e", "-S", "-"]).stdout;
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        shown.lines().any(|line| line.contains("localhost") && line.contains("\u{1b}["))
+    };
+    screen.line("clear; mesos agent list; echo code $?");
+    screen.until("code 0");
+    assert!(coloured(), "{}", screen.shown());
+    screen.line("clear; NO_COLOR=1 mesos agent list; echo code $?");
+    screen.until("code 0");
+    assert!(!coloured());
+    screen.line("clear; mesos agent list | cat; mesos --json agent list; echo code $?");
+    screen.until("code 0");
+    assert!(!coloured());
+
+    screen.line("clear; mesos agent drain S0; echo code $?");
+    screen.until("[y/N]");
+    screen.line("n");
+    screen.until("nothing was done");
+    screen.until("code 1");
+    screen.line("clear; mesos agent list; mesos agent drain S0; echo code $?");
+    screen.until("[y/N]");
+    assert!(screen.shown().contains("active"), "{}", screen.shown());
+    screen.line("y");
+    screen.until("is draining");
+    screen.until("code 0");
+}

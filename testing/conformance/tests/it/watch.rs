@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use messor_testkit::{Cluster, wait_for};
+use messor_testkit::{Cluster, Options, wait_for};
 use serde_json::{Value, json};
 
 use crate::console::mesos;
@@ -21,9 +21,13 @@ struct Watcher {
 
 impl Watcher {
     fn start(cluster: &Cluster, name: &str, words: &[&str]) -> Watcher {
+        Watcher::of(cluster, name, "mesos", words)
+    }
+
+    fn of(cluster: &Cluster, name: &str, program: &str, words: &[&str]) -> Watcher {
         let output = cluster.folder().join(format!("{name}.watched"));
         let file = File::create(&output).expect("a file");
-        let child = Command::new(cluster.bin().join("mesos"))
+        let child = Command::new(cluster.bin().join(program))
             .arg(format!("--master={}", cluster.master))
             .args(words)
             .stdin(Stdio::null())
@@ -51,6 +55,68 @@ impl Drop for Watcher {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `mesos task logs -f`, of a task and of a pod, and mesos-tail go on from where they were when the agent restarts.
+#[test]
+fn what_is_followed_goes_on_when_the_agent_restarts() {
+    let mut cluster = Cluster::start();
+    agent_id(&cluster);
+    let go = cluster.folder().join("go");
+    let command = format!("echo before; until test -e {}; do sleep 0.1; done; echo after", go.display());
+    let task = Execution::start(&cluster, "t", &command, &["--checkpoint"]);
+    task.until("TASK_RUNNING");
+    let logs = Watcher::start(&cluster, "logs", &["task", "logs", "t", "-f"]);
+    let framework = {
+        let output = mesos(&cluster, &["framework", "list", "--json"]);
+        let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        json["frameworks"][0]["framework_info"]["id"]["value"].as_str().expect("an id").to_owned()
+    };
+    let framework = format!("--framework={framework}");
+    let mut tail = Watcher::of(&cluster, "tail", "mesos-tail", &[&framework, "--task=t", "--file=stdout"]);
+    for watcher in [&logs, &tail] {
+        watcher.until(&["before"]);
+    }
+    cluster.kill("agent0");
+    logs.until(&["mesos: ", "trying again"]);
+    tail.until(&["mesos-tail: ", "trying again"]);
+    cluster.restart_agent(0, &[]);
+    agent_id(&cluster);
+    std::fs::write(&go, "").expect("a file");
+    logs.until(&["after"]);
+    tail.until(&["after"]);
+    let status = wait_for("the follower to end with its task", PATIENCE, || {
+        tail.child.try_wait().expect("it is ours")
+    });
+    assert!(status.success(), "{}", tail.text());
+    for watcher in [&logs, &tail] {
+        let text = watcher.text();
+        assert_eq!((text.matches("before").count(), text.matches("after").count()), (1, 1), "{text}");
+        assert_eq!(text.matches("trying again").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn roles_and_volumes_are_told_as_they_change() {
+    let cluster = Cluster::start();
+    agent_id(&cluster);
+    let roles = Watcher::start(&cluster, "roles", &["role", "watch"]);
+    let quota = Watcher::start(&cluster, "quota", &["quota", "watch", "--json"]);
+    let volumes = Watcher::start(&cluster, "volumes", &["volume", "watch"]);
+    let run = |words: &[&str]| {
+        let output = mesos(&cluster, words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["weights", "set", "web=2"]);
+    roles.until(&["web", "weight 2"]);
+    run(&["quota", "set", "web", "--limits=cpus:1"]);
+    roles.until(&["web", "weight 2", "limits cpus:1"]);
+    quota.until(&["\"cpus\"", "\"web\""]);
+    run(&["reserve", "add", "S0", "disk:64", "--role=web"]);
+    run(&["volume", "create", "S0", "v", "32", "--role=web"]);
+    volumes.until(&["v", "role web", "size (mb) 32"]);
+    run(&["volume", "destroy", "S0", "v", "--yes"]);
+    volumes.until(&["v", "gone"]);
 }
 
 #[test]
@@ -198,4 +264,25 @@ fn operators_hear_a_heartbeat_at_once() {
         }
         assert!(seen.find("SUBSCRIBED") < seen.find("HEARTBEAT"), "{seen}");
     }
+}
+
+/// mesos-execute says why it waits.
+#[test]
+fn who_waits_for_an_offer_is_told_why_none_comes() {
+    let mut cluster = Cluster::with(&Options { agents: 0, ..Options::default() });
+    let first = Execution::start(&cluster, "first", "true", &[]);
+    first.until("mesos-execute: no offer has come yet: no agent is registered with this master");
+    cluster.agent_with(&["--resources=cpus:2;mem:512;disk:512".to_string()]);
+    first.until("TASK_FINISHED");
+    let output = mesos(&cluster, &["quota", "set", "web", "--limits=cpus:0.05"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let limited = Execution::start(&cluster, "limited", "true", &["--role=web/front"]);
+    limited.until("role 'web' may have no more than cpus:0.05");
+    let output = mesos(&cluster, &["agent", "deactivate", "S0"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let second = Execution::start(&cluster, "second", "true", &[]);
+    second.until("no agent takes tasks");
+    let output = mesos(&cluster, &["agent", "reactivate", "S0"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    second.until("TASK_FINISHED");
 }

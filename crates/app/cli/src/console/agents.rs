@@ -145,7 +145,11 @@ impl Console<'_, '_> {
                 text(&agent.agent_info.hostname),
                 toned(state, tone),
                 number(share(&used, &total, "cpus")),
-                number(share(&used, &total, "gpus")),
+                number(if words::amount(&total, "gpus").is_zero() {
+                    String::new()
+                } else {
+                    share(&used, &total, "gpus")
+                }),
                 number(share(&used, &total, "mem")),
                 number(share(&used, &total, "disk")),
                 text(&agent.version),

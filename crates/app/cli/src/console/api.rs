@@ -13,7 +13,6 @@ use crate::master::{Address, AddressError, Master};
 
 /// Where every master has it; that of a mesos-local is there alone.
 pub const MASTER_TARGET: &str = "/master/api/v1";
-const AGENT_TARGET: &str = "/api/v1";
 pub const MEDIA_TYPE: &str = "application/x-protobuf";
 /// The state of a large cluster.
 const ANSWER_BYTES: usize = 1 << 30;
@@ -65,13 +64,42 @@ pub struct Api {
     finder: Master,
     master: Address,
     authorization: Option<String>,
+    agent_authorization: Option<String>,
+}
+
+/// An agent's operator API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPlace {
+    pub address: Address,
+    /// By the name of its process: those of a mesos-local listen at one address.
+    pub target: String,
+}
+
+impl AgentPlace {
+    /// Of an agent's pid: `slave(1)@10.0.0.2:5051`.
+    pub fn of_pid(pid: Option<&str>) -> Option<AgentPlace> {
+        let (process, address) = pid?.split_once('@')?;
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "()_-.".contains(letter);
+        if process.is_empty() || !process.chars().all(is_plain) {
+            return None;
+        }
+        Some(AgentPlace { address: Address::parse(address).ok()?, target: format!("/{process}/api/v1") })
+    }
+}
+
+impl std::fmt::Display for AgentPlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.address.fmt(out)
+    }
 }
 
 impl Api {
     pub fn new(settings: &Settings) -> Result<Api, ApiError> {
         let finder = Master::parse(&settings.master)?;
         let master = finder.find(PATIENCE)?;
-        Ok(Api { finder, master, authorization: settings.authorization.clone() })
+        let authorization = settings.authorization.clone();
+        let agent_authorization = settings.agent_authorization.clone().or_else(|| authorization.clone());
+        Ok(Api { finder, master, authorization, agent_authorization })
     }
 
     /// Looks for the leader anew.
@@ -95,15 +123,36 @@ impl Api {
         Err(ApiError::Redirects(self.master.clone()))
     }
 
-    /// The header that says who asks.
-    pub fn authorization(&self) -> Option<&str> {
-        self.authorization.as_deref()
+    /// The header that says to agents who asks.
+    pub fn agent_authorization(&self) -> Option<&str> {
+        self.agent_authorization.as_deref()
     }
 
-    fn post(&self, address: &Address, target: &str, body: &[u8]) -> Result<client::Response, ClientError> {
-        let mut headers = vec![("Content-Type", MEDIA_TYPE), ("Accept", MEDIA_TYPE)];
-        headers.extend(self.authorization.as_deref().map(|value| ("Authorization", value)));
-        client::exchange_up_to(ANSWER_BYTES, address, "POST", target, &headers, Some(body))
+    fn post(&self, body: &[u8]) -> Result<client::Response, ClientError> {
+        let authorization = self.authorization.as_deref();
+        post(&self.master, MASTER_TARGET, authorization, body)
+    }
+
+    /// An older read of the leading master, which tells what the API does not.
+    pub fn read_json(&mut self, target: &'static str) -> Result<serde_json::Value, ApiError> {
+        for _ in 0..=REDIRECTS {
+            let headers: Vec<_> =
+                self.authorization.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
+            let response = client::exchange_up_to(ANSWER_BYTES, &self.master, "GET", target, &headers, None)?;
+            match response.head.status {
+                200..300 => {
+                    return serde_json::from_slice(&response.body)
+                        .map_err(|error| no_answer(&self.master, target, &error.to_string()));
+                }
+                300..400 => match response.head.header("Location").and_then(Address::of_location) {
+                    Some(leader) => self.master = leader,
+                    None => return Err(ApiError::NoLeader(self.master.clone())),
+                },
+                503 => return Err(ApiError::NoLeader(self.master.clone())),
+                _ => return Err(refused(&self.master, target, &response)),
+            }
+        }
+        Err(ApiError::Redirects(self.master.clone()))
     }
 
     /// A call to the leading master. The master that is asked may send us to it.
@@ -111,13 +160,13 @@ impl Api {
         let name = call.r#type().wire_name(Version::V1);
         let body = call.encode_as(Version::V1);
         for _ in 0..=REDIRECTS {
-            let response = self.post(&self.master, MASTER_TARGET, &body)?;
+            let response = self.post(&body)?;
             let status = response.head.status;
             match status {
                 200..300 if response.body.is_empty() => return Ok(master::Response::default()),
                 200..300 => {
                     return master::Response::decode_checked_as(&response.body, Version::V1)
-                        .map_err(|error| self.no_answer(&self.master, name, &error.to_string()));
+                        .map_err(|error| no_answer(&self.master, name, &error.to_string()));
                 }
                 300..400 => match response.head.header("Location").and_then(Address::of_location) {
                     Some(leader) => self.master = leader,
@@ -136,20 +185,33 @@ impl Api {
     }
 
     /// A call to an agent.
-    pub fn ask_agent(&self, address: &Address, call: &agent::Call) -> Result<agent::Response, ApiError> {
+    pub fn ask_agent(&self, agent: &AgentPlace, call: &agent::Call) -> Result<agent::Response, ApiError> {
         let name = call.r#type().wire_name(Version::V1);
-        let response = self.post(address, AGENT_TARGET, &call.encode_as(Version::V1))?;
+        let address = &agent.address;
+        let authorization = self.agent_authorization.as_deref();
+        let response = post(address, &agent.target, authorization, &call.encode_as(Version::V1))?;
         match response.head.status {
             200..300 if response.body.is_empty() => Ok(agent::Response::default()),
             200..300 => agent::Response::decode_checked_as(&response.body, Version::V1)
-                .map_err(|error| self.no_answer(address, name, &error.to_string())),
+                .map_err(|error| no_answer(address, name, &error.to_string())),
             _ => Err(refused(address, name, &response)),
         }
     }
+}
 
-    fn no_answer(&self, address: &Address, call: &'static str, reason: &str) -> ApiError {
-        ApiError::Answer { address: address.clone(), call, reason: reason.to_owned() }
-    }
+fn no_answer(address: &Address, call: &'static str, reason: &str) -> ApiError {
+    ApiError::Answer { address: address.clone(), call, reason: reason.to_owned() }
+}
+
+fn post(
+    address: &Address,
+    target: &str,
+    authorization: Option<&str>,
+    body: &[u8],
+) -> Result<client::Response, ClientError> {
+    let mut headers = vec![("Content-Type", MEDIA_TYPE), ("Accept", MEDIA_TYPE)];
+    headers.extend(authorization.map(|value| ("Authorization", value)));
+    client::exchange_up_to(ANSWER_BYTES, address, "POST", target, &headers, Some(body))
 }
 
 pub fn refused(address: &Address, call: &'static str, response: &client::Response) -> ApiError {

@@ -22,12 +22,11 @@ use messor_proto::mesos::{
 use messor_proto::{Version, Wire, WireEnum};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::api::{ApiError, MEDIA_TYPE};
+use super::api::{AgentPlace, ApiError, MEDIA_TYPE};
 use super::keys::{self, Keys};
 use super::words::task_state;
 use super::{Console, ConsoleError};
 use crate::client::{self, ClientError};
-use crate::master::Address;
 
 /// Far above what a switchboard sends at once.
 const RECORD_LIMIT_BYTES: usize = 8 << 20;
@@ -89,7 +88,7 @@ impl Drop for Raw {
 
 /// A conversation with a container.
 struct Wanted {
-    agent: Address,
+    agent: AgentPlace,
     container: ContainerId,
     call: Call,
     input: bool,
@@ -178,7 +177,7 @@ impl Console<'_, '_> {
     }
 
     /// The agent of a task that runs, and its container there.
-    fn place(&mut self, task: &mesos::Task) -> Result<(Address, ContainerId), ConsoleError> {
+    fn place(&mut self, task: &mesos::Task) -> Result<(AgentPlace, ContainerId), ConsoleError> {
         let name = &task.task_id.value;
         if task.state() != TaskState::TaskRunning {
             let state = task_state(task.state()).0;
@@ -205,9 +204,9 @@ impl Console<'_, '_> {
     fn converse(&mut self, wanted: &Wanted) -> Result<Option<Stop>, ConsoleError> {
         let name = wanted.call.r#type().wire_name(Version::V1);
         let agent = &wanted.agent;
-        let broken = |error| ConsoleError::Api(ClientError::broken(agent, error).into());
-        let wrong = |error| ConsoleError::Api(ClientError::http(agent, error).into());
-        let authorization = self.api.authorization().map(str::to_owned);
+        let broken = |error| ConsoleError::Api(ClientError::broken(&agent.address, error).into());
+        let wrong = |error| ConsoleError::Api(ClientError::http(&agent.address, error).into());
+        let authorization = self.api.agent_authorization().map(str::to_owned);
         let mut headers = vec![
             ("Content-Type", MEDIA_TYPE),
             ("Accept", "application/recordio"),
@@ -215,8 +214,8 @@ impl Console<'_, '_> {
         ];
         headers.extend(authorization.as_deref().map(|value| ("Authorization", value)));
         let body = wanted.call.encode_as(Version::V1);
-        let mut stream =
-            client::send(agent, "POST", "/api/v1", &headers, Some(&body)).map_err(ApiError::from)?;
+        let mut stream = client::send(&agent.address, "POST", &agent.target, &headers, Some(&body))
+            .map_err(ApiError::from)?;
         // A session begins when it was fetched for, and a task may be silent for days.
         stream.set_read_timeout(None).map_err(broken)?;
         let shared = Arc::new(Shared { stop: Mutex::default(), output: stream.try_clone().map_err(broken)? });
@@ -266,7 +265,7 @@ impl Console<'_, '_> {
         let was_raw = raw.take().is_some();
         if let Some((status, text)) = refusal {
             let text = client::shown(&text);
-            return Err(ApiError::Refused { address: agent.clone(), call: name, status, text }.into());
+            return Err(ApiError::Refused { address: agent.address.clone(), call: name, status, text }.into());
         }
         let stop = shared.stopped().clone();
         if was_raw && stop.is_some() {
@@ -280,12 +279,13 @@ impl Console<'_, '_> {
 
     fn say(
         &mut self,
-        agent: &Address,
+        agent: &AgentPlace,
         call: &'static str,
         records: &mut recordio::Decoder,
     ) -> Result<(), ConsoleError> {
-        let no_answer =
-            |reason: String| ConsoleError::Api(ApiError::Answer { address: agent.clone(), call, reason });
+        let no_answer = |reason: String| {
+            ConsoleError::Api(ApiError::Answer { address: agent.address.clone(), call, reason })
+        };
         while let Some(record) = records.next_record().map_err(|error| no_answer(error.to_string()))? {
             let message = ProcessIo::decode_checked_as(&record, Version::V1)
                 .map_err(|error| no_answer(error.to_string()))?;
@@ -303,7 +303,7 @@ impl Console<'_, '_> {
     }
 
     /// How a container ended, as a shell has it.
-    fn wait(&self, agent: &Address, container: &ContainerId) -> Result<u8, ConsoleError> {
+    fn wait(&self, agent: &AgentPlace, container: &ContainerId) -> Result<u8, ConsoleError> {
         let answer = self.api.ask_agent(
             agent,
             &Call {

@@ -1,5 +1,7 @@
 //! `mesos framework`.
 
+use std::time::Duration;
+
 use messor_proto::mesos::FrameworkId;
 use messor_proto::mesos::master::call::{self, Type};
 use messor_proto::mesos::master::response::get_frameworks::Framework as Shown;
@@ -7,9 +9,11 @@ use messor_proto::mesos::master::{Call, response};
 use messor_proto::{Version, WireEnum};
 
 use super::arguments::Framework;
+use super::roles::some;
 use super::screen::{Rows, Tone, number, text, toned};
+use super::tasks::hosts;
 use super::watch::Watched;
-use super::words::{amount, resources, summary, time_info};
+use super::words::{amount, resources, summary, task_state, time_info};
 use super::{Console, ConsoleError, one_of};
 
 pub const NO_FRAMEWORKS: &str =
@@ -110,7 +114,7 @@ impl Console<'_, '_> {
                 toned(state, tone),
                 text(roles(framework)),
                 number(amount(&used, "cpus")),
-                number(amount(&used, "gpus")),
+                number(some(amount(&used, "gpus"))),
                 number(amount(&used, "mem")),
                 text(info.principal.as_deref().unwrap_or_default()),
                 text(info.hostname.as_deref().unwrap_or_default()),
@@ -125,7 +129,8 @@ impl Console<'_, '_> {
         }
         let info = &framework.framework_info;
         let capabilities = info.capabilities.iter().map(|one| one.r#type().wire_name(Version::V1));
-        let timeout = info.failover_timeout.unwrap_or_default();
+        let failover =
+            Duration::try_from_secs_f64(info.failover_timeout.unwrap_or_default()).unwrap_or(Duration::MAX);
         self.screen.details(&[
             ("ID", id(framework).to_owned()),
             ("Name", info.name.clone()),
@@ -137,13 +142,38 @@ impl Console<'_, '_> {
             ("Page", info.webui_url.clone().unwrap_or_default()),
             ("Capabilities", capabilities.collect::<Vec<_>>().join(" ")),
             ("Checkpoint", info.checkpoint().to_string()),
-            ("Failover timeout", format!("{timeout} s")),
+            (
+                "Failover timeout",
+                if failover.is_zero() { "none".to_owned() } else { messor_stdx::format_duration(failover) },
+            ),
             ("Registered", time_info(framework.registered_time.as_ref())),
             ("Reregistered", time_info(framework.reregistered_time.as_ref())),
             ("Ended", time_info(framework.unregistered_time.as_ref())),
             ("Allocated", summary(&resources(&framework.allocated_resources))),
             ("Offered", summary(&resources(&framework.offered_resources))),
         ])?;
-        Ok(())
+        let all = self.tasks()?;
+        let live = [all.pending_tasks, all.tasks, all.unreachable_tasks].concat();
+        let own: Vec<_> = live
+            .into_iter()
+            .filter(|task| Some(&task.framework_id) == framework.framework_info.id.as_ref())
+            .collect();
+        self.screen.line(&format!("\nTasks: {}", own.len()))?;
+        if own.is_empty() {
+            return Ok(());
+        }
+        let hosts = hosts(&self.agents()?.agents);
+        let mut rows = self.screen.rows(&["  TASK", "NAME", "STATE", "HOST", "RESOURCES"]);
+        for task in &own {
+            let (state, tone) = task_state(task.state());
+            rows.push([
+                text(format!("  {}", task.task_id.value)),
+                text(&task.name),
+                toned(state, tone),
+                text(hosts.get(&task.agent_id.value).unwrap_or(&task.agent_id.value)),
+                text(summary(&resources(&task.resources))),
+            ]);
+        }
+        Ok(self.screen.table(rows, "")?)
     }
 }

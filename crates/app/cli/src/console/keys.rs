@@ -17,10 +17,9 @@ use messor_proto::mesos::tty_info::WindowSize;
 use messor_proto::mesos::{ContainerId, DurationInfo, TtyInfo};
 use messor_proto::{Version, Wire};
 
-use super::api::MEDIA_TYPE;
+use super::api::{AgentPlace, MEDIA_TYPE};
 use super::attach::{Shared, Stop};
 use crate::client;
-use crate::master::Address;
 
 /// As the command line of Apache Mesos sends them.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -64,7 +63,7 @@ impl Detach {
 }
 
 pub struct Keys {
-    agent: Address,
+    agent: AgentPlace,
     container: ContainerId,
     authorization: Option<String>,
     /// Of the terminal; none where what is typed is data only.
@@ -74,7 +73,7 @@ pub struct Keys {
 impl Keys {
     /// To be made before another thread is started: signals are blocked in the calling one.
     pub fn new(
-        agent: &Address,
+        agent: &AgentPlace,
         container: ContainerId,
         authorization: Option<String>,
         raw: bool,
@@ -94,7 +93,7 @@ impl Keys {
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
-        let mut stream = client::connect(&self.agent).map_err(io::Error::other)?;
+        let mut stream = client::connect(&self.agent.address).map_err(io::Error::other)?;
         // The container may not read for long.
         stream.set_write_timeout(None)?;
         stream.set_read_timeout(None)?;
@@ -107,7 +106,7 @@ impl Keys {
         ];
         headers.extend(self.authorization.as_deref().map(|value| ("Authorization", value)));
         let mut head = Vec::new();
-        write_request_head(&mut head, "POST", "/api/v1", &headers, RequestBody::Chunked)
+        write_request_head(&mut head, "POST", &self.agent.target, &headers, RequestBody::Chunked)
             .map_err(io::Error::other)?;
         stream.write_all(&head)?;
         Ok(stream)

@@ -7,11 +7,14 @@ mod agents;
 mod api;
 mod arguments;
 mod attach;
+mod away;
 mod frameworks;
 mod keys;
+mod lists;
 mod maintenance;
 mod manual;
 mod pods;
+mod programs;
 mod reservations;
 mod roles;
 mod sandbox;
@@ -31,14 +34,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::master::Address;
-pub(crate) use api::{Api, ApiError};
+pub(crate) use api::{AgentPlace, Api, ApiError};
 use arguments::{Arguments, Config, Consent, Group};
 pub use manual::{completion, manual};
 pub(crate) use screen::Screen;
-use settings::{Settings, SettingsError};
+pub(crate) use settings::Settings;
+use settings::SettingsError;
 
 const USAGE: u8 = 64;
+const USAGE_HINT: &str = "'mesos --help' lists commands, 'mesos config plugins' programs";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
@@ -58,8 +62,23 @@ pub enum ConsoleError {
     Declined,
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("agent {0}, where the task ran, is not registered at the moment")]
+    AgentAway(String),
+    #[error("there is no '{path}' at {agent}: the task has not written it, or its sandbox was removed")]
+    NoFile { path: String, agent: AgentPlace },
     #[error("it cannot be printed: {0}")]
     Print(#[from] io::Error),
+}
+
+impl ConsoleError {
+    /// Whether trying again may help: somebody restarts, or nobody leads at the moment.
+    fn may_pass(&self) -> bool {
+        match self {
+            ConsoleError::Api(error) => error.may_pass(),
+            ConsoleError::AgentAway(_) => true,
+            _ => false,
+        }
+    }
 }
 
 fn hint(known: &[String], list: &str) -> String {
@@ -72,6 +91,9 @@ fn hint(known: &[String], list: &str) -> String {
 
 /// The program; `words` are those after its name.
 pub fn mesos(words: &[String]) -> ExitCode {
+    if let Some(program) = programs::helped(words) {
+        return finish(programs::run(&program, &["--help".to_owned()], None));
+    }
     let arguments =
         match Arguments::try_parse_from(std::iter::once("mesos").chain(words.iter().map(String::as_str))) {
             Ok(arguments) => arguments,
@@ -80,6 +102,9 @@ pub fn mesos(words: &[String]) -> ExitCode {
                 return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             }
         };
+    if let Group::Program(words) = &arguments.group {
+        return finish(programs::start(words, &arguments.common));
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut screen = Screen::new(arguments.common.json, arguments.common.width, &mut out);
@@ -99,6 +124,12 @@ pub fn mesos(words: &[String]) -> ExitCode {
     }
 }
 
+/// What is said of a program that did not take this one's place.
+fn finish(error: ConsoleError) -> ExitCode {
+    eprintln!("mesos: {error}");
+    ExitCode::from(USAGE)
+}
+
 /// Answers with the exit status of a command that was run in a task; of all others it is 0.
 fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> Result<u8, ConsoleError> {
     let settings = match &arguments.group {
@@ -108,8 +139,10 @@ fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> R
         }
         _ => Settings::new(&arguments.common, home)?,
     };
-    if let Group::Config(Config::Show) = arguments.group {
-        return show(&settings, screen).map(|()| 0);
+    match arguments.group {
+        Group::Config(Config::Show) => return show(&settings, screen).map(|()| 0),
+        Group::Config(Config::Plugins) => return programs::list(&settings, screen).map(|()| 0),
+        _ => {}
     }
     let mut console = Console { api: Api::new(&settings)?, principal: settings.principal, screen, status: 0 };
     match &arguments.group {
@@ -122,7 +155,7 @@ fn run(arguments: &Arguments, home: Option<&Path>, screen: &mut Screen<'_>) -> R
         Group::Maintenance(command) => console.maintenance(command),
         Group::Reserve(command) => console.reserve(command),
         Group::Volume(command) => console.volume(command),
-        Group::Config(_) | Group::Completion { .. } => Ok(()),
+        Group::Config(_) | Group::Completion { .. } | Group::Program(_) => Ok(()),
     }?;
     Ok(console.status)
 }
@@ -170,9 +203,19 @@ impl Console<'_, '_> {
     }
 }
 
-/// Where an agent listens, of its pid: `slave(1)@10.0.0.2:5051`.
-pub(crate) fn address_of(pid: Option<&str>) -> Option<Address> {
-    Address::parse(pid?.split_once('@')?.1).ok()
+/// The one of many that has exactly this name.
+fn exactly<'t, T>(
+    all: &'t [T],
+    name: &str,
+    what: &'static str,
+    list: &'static str,
+    of: impl Fn(&T) -> &str,
+) -> Result<&'t T, ConsoleError> {
+    all.iter().find(|one| of(one) == name).ok_or_else(|| {
+        let known = messor_flags::nearest(name, all.iter().map(of));
+        let known = known.map(str::to_owned).into_iter().collect();
+        ConsoleError::Unknown { what, name: name.to_owned(), known, list }
+    })
 }
 
 /// The one of many that is meant: by its whole name, by an end or a beginning of it, or by another name that it has.

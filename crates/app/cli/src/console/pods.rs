@@ -2,7 +2,8 @@
 
 use messor_proto::mesos::Task;
 
-use super::sandbox::{CHUNK_BYTES, LOOK, Sandbox, checked};
+use super::away::{self, Away};
+use super::sandbox::{CHUNK_BYTES, LOOK, Sandbox, checked, while_read};
 use super::{Console, ConsoleError};
 
 /// A line that is longer is printed in pieces.
@@ -27,6 +28,8 @@ impl Console<'_, '_> {
         lines: Option<usize>,
     ) -> Result<(), ConsoleError> {
         let file = checked(file)?;
+        let mut away = Away::default();
+        let mut was_read = false;
         let mut sources = Vec::new();
         for task in self.pod_of(task)? {
             let sandbox = self.sandbox(&task)?;
@@ -39,19 +42,44 @@ impl Console<'_, '_> {
         }
         let width = sources.iter().map(|source| source.task.name.chars().count()).max().unwrap_or_default();
         loop {
-            let mut ended = true;
-            for source in &mut sources {
-                // Asked before the rest is read: what it wrote before its end is there then.
-                let done = !follow || self.has_ended(&source.task)?;
-                ended &= done;
-                self.print_source(source, width, done)?;
-            }
+            let done = self.print_sources(&mut sources, width, follow);
+            // What came before an error was printed.
             self.screen.out.flush()?;
-            if ended {
-                return Ok(());
+            match done {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    away.is_back();
+                    was_read = true;
+                    std::thread::sleep(LOOK);
+                }
+                Err(error) if follow => {
+                    away.wait(while_read(error, was_read, task), away::tell)?;
+                    // It may be somewhere else when it is back, and so may the leader be.
+                    let _ = self.api.find_again();
+                    if let Ok(agent) = self.agent_of(task) {
+                        sources.iter_mut().for_each(|source| source.sandbox.agent = agent.clone());
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            std::thread::sleep(LOOK);
         }
+    }
+
+    /// Prints what there is of all, and says whether nothing more comes.
+    fn print_sources(
+        &mut self,
+        sources: &mut [Source],
+        width: usize,
+        follow: bool,
+    ) -> Result<bool, ConsoleError> {
+        let mut ended = true;
+        for source in sources {
+            // Asked before the rest is read: what it wrote before its end is there then.
+            let done = !follow || self.has_ended(&source.task)?;
+            ended &= done;
+            self.print_source(source, width, done)?;
+        }
+        Ok(ended)
     }
 
     /// All tasks of a task's executor, by their ids.

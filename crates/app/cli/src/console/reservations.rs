@@ -4,42 +4,22 @@ use messor_proto::mesos::master::Call;
 use messor_proto::mesos::master::call::{self, Type};
 use messor_proto::mesos::resource::{DiskInfo, ReservationInfo, SharedInfo, disk_info, reservation_info};
 use messor_proto::mesos::{self, AgentId, value, volume};
+use messor_proto::{Version, WireEnum};
 use messor_types::{ResourceFormat, ResourceName, Role, parse_resources};
 
 use super::arguments::{Reserve, Volume};
+use super::lists::{Listed, Look};
 use super::roles::check;
 use super::screen::{number, text};
 use super::words::{resources, summary};
-use super::{Console, ConsoleError};
+use super::{Console, ConsoleError, agents};
 
 impl Console<'_, '_> {
     pub fn reserve(&mut self, command: &Reserve) -> Result<(), ConsoleError> {
         match command {
-            Reserve::List => {
-                let answer = self.agents()?;
-                if self.screen.json {
-                    return Ok(self.screen.json(&answer)?);
-                }
-                let mut rows = self.screen.rows(&["AGENT", "HOSTNAME", "ROLE", "KIND", "RESOURCES"]);
-                for agent in &answer.agents {
-                    for (role, list) in resources(&agent.total_resources).reservations() {
-                        for (kind, dynamic) in [("static", false), ("dynamic", true)] {
-                            let part = list.filter(|one| one.is_dynamically_reserved() == dynamic);
-                            if part.is_empty() {
-                                continue;
-                            }
-                            rows.push([
-                                self.screen.id(agent.agent_info.id.as_ref().map_or("", |id| &id.value)),
-                                text(&agent.agent_info.hostname),
-                                text(&role),
-                                text(kind),
-                                text(summary(&part)),
-                            ]);
-                        }
-                    }
-                }
-                Ok(self.screen.table(rows, "Nothing is reserved.")?)
-            }
+            Reserve::List => self.list(Listed::Reservations),
+            Reserve::Watch => self.watch_list(Listed::Reservations),
+            Reserve::Inspect { agent } => self.inspect_reservations(agent),
             Reserve::Add { agent, resources: list, role, refine, principal } => {
                 let (agent_id, total, hostname) = self.of_agent(agent)?;
                 let wanted = reserved(list, role, *refine, self.who(principal.as_ref()), &total)?;
@@ -69,27 +49,9 @@ impl Console<'_, '_> {
 
     pub fn volume(&mut self, command: &Volume) -> Result<(), ConsoleError> {
         match command {
-            Volume::List => {
-                let answer = self.agents()?;
-                if self.screen.json {
-                    return Ok(self.screen.json(&answer)?);
-                }
-                let mut rows =
-                    self.screen.rows(&["AGENT", "HOSTNAME", "VOLUME", "ROLE", "SIZE (MB)", "SHARED"]);
-                for agent in &answer.agents {
-                    for one in resources(&agent.total_resources).persistent_volumes().iter() {
-                        rows.push([
-                            self.screen.id(agent.agent_info.id.as_ref().map_or("", |id| &id.value)),
-                            text(&agent.agent_info.hostname),
-                            text(one.persistence_id().unwrap_or_default()),
-                            text(one.reservation_role().map_or("*", |role| role.as_str())),
-                            number(one.value()),
-                            text(if one.is_shared() { "yes" } else { "" }),
-                        ]);
-                    }
-                }
-                Ok(self.screen.table(rows, "No persistent volume is there.")?)
-            }
+            Volume::List => self.list(Listed::Volumes),
+            Volume::Watch => self.watch_list(Listed::Volumes),
+            Volume::Inspect { agent, id } => self.inspect_volume(agent, id),
             Volume::Create { agent, id, size, role, principal, shared } => {
                 let (agent_id, total, hostname) = self.of_agent(agent)?;
                 let disk = held(&format!("disk:{size}"), role, None, &total)?;
@@ -161,6 +123,120 @@ impl Console<'_, '_> {
                 self.done(&format!("volume {id} has {by} MB less"))
             }
         }
+    }
+
+    pub fn look_at_reservations(&mut self) -> Result<Look, ConsoleError> {
+        let answer = self.agents()?;
+        let mut rows = self.screen.rows(&["AGENT", "HOSTNAME", "ROLE", "KIND", "RESOURCES"]);
+        for agent in &answer.agents {
+            for (role, list) in resources(&agent.total_resources).reservations() {
+                for (kind, dynamic) in [("static", false), ("dynamic", true)] {
+                    let part = list.filter(|one| one.is_dynamically_reserved() == dynamic);
+                    if part.is_empty() {
+                        continue;
+                    }
+                    rows.push([
+                        self.screen.id(agents::id(agent)),
+                        text(&agent.agent_info.hostname),
+                        text(&role),
+                        text(kind),
+                        text(summary(&part)),
+                    ]);
+                }
+            }
+        }
+        Ok(Look::new(rows, "Nothing is reserved.", 4, &answer))
+    }
+
+    fn inspect_reservations(&mut self, name: &str) -> Result<(), ConsoleError> {
+        let agent = self.find_agent(name)?;
+        if self.screen.json {
+            return Ok(self.screen.json(&agent)?);
+        }
+        self.screen.details(&[
+            ("Agent", agents::id(&agent).to_owned()),
+            ("Hostname", agent.agent_info.hostname.clone()),
+        ])?;
+        self.screen.line("")?;
+        let mut rows =
+            self.screen.rows(&["RESOURCE", "ROLE", "REFINED OF", "KIND", "PRINCIPAL", "VOLUME", "LABELS"]);
+        for one in resources(&agent.total_resources).reserved().iter() {
+            let mut stack = one.to_proto(ResourceFormat::PostRefinement).reservations;
+            let Some(last) = stack.pop() else { continue };
+            let above: Vec<&str> = stack.iter().filter_map(|of| of.role.as_deref()).collect();
+            let labels = last.labels.iter().flat_map(|labels| &labels.labels);
+            let labels =
+                labels.map(|one| format!("{}={}", one.key, one.value.as_deref().unwrap_or_default()));
+            let is_dynamic = last.r#type() == reservation_info::Type::Dynamic;
+            rows.push([
+                text(format!("{}:{}", one.name().as_str(), one.value())),
+                text(last.role.as_deref().unwrap_or_default()),
+                text(above.join(" ")),
+                text(if is_dynamic { "dynamic" } else { "static" }),
+                text(last.principal.as_deref().unwrap_or_default()),
+                text(one.persistence_id().unwrap_or_default()),
+                text(labels.collect::<Vec<_>>().join(" ")),
+            ]);
+        }
+        Ok(self.screen.table(rows, "Nothing of it is reserved.")?)
+    }
+
+    pub fn look_at_volumes(&mut self) -> Result<Look, ConsoleError> {
+        let answer = self.agents()?;
+        let mut rows = self.screen.rows(&["AGENT", "HOSTNAME", "VOLUME", "ROLE", "SIZE (MB)", "SHARED"]);
+        for agent in &answer.agents {
+            for one in resources(&agent.total_resources).persistent_volumes().iter() {
+                rows.push([
+                    self.screen.id(agents::id(agent)),
+                    text(&agent.agent_info.hostname),
+                    text(one.persistence_id().unwrap_or_default()),
+                    text(one.reservation_role().map_or("*", |role| role.as_str())),
+                    number(one.value()),
+                    text(if one.is_shared() { "yes" } else { "" }),
+                ]);
+            }
+        }
+        Ok(Look::new(rows, "No persistent volume is there.", 3, &answer))
+    }
+
+    fn inspect_volume(&mut self, agent: &str, id: &str) -> Result<(), ConsoleError> {
+        let (agent_id, volume, hostname) = self.volume_of(agent, id)?;
+        if self.screen.json {
+            return Ok(self.screen.json(&volume)?);
+        }
+        let disk = volume.disk.as_deref().cloned().unwrap_or_default();
+        let reservation = volume.reservations.last().cloned().unwrap_or_default();
+        let source = disk.source.as_ref().map(|source| {
+            let kind = source.r#type().wire_name(Version::V1).to_lowercase();
+            let root = match source.r#type() {
+                disk_info::source::Type::Path => source.path.as_ref().and_then(|path| path.root.clone()),
+                _ => source.mount.as_ref().and_then(|mount| mount.root.clone()),
+            };
+            format!("{kind} {}", root.unwrap_or_default()).trim_end().to_owned()
+        });
+        let persistence = disk.persistence.unwrap_or_default();
+        self.screen.details(&[
+            ("Volume", id.to_owned()),
+            ("Agent", format!("{} at {hostname}", agent_id.value)),
+            ("Role", reservation.role.unwrap_or_default()),
+            ("Size", format!("{} MB", volume.scalar.as_ref().map_or(0.0, |scalar| scalar.value))),
+            ("Disk", source.unwrap_or_else(|| "that of the agent's work_dir".to_owned())),
+            ("Made by", persistence.principal.unwrap_or_default()),
+            ("Reserved by", reservation.principal.unwrap_or_default()),
+            ("Shared", if volume.shared.is_some() { "yes" } else { "no" }.to_owned()),
+        ])?;
+        let all = self.tasks()?;
+        let uses = |task: &&mesos::Task| {
+            let disks = task.resources.iter().filter_map(|one| one.disk.as_ref()?.persistence.as_ref());
+            task.agent_id == agent_id && disks.into_iter().any(|found| found.id == id)
+        };
+        let users: Vec<&mesos::Task> = all.tasks.iter().filter(uses).collect();
+        self.screen.line(&format!("\nTasks that use it: {}", users.len()))?;
+        for task in users {
+            self.screen
+                .line(&format!("  {}  of framework {}", task.task_id.value, task.framework_id.value))?;
+        }
+        Ok(())
     }
 
     /// Who is said to reserve: by flag, or by the configuration.

@@ -9,9 +9,9 @@ use messor_proto::mesos;
 use messor_proto::mesos::agent::call::{ListFiles, ReadFile, Type};
 use messor_proto::mesos::agent::{Call, response};
 
+use super::away::{self, Away};
 use super::tasks::has_ended;
-use super::{Console, ConsoleError, address_of};
-use crate::master::Address;
+use super::{AgentPlace, Console, ConsoleError};
 
 /// Of one answer. Agents give no more than they like.
 pub const CHUNK_BYTES: u64 = 256 * 1024;
@@ -26,7 +26,7 @@ const TYPE_BITS: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 
 pub struct Sandbox {
-    pub agent: Address,
+    pub agent: AgentPlace,
     /// As the agent's files are named over HTTP.
     pub folder: String,
 }
@@ -46,19 +46,16 @@ impl Console<'_, '_> {
     }
 
     /// Where the agent of a task listens.
-    pub fn agent_of(&mut self, task: &mesos::Task) -> Result<Address, ConsoleError> {
+    pub fn agent_of(&mut self, task: &mesos::Task) -> Result<AgentPlace, ConsoleError> {
         let agents = self.agents()?.agents;
         let is_it = |id: &mesos::AgentId| *id == task.agent_id;
         let found = agents.iter().find(|one| one.agent_info.id.as_ref().is_some_and(is_it));
-        found.and_then(|one| address_of(one.pid.as_deref())).ok_or_else(|| {
-            ConsoleError::Wrong(format!(
-                "agent {}, where the task ran, is not registered at the moment",
-                task.agent_id.value
-            ))
-        })
+        found
+            .and_then(|one| AgentPlace::of_pid(one.pid.as_deref()))
+            .ok_or_else(|| ConsoleError::AgentAway(task.agent_id.value.clone()))
     }
 
-    fn list_files(&self, agent: &Address, path: &str) -> Result<Vec<mesos::FileInfo>, ConsoleError> {
+    fn list_files(&self, agent: &AgentPlace, path: &str) -> Result<Vec<mesos::FileInfo>, ConsoleError> {
         let answer = self.api.ask_agent(
             agent,
             &Call {
@@ -72,7 +69,7 @@ impl Console<'_, '_> {
 
     pub fn read_file(
         &self,
-        agent: &Address,
+        agent: &AgentPlace,
         path: &str,
         offset: u64,
         length: u64,
@@ -87,9 +84,9 @@ impl Console<'_, '_> {
         );
         match answer {
             Ok(answer) => Ok(answer.read_file.unwrap_or_default()),
-            Err(error) if error.status() == Some(404) => Err(ConsoleError::Wrong(format!(
-                "there is no '{path}' at {agent}: the task has not written it, or its sandbox was removed"
-            ))),
+            Err(error) if error.status() == Some(404) => {
+                Err(ConsoleError::NoFile { path: path.to_owned(), agent: agent.clone() })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -101,24 +98,50 @@ impl Console<'_, '_> {
         follow: bool,
         lines: Option<usize>,
     ) -> Result<(), ConsoleError> {
-        let sandbox = self.sandbox(task)?;
-        let path = format!("{}/{}", sandbox.folder, checked(file)?);
+        let mut sandbox = self.sandbox(task)?;
+        let file = checked(file)?;
         let mut offset = match lines {
-            Some(lines) => self.start_of_last(&sandbox.agent, &path, lines)?,
+            Some(lines) => {
+                let path = format!("{}/{file}", sandbox.folder);
+                self.start_of_last(&sandbox.agent, &path, lines)?
+            }
             None => 0,
         };
+        if !follow {
+            self.print_from(&sandbox.agent, &format!("{}/{file}", sandbox.folder), &mut offset)?;
+            return Ok(());
+        }
+        let mut away = Away::default();
+        let mut was_read = false;
         loop {
             // Asked before the rest is read: what it wrote before its end is there then.
-            let ended = !follow || self.has_ended(task)?;
-            offset = self.print_from(&sandbox.agent, &path, offset)?;
+            let done = self.has_ended(task).and_then(|ended| {
+                let path = format!("{}/{file}", sandbox.folder);
+                self.print_from(&sandbox.agent, &path, &mut offset).map(|()| ended)
+            });
+            // What came before an error was printed.
             self.screen.out.flush()?;
-            if ended {
-                return Ok(());
+            match done {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    away.is_back();
+                    was_read = true;
+                    std::thread::sleep(LOOK);
+                }
+                Err(error) => {
+                    away.wait(while_read(error, was_read, task), away::tell)?;
+                    // It may be somewhere else when it is back, and so may the leader be.
+                    let _ = self.api.find_again();
+                    if let Ok(agent) = self.agent_of(task) {
+                        sandbox.agent = agent;
+                    }
+                }
             }
-            std::thread::sleep(LOOK);
         }
     }
 
+    /// Whether nothing more comes of a task. One that the master does not know of while its agent has yet to come back
+    /// after a failover goes on.
     pub fn has_ended(&mut self, task: &mesos::Task) -> Result<bool, ConsoleError> {
         let answer = self.tasks()?;
         let is_it = |one: &&mesos::Task| {
@@ -127,24 +150,30 @@ impl Console<'_, '_> {
                 && one.agent_id == task.agent_id
         };
         let live = answer.tasks.iter().chain(&answer.pending_tasks).chain(&answer.unreachable_tasks);
-        Ok(live.filter(|one| !has_ended(one.state())).all(|one| !is_it(&one)))
+        let mut all = live.chain(&answer.completed_tasks).filter(is_it).peekable();
+        if all.peek().is_some() {
+            return Ok(all.all(|one| has_ended(one.state())));
+        }
+        let recovered = self.agents()?.recovered_agents;
+        Ok(recovered.iter().all(|agent| agent.id.as_ref() != Some(&task.agent_id)))
     }
 
-    /// Prints what there is; gives where that ends.
-    fn print_from(&mut self, agent: &Address, path: &str, mut offset: u64) -> Result<u64, ConsoleError> {
+    /// Prints what there is; the offset is then where that ends.
+    fn print_from(&mut self, agent: &AgentPlace, path: &str, offset: &mut u64) -> Result<(), ConsoleError> {
         loop {
-            let part = self.read_file(agent, path, offset, CHUNK_BYTES)?;
+            let part = self.read_file(agent, path, *offset, CHUNK_BYTES)?;
             if part.data.is_empty() {
                 // One that was cut meanwhile begins again.
-                return Ok(offset.min(part.size));
+                *offset = (*offset).min(part.size);
+                return Ok(());
             }
             self.screen.out.write_all(&part.data)?;
-            offset += part.data.len() as u64;
+            *offset += part.data.len() as u64;
         }
     }
 
     /// Where the last so many lines begin.
-    pub fn start_of_last(&self, agent: &Address, path: &str, lines: usize) -> Result<u64, ConsoleError> {
+    pub fn start_of_last(&self, agent: &AgentPlace, path: &str, lines: usize) -> Result<u64, ConsoleError> {
         let mut begin = self.read_file(agent, path, 0, 0)?.size;
         let end = begin;
         let mut seen = 0;
@@ -181,7 +210,7 @@ impl Console<'_, '_> {
         let whole =
             if path.is_empty() { sandbox.folder.clone() } else { format!("{}/{path}", sandbox.folder) };
         if target == Path::new("-") {
-            self.print_from(&sandbox.agent, &whole, 0)?;
+            self.print_from(&sandbox.agent, &whole, &mut 0)?;
             return Ok(());
         }
         let name = whole.rsplit('/').next().unwrap_or(&whole).to_owned();
@@ -203,7 +232,7 @@ impl Console<'_, '_> {
 
     fn copy_directory(
         &mut self,
-        agent: &Address,
+        agent: &AgentPlace,
         files: &[mesos::FileInfo],
         target: &Path,
         depth: usize,
@@ -229,7 +258,7 @@ impl Console<'_, '_> {
 
     fn copy_file(
         &mut self,
-        agent: &Address,
+        agent: &AgentPlace,
         path: &str,
         target: &Path,
         count: &mut usize,
@@ -249,6 +278,14 @@ impl Console<'_, '_> {
             part = self.read_file(agent, path, offset, CHUNK_BYTES)?.data;
         }
         Ok(())
+    }
+}
+
+/// An error while a file is followed. What was read before is there again when its agent has recovered.
+pub fn while_read(error: ConsoleError, was_read: bool, task: &mesos::Task) -> ConsoleError {
+    match error {
+        ConsoleError::NoFile { .. } if was_read => ConsoleError::AgentAway(task.agent_id.value.clone()),
+        error => error,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is printed: tables that fit the terminal, details, JSON, questions. It must not know what is in them.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
@@ -141,12 +142,32 @@ impl<'o> Screen<'o> {
         self.out.flush()
     }
 
-    /// Names and values, one below the other; empty values are left out.
+    /// Nothing is cut from now on.
+    pub fn never_cut(&mut self) {
+        self.width = None;
+    }
+
+    /// Whether what is printed is cut to fit, and so is not for other programs.
+    pub fn is_for_people(&self) -> bool {
+        self.width.is_some()
+    }
+
+    /// Whether there is room for a table's columns that tell the less important.
+    pub fn is_wide(&self) -> bool {
+        self.width.is_none_or(|width| width >= WIDE)
+    }
+
+    /// Names and values, one below the other; empty values are left out, and long ones go on in further lines.
     pub fn details(&mut self, pairs: &[(&str, String)]) -> io::Result<()> {
         let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
-        let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let names = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let room = self.width.map(|width| usize::from(width).saturating_sub(names + 2));
         for (name, value) in pairs {
-            writeln!(self.out, "{name:width$}  {value}")?;
+            let mut name = *name;
+            for line in wrapped(value, room) {
+                writeln!(self.out, "{name:names$}  {line}")?;
+                name = "";
+            }
         }
         Ok(())
     }
@@ -165,9 +186,42 @@ impl<'o> Screen<'o> {
 }
 
 impl Rows {
+    /// What rows say, by what their first columns say; the names of columns stand before amounts and marks.
+    pub fn named(&self, keys: usize) -> BTreeMap<String, String> {
+        let words = |cells: &[Cell], names: &[String]| -> String {
+            let said = cells.iter().zip(names).map(|(cell, name)| (name.to_lowercase(), cell.content()));
+            let said = said.filter(|(_, text)| !text.trim().is_empty());
+            said.map(|(name, text)| format!("{name} {}", text.trim())).collect::<Vec<_>>().join("  ")
+        };
+        let row = |cells: &Vec<Cell>| {
+            let (first, rest) = cells.split_at(keys.min(cells.len()));
+            let name = first.iter().map(|cell| cell.content()).collect::<Vec<_>>().join("  ");
+            (name, words(rest, self.names.get(keys..).unwrap_or_default()))
+        };
+        self.rows.iter().map(row).collect()
+    }
+
     pub fn push(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
+}
+
+/// Lines of words that fit, as far as words do.
+fn wrapped(text: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        match lines.last_mut() {
+            Some(line) if last == 0 => line.push_str(word),
+            Some(line) if last + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 pub fn text(text: impl ToString) -> Cell {
@@ -185,5 +239,27 @@ pub fn toned(text: impl ToString, tone: Tone) -> Cell {
         Tone::Passing => cell.fg(Color::Yellow),
         Tone::Bad => cell.fg(Color::Red),
         Tone::Faint => cell.add_attribute(Attribute::Dim),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_go_on_in_further_lines() {
+        assert_eq!(wrapped("one two three", Some(7)), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible it is", Some(7)), ["incomprehensible", "it is"]);
+        assert_eq!(wrapped("one two three", None), ["one two three"]);
+    }
+
+    #[test]
+    fn rows_are_known_by_what_names_them() {
+        let rows = Rows {
+            names: ["AGENT", "VOLUME", "SIZE (MB)", "SHARED"].map(str::to_owned).to_vec(),
+            rows: vec![vec![text("S0"), text("v"), number(64), text("")]],
+        };
+        let found: Vec<_> = rows.named(2).into_iter().collect();
+        assert_eq!(found, [("S0  v".to_string(), "size (mb) 64".to_string())]);
     }
 }

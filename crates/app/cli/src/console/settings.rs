@@ -23,9 +23,15 @@ pub struct Settings {
     pub master: String,
     /// Which of the places said so.
     pub said_by: String,
+    /// Whether anybody said so.
+    pub is_said: bool,
     pub file: Option<PathBuf>,
     pub authorization: Option<String>,
+    /// Where agents are told somebody else.
+    pub agent_authorization: Option<String>,
     pub principal: Option<String>,
+    /// Files of the Python command line, which are not used.
+    pub plugins: Vec<String>,
 }
 
 impl Settings {
@@ -34,9 +40,12 @@ impl Settings {
         Settings {
             master: master.to_string(),
             said_by: said_by.to_string(),
+            is_said: true,
             file: None,
             authorization: None,
+            agent_authorization: None,
             principal: None,
+            plugins: Vec::new(),
         }
     }
 
@@ -48,6 +57,7 @@ impl Settings {
             None => default.filter(|path| path.exists()),
         };
         let mut settings = Settings::of_master(DEFAULT_MASTER, "nothing says otherwise");
+        settings.is_said = false;
         if let Some(path) = file {
             let read = std::fs::read_to_string(&path);
             let text = read.map_err(|source| SettingsError::Read { path: path.clone(), source })?;
@@ -59,21 +69,28 @@ impl Settings {
         if let Some(master) = &common.master {
             settings.master = master.clone();
             settings.said_by = "--master or MESOS_MASTER".to_string();
+            settings.is_said = true;
         }
         Ok(settings)
     }
 
     fn take(&mut self, text: &str, path: &Path) -> Result<(), String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        let plugins = table.get("plugins").map(|list| {
+            let list: Option<Vec<&str>> =
+                list.as_array().and_then(|list| list.iter().map(toml::Value::as_str).collect());
+            list.ok_or("'plugins' must be a list of strings")
+        });
+        self.plugins = plugins.transpose()?.unwrap_or_default().into_iter().map(str::to_owned).collect();
+        if let Some(agent) = table.get("agent") {
+            let agent = agent.as_table().ok_or("'agent' must be a table")?;
+            if agent.get("ssl").is_some_and(|value| value.as_bool() != Some(false)) {
+                return Err("'agent.ssl': not supported yet: agents are asked without TLS".to_string());
+            }
+            (_, self.agent_authorization) = credentials(agent, "agent")?;
+        }
         let Some(master) = table.get("master") else { return Ok(()) };
         let master = master.as_table().ok_or("'master' must be a table")?;
-        let word = |table: &toml::Table, name: &str, whole: &str| match table.get(name) {
-            None => Ok(None),
-            Some(value) => match value.as_str() {
-                Some(text) => Ok(Some(text.to_owned())),
-                None => Err(format!("'{whole}' must be a string")),
-            },
-        };
         let address = word(master, "address", "master.address")?;
         let zookeeper = match master.get("zookeeper") {
             None => None,
@@ -97,20 +114,36 @@ impl Settings {
             (Some(found), None) | (None, Some(found)) => {
                 self.master = found;
                 self.said_by = path.display().to_string();
+                self.is_said = true;
             }
             (None, None) => {}
         }
-        self.principal = word(master, "principal", "master.principal")?;
-        match (&self.principal, word(master, "secret", "master.secret")?) {
-            (Some(principal), Some(secret)) => {
-                self.authorization =
-                    Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{principal}:{secret}"))));
-            }
-            (None, Some(_)) => return Err("'master.secret' is given, 'master.principal' is not".to_string()),
-            _ => {}
-        }
+        (self.principal, self.authorization) = credentials(master, "master")?;
         Ok(())
     }
+}
+
+fn word(table: &toml::Table, name: &str, whole: &str) -> Result<Option<String>, String> {
+    match table.get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_str() {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => Err(format!("'{whole}' must be a string")),
+        },
+    }
+}
+
+/// The principal of a table, and the header that its secret makes.
+fn credentials(table: &toml::Table, name: &str) -> Result<(Option<String>, Option<String>), String> {
+    let principal = word(table, "principal", &format!("{name}.principal"))?;
+    let header = match (&principal, word(table, "secret", &format!("{name}.secret"))?) {
+        (Some(principal), Some(secret)) => {
+            Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{principal}:{secret}"))))
+        }
+        (None, Some(_)) => return Err(format!("'{name}.secret' is given, '{name}.principal' is not")),
+        _ => None,
+    };
+    Ok((principal, header))
 }
 
 #[cfg(test)]
@@ -137,8 +170,21 @@ mod tests {
     }
 
     #[test]
+    fn agents_may_be_told_somebody_else_and_plugins_are_known() {
+        let text = "plugins = [\"/p\"]\n[master]\nprincipal = \"me\"\nsecret = \"s\"\n[agent]\nprincipal = \"you\"\nsecret = \"t\"";
+        let found = settings(text, None).unwrap();
+        assert_eq!(found.authorization.as_deref(), Some("Basic bWU6cw=="));
+        assert_eq!(found.agent_authorization.as_deref(), Some("Basic eW91OnQ="));
+        assert_eq!(found.plugins, ["/p"]);
+        assert!(!found.is_said && settings("", Some("m:1")).unwrap().is_said);
+    }
+
+    #[test]
     fn what_is_wrong_in_it_is_named() {
         for (text, word) in [
+            ("plugins = 1", "'plugins' must be a list of strings"),
+            ("[agent]\nssl = true", "'agent.ssl': not supported yet"),
+            ("[agent]\nsecret = \"s\"", "'agent.principal' is not"),
             ("[master", "config.toml"),
             ("master = 1", "'master' must be a table"),
             ("[master]\naddress = 1", "'master.address' must be a string"),

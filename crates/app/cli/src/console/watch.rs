@@ -9,7 +9,7 @@ use messor_proto::mesos::{Task, TaskState, TaskStatus};
 use messor_types::is_terminal_task;
 
 use super::agents::{self, NO_AGENTS};
-use super::api::ApiError;
+use super::away::{self, Away};
 use super::frameworks::{self, NO_FRAMEWORKS};
 use super::stream::{EventStream, is_heartbeat};
 use super::tasks::{Hosts, hosts};
@@ -22,9 +22,6 @@ const DRAWN_EVERY: Duration = Duration::from_millis(250);
 const ASKED_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// Of the tasks that ended meanwhile so many stay in the table.
 const ENDED_LIMIT: usize = 20;
-/// How long a master may be away before this gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -52,37 +49,23 @@ impl Console<'_, '_> {
         if self.screen.redraws {
             write!(self.screen.out, "\x1b[2J")?;
         }
-        let mut away_since = None;
+        let mut away = Away::default();
         loop {
             let result = self.api.subscribe().map_err(ConsoleError::from).and_then(|stream| {
-                away_since = None;
+                away.is_back();
                 self.follow(what, stream, &mut known)
             });
-            let error = match result {
-                Ok(()) => return Ok(()),
-                Err(ConsoleError::Api(error)) if error.may_pass() => error,
-                Err(error) => return Err(error),
-            };
-            if away_since.is_none() {
-                self.tell_away(&error)?;
-            }
-            let since: Instant = *away_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > PATIENCE {
-                return Err(error.into());
-            }
-            std::thread::sleep(PAUSE);
+            let Err(error) = result else { return Ok(()) };
+            away.wait(error, |error| self.tell_away(error))?;
             // Where nobody leads yet, the same master is asked again.
             let _ = self.api.find_again();
         }
     }
 
-    fn tell_away(&mut self, error: &ApiError) -> Result<(), ConsoleError> {
+    pub fn tell_away(&mut self, error: &ConsoleError) -> Result<(), ConsoleError> {
         match self.screen.redraws {
             true => Ok(self.screen.redraw(&[format!("{error}; trying again")])?),
-            false => {
-                eprintln!("mesos: {error}; trying again");
-                Ok(())
-            }
+            false => away::tell(error),
         }
     }
 
@@ -133,7 +116,7 @@ impl Console<'_, '_> {
         }
     }
 
-    fn draw(&mut self, mut lines: Vec<String>) -> Result<(), ConsoleError> {
+    pub fn draw(&mut self, mut lines: Vec<String>) -> Result<(), ConsoleError> {
         let now = now_seconds();
         lines.insert(0, format!("{} at {}; Ctrl-C ends", self.api.master(), moment(Some(now))));
         Ok(self.screen.redraw(&lines)?)
@@ -176,7 +159,7 @@ impl Console<'_, '_> {
     }
 
     /// A line with the time in front.
-    fn stamped(&mut self, text: &str) -> Result<(), ConsoleError> {
+    pub fn stamped(&mut self, text: &str) -> Result<(), ConsoleError> {
         let now = moment(Some(now_seconds()));
         Ok(self.screen.line(&format!("{now}  {text}"))?)
     }

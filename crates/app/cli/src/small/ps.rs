@@ -9,8 +9,7 @@ use messor_proto::mesos::agent::Call;
 use messor_proto::mesos::agent::call::{GetContainers, Type};
 
 use crate::console::screen::{number, text};
-use crate::console::{Api, ApiError, Console, ConsoleError, address_of};
-use crate::master::Address;
+use crate::console::{AgentPlace, Api, ApiError, Console, ConsoleError};
 
 /// So many agents are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -31,7 +30,7 @@ impl Console<'_, '_> {
             agents.iter().map(|one| (id_of(one), one.agent_info.hostname.as_str())).collect();
         let busy: BTreeSet<&str> = tasks.iter().map(|task| task.agent_id.value.as_str()).collect();
         let asked = agents.iter().filter(|one| busy.contains(agent_id(one)));
-        let addresses = asked.filter_map(|one| address_of(one.pid.as_deref())).collect();
+        let addresses = asked.filter_map(|one| AgentPlace::of_pid(one.pid.as_deref())).collect();
         let (statistics, silent) = measure(&self.api, addresses);
 
         let mut rows = self.screen.rows(&["USER", "FRAMEWORK", "TASK", "SLAVE", "MEM", "TIME"]);
@@ -66,7 +65,7 @@ fn agent_id(agent: &messor_proto::mesos::master::response::get_agents::Agent) ->
 }
 
 /// What the executors of all these agents use, and why some did not tell.
-fn measure(api: &Api, addresses: VecDeque<Address>) -> (Statistics, Vec<ApiError>) {
+fn measure(api: &Api, addresses: VecDeque<AgentPlace>) -> (Statistics, Vec<ApiError>) {
     let workers = addresses.len().min(AT_ONCE);
     let left = Mutex::new(addresses);
     let found = Mutex::new((Statistics::new(), Vec::new()));
@@ -88,13 +87,13 @@ fn measure(api: &Api, addresses: VecDeque<Address>) -> (Statistics, Vec<ApiError
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn of_agent(api: &Api, address: &Address) -> Result<Statistics, ApiError> {
+fn of_agent(api: &Api, agent: &AgentPlace) -> Result<Statistics, ApiError> {
     let call = Call {
         r#type: Some(Type::GetContainers as i32),
         get_containers: Some(GetContainers::default()),
         ..Call::default()
     };
-    let containers = api.ask_agent(address, &call)?.get_containers.unwrap_or_default().containers;
+    let containers = api.ask_agent(agent, &call)?.get_containers.unwrap_or_default().containers;
     let one = |container: messor_proto::mesos::agent::response::get_containers::Container| {
         let key = (container.framework_id?.value, container.executor_id?.value);
         Some((key, container.resource_statistics?))

@@ -86,6 +86,11 @@ impl AgentSite {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The endpoints that belong to no process, where a port serves several.
+    pub async fn shared(&self, request: &Request) -> Option<Answer> {
+        self.common.handle(request).await
+    }
+
     pub async fn handle(&self, request: Request) -> messor_net::Response {
         if let Some(answer) = self.common.handle(&request).await {
             return respond::whole(answer);
