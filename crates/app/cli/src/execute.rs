@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -11,14 +12,17 @@ use messor_linux::Signal;
 use messor_linux::poll::{PollFd, PollFlags, poll};
 use messor_linux::signals::SignalFd;
 use messor_proto::mesos::TaskState;
+use messor_proto::mesos::command_info::Uri;
 use messor_proto::mesos::scheduler::{Event, event};
 use messor_proto::{Version, WireEnum};
 
-use crate::master::{AddressError, Master};
+use crate::master::{Address, AddressError, Master};
 use crate::output::{self, OutputError};
+use crate::package::{self, PackageError};
 use crate::scheduler::{Action, End, Scheduler};
 use crate::session::{Api, Session, SessionError};
 use crate::task::{self, Group, TaskError};
+use crate::waiting::Wanted;
 
 /// How long a master may be away before this program gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(5);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After so long without an offer it is said why none comes, and then again where the reason is another one.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(20);
 /// So many heartbeats may be missed before a stream counts as lost.
 const MISSED_HEARTBEATS: u32 = 5;
 
@@ -37,6 +44,8 @@ pub enum ExecuteError {
     Master(#[from] AddressError),
     #[error(transparent)]
     Task(#[from] TaskError),
+    #[error(transparent)]
+    Package(#[from] PackageError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error("{last}; gave up after {}: is a master running there, and does one lead?", messor_stdx::format_duration(*.patience))]
@@ -76,14 +85,18 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
     }
     let flags = parsed.flags;
     let master = Master::parse(&flags.master)?;
-    let framework = task::framework(&flags, &messor_linux::users::current_name())?;
+    let user = messor_linux::users::current_name();
+    let framework = task::framework(&flags, &user)?;
     let scheduler = match &flags.task_group {
         Some(json) => {
             let Group { tasks, executor, required } = task::group(json.as_str())?;
             Scheduler::of_group(framework, tasks, executor, required, flags.kill_after)
         }
         None => {
-            let (task, required) = task::task(&flags)?;
+            let (mut task, required) = task::task(&flags)?;
+            if let (Some(value), Some(command)) = (package::put(&flags, &user)?, task.command.as_mut()) {
+                command.uris.push(Uri { value, ..Uri::default() });
+            }
             Scheduler::new(framework, task, required, flags.kill_after)
         }
     };
@@ -95,7 +108,7 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
     };
     let api = Api { json: flags.content_type.ends_with("json"), authorization };
     let signals = SignalFd::new(&[Signal::INT, Signal::TERM]).map_err(ExecuteError::Wait)?;
-    let mut program = Running { api, signals, scheduler, out, patience };
+    let mut program = Running { api, signals, scheduler, out, patience, reason: Arc::default() };
     let end = program.run(&master)?;
     if flags.show_output.unwrap_or_else(|| std::io::stdout().is_terminal()) {
         program.show_output(end == End::Task(TaskState::TaskFinished));
@@ -119,6 +132,8 @@ struct Running<'a> {
     scheduler: Scheduler,
     out: &'a mut dyn Write,
     patience: Duration,
+    /// Why no offer comes, as it was told last; None once it does not matter any more.
+    reason: Arc<Mutex<Option<String>>>,
 }
 
 impl Running<'_> {
@@ -163,6 +178,8 @@ impl Running<'_> {
     fn attend(&mut self, mut session: Session) -> Result<End, ExecuteError> {
         let mut silence_allowed = None;
         let mut heard_at = Instant::now();
+        let mut tell_at = Some(Instant::now() + TELL_AFTER);
+        self.told().get_or_insert_default();
         loop {
             for event in session.events()? {
                 if let Some(interval) = heartbeat_interval(&event) {
@@ -177,8 +194,19 @@ impl Running<'_> {
             if let Some(end) = self.act(&session, actions)? {
                 return Ok(end);
             }
+            let waits_for = self.scheduler.waits_for();
+            if self.scheduler.has_launched() {
+                tell_at = None;
+                *self.told() = None;
+            }
+            if let (Some(wanted), Some(at)) = (waits_for, tell_at)
+                && at <= Instant::now()
+            {
+                tell_at = Some(Instant::now() + TELL_AGAIN_AFTER);
+                self.tell_why(wanted, session.master().clone());
+            }
             let silent_at = silence_allowed.map(|allowed| heard_at + allowed);
-            let wake_at = [silent_at, self.scheduler.deadline()].into_iter().flatten().min();
+            let wake_at = [silent_at, tell_at, self.scheduler.deadline()].into_iter().flatten().min();
             let timeout = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
             if self.wait(Some(&session), timeout)? {
                 let actions = self.scheduler.interrupt(Instant::now());
@@ -193,6 +221,29 @@ impl Running<'_> {
                 return Err(SessionError::Ended(session.master().clone()).into());
             }
         }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<String>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the master why no offer comes, beside the waiting for one.
+    fn tell_why(&self, wanted: Wanted, master: Address) {
+        let reason = Arc::clone(&self.reason);
+        let authorization = self.api.authorization.clone();
+        std::thread::spawn(move || {
+            let what =
+                if wanted.was_offered { "no offer was large enough yet" } else { "no offer has come yet" };
+            let said = match wanted.reason(&master, authorization) {
+                Ok(why) => format!("{what}: {why}"),
+                Err(error) => format!("{what}, and the master does not say why: {error}"),
+            };
+            let mut told = reason.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.as_ref().is_some_and(|before| *before != said) {
+                eprintln!("{}: {said}", ExecuteFlags::NAME);
+                *told = Some(said);
+            }
+        });
     }
 
     fn act(&mut self, session: &Session, actions: Vec<Action>) -> Result<Option<End>, ExecuteError> {

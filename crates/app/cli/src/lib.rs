@@ -8,11 +8,13 @@ mod console;
 mod execute;
 mod master;
 mod output;
+mod package;
 mod resolve;
 mod scheduler;
 mod session;
 mod small;
 mod task;
+mod waiting;
 
 pub use console::{completion, manual, mesos};
 pub use execute::{ExecuteError, execute, run as execute_with};

@@ -11,6 +11,8 @@ use messor_proto::mesos::{
 use messor_proto::{Version, Wire, WireEnum};
 use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources, is_terminal_task};
 
+use crate::waiting::Wanted;
+
 /// The executor of a group has this id in Apache Mesos, too.
 const GROUP_EXECUTOR: &str = "default-executor";
 const SAME_INTERRUPTION: Duration = Duration::from_millis(500);
@@ -113,6 +115,20 @@ impl Scheduler {
             Some(_) => ids.map(|id| Written { executor: GROUP_EXECUTOR, below: Some(id) }).collect(),
         };
         Some((&framework.value, written, self.launched.as_ref()?))
+    }
+
+    pub fn has_launched(&self) -> bool {
+        self.launched.is_some()
+    }
+
+    /// What is waited for, as long as no offer has come that is large enough.
+    pub fn waits_for(&self) -> Option<Wanted> {
+        let waits = self.framework.id.is_some() && !self.has_launched();
+        waits.then(|| Wanted {
+            framework: self.framework.clone(),
+            required: self.required.clone(),
+            was_offered: self.told_of_small_offers,
+        })
     }
 
     /// When `tick` has something to do.

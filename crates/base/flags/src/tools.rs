@@ -79,13 +79,13 @@ flag_set! {
                 => "A whole TaskGroupInfo as JSON, in the place of a task.";
             kill_after: Option<Duration>
                 => "Kill the task when it has run for so long.";
-            package: Option<String>, not_yet "HDFS is not spoken"
-                => "File to put into HDFS and fetch into the task's sandbox.";
-            hadoop: String = "hadoop", no_effect "HDFS is not spoken"
+            package: Option<String>
+                => "File to put into HDFS by the Hadoop client, at /USER/FILE, and to fetch from there into the task's sandbox.";
+            hadoop: String = "hadoop"
                 => "Path of the hadoop program, for --package.";
-            hdfs: String = "localhost:9000", no_effect "HDFS is not spoken"
+            hdfs: String = "localhost:9000"
                 => "Address of HDFS, for --package.";
-            overwrite: bool = "false", no_effect "HDFS is not spoken"
+            overwrite: bool = "false"
                 => "Whether --package may overwrite what is in HDFS.";
         }
 
@@ -137,7 +137,7 @@ impl Program for ExecuteFlags {
                 );
             }
         } else {
-            for flag in ["name", "command", "env", "appc_image", "docker_image", "volumes"] {
+            for flag in ["name", "command", "env", "package", "appc_image", "docker_image", "volumes"] {
                 if self.given.has(flag) {
                     return Err(FlagError::Combination(format!(
                         "--{flag} cannot go with --task or --task_group: say it in there"
