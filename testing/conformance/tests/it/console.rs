@@ -362,6 +362,7 @@ fn another_word_is_a_program_of_its_name() {
         let output = Command::new(cluster.bin().join("mesos"))
             .args(words)
             .env("PATH", path)
+            .env("MESOS_MASTER", cluster.master.to_string())
             .output()
             .expect("mesos runs");
         let text =
@@ -378,7 +379,8 @@ fn another_word_is_a_program_of_its_name() {
     assert!(run(&["ps", "--help"]).1.contains("--master"));
     assert!(run(&["config", "plugins"]).1.contains("greet"));
     for (words, part) in [
-        (&["gret"][..], "did you mean 'mesos greet'?"),
+        (&[][..], "Any other COMMAND is the program"),
+        (&["gret"], "did you mean 'mesos greet'?"),
         (&["agnt", "list"], "did you mean 'mesos agent'?"),
         (&["data"], "no program mesos-data in PATH"),
         (&["../greet"], "no program"),

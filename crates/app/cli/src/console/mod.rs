@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 pub(crate) use api::{AgentPlace, Api, ApiError};
 use arguments::{Arguments, Config, Consent, Group};
@@ -91,6 +91,11 @@ fn hint(known: &[String], list: &str) -> String {
 
 /// The program; `words` are those after its name.
 pub fn mesos(words: &[String]) -> ExitCode {
+    // Also where the environment says something, which counts as an argument otherwise.
+    if words.is_empty() {
+        eprintln!("{}", Arguments::command().render_help());
+        return ExitCode::from(USAGE);
+    }
     if let Some(program) = programs::helped(words) {
         return finish(programs::run(&program, &["--help".to_owned()], None));
     }
