@@ -231,25 +231,26 @@ fn a_terminal_has_colours_and_is_asked() {
         let shown = String::from_utf8_lossy(&shown).into_owned();
         shown.lines().any(|line| line.contains("localhost") && line.contains("\u{1b}["))
     };
-    screen.line("clear; mesos agent list; echo code $?");
-    screen.until("code 0");
+    screen.line("clear; mesos agent list; echo first $?");
+    screen.until("first 0");
     assert!(coloured(), "{}", screen.shown());
-    screen.line("clear; NO_COLOR=1 mesos agent list; echo code $?");
-    screen.until("code 0");
+    screen.line("clear; NO_COLOR=1 mesos agent list; echo second $?");
+    screen.until("second 0");
     assert!(!coloured());
-    screen.line("clear; mesos agent list | cat; mesos --json agent list; echo code $?");
-    screen.until("code 0");
+    screen.line("clear; mesos agent list | cat; mesos --json agent list; echo third $?");
+    screen.until("third 0");
     assert!(!coloured());
 
-    screen.line("clear; mesos agent drain S0; echo code $?");
+    screen.line("clear; mesos agent drain S0; echo fourth $?");
     screen.until("[y/N]");
     screen.line("n");
     screen.until("nothing was done");
-    screen.until("code 1");
-    screen.line("clear; mesos agent list; mesos agent drain S0; echo code $?");
+    screen.until("fourth 1");
+    screen.line("clear; mesos agent list; mesos agent drain S0; echo fifth $?");
+    screen.until("active");
     screen.until("[y/N]");
     assert!(screen.shown().contains("active"), "{}", screen.shown());
     screen.line("y");
     screen.until("is draining");
-    screen.until("code 0");
+    screen.until("fifth 0");
 }
