@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use messor_agent::Agent;
 use messor_flags::{AgentFlags, LocalFlags, MasterFlags, Program, Request as FlagRequest};
-use messor_http_api::{AgentSite, BuildInfo, MasterSite, Request, respond};
+use messor_http_api::{AgentSite, BuildInfo, MasterSite, Request};
 use messor_log::Surroundings;
 use messor_master::Master;
 use messor_runtime::{Address, Daemon, Failure, Listening};
@@ -146,9 +146,9 @@ async fn answer(master: &MasterSite, agents: &[Arc<AgentSite>], request: Request
             if let Some(found) =
                 agent.shared(&request).await.filter(|found| found.status() != StatusCode::NOT_FOUND)
             {
-                return respond::whole(found);
+                return found;
             }
         }
     }
-    respond::whole(answer)
+    answer
 }

@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use messor_proto::mesos::{FileInfo, Flag, Metric, VersionInfo};
 use messor_stdx::parse_duration;
 
-use crate::answer::{Answer, answer, bad_request, empty, json, text};
+use crate::answer::{Answer, bad_request, empty, json, text};
 use crate::document::{self, Object};
+use crate::download;
 use crate::files::{Files, FilesError};
 use crate::help;
 use crate::home;
@@ -19,6 +20,7 @@ use crate::master::state::{build_info, flags_object};
 use crate::pace::Pace;
 use crate::page;
 use crate::request::Request;
+use crate::respond;
 
 /// The verbosity of the log, changed while the program runs. 0 is what the flags say; more says more.
 pub trait Logging: Send + Sync {
@@ -53,9 +55,6 @@ const NO_PROFILER: &str =
 /// With the code of a 1.11.0 whose environment has no LIBPROCESS_MEMORY_PROFILING, as is the default.
 const NO_MEMORY_PROFILER: &str = "404 Not Found: this program has no memory profiler";
 
-/// A download is read whole; larger files are read piece by piece at /files/read.
-const DOWNLOAD_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
-
 impl Common {
     /// The answer, when the path is one of these.
     pub async fn handle(&self, request: &Request) -> Option<Answer> {
@@ -72,7 +71,6 @@ impl Common {
             "/metrics/snapshot" => self.snapshot(request).await,
             "/files/browse" => self.browse(request),
             "/files/read" => self.read(request),
-            "/files/download" => self.download(request),
             "/files/debug" => self.files_debug(request),
             "/logging/toggle" => self.toggle(request),
             "/system/stats.json" => system_stats(request),
@@ -148,42 +146,21 @@ impl Common {
         }
     }
 
-    fn download(&self, request: &Request) -> Answer {
-        let path = match path_of(request) {
-            Ok(path) => path,
-            Err(refusal) => return refusal,
-        };
-        match self.files.open(path) {
-            Err(FilesError::NotFound(_)) => text(StatusCode::NOT_FOUND, "File not found."),
-            Err(error) => files_error(&error),
-            Ok((_, size)) if size > DOWNLOAD_LIMIT_BYTES => text(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!(
-                    "the file has {size} bytes; what is over {DOWNLOAD_LIMIT_BYTES} is read at /files/read"
-                ),
-            ),
-            Ok((file, size)) => {
-                let mut data = Vec::new();
-                if let Err(error) =
-                    std::io::Read::read_to_end(&mut std::io::Read::take(file, size), &mut data)
-                {
-                    return text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to read: {error}"));
-                }
-                let mut answer = answer(StatusCode::OK, "application/octet-stream", data);
-                // Nothing that a task wrote is shown as a page of this server's.
-                let name: String = path
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or_default()
-                    .chars()
-                    .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') { c } else { '_' })
-                    .collect();
-                if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
-                    answer.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-                }
-                answer
-            }
+    /// A download, when the path is that of one: a stream, or a refusal.
+    pub fn download(&self, request: &Request) -> Option<messor_net::Response> {
+        if request.path.strip_suffix(".json").unwrap_or(&request.path) != "/files/download" {
+            return None;
         }
+        let refusal = match path_of(request).map(|path| (path, self.files.open(path))) {
+            Ok((path, Ok(file))) => {
+                let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+                return Some(download::serve(&request.method, &request.headers, file, name));
+            }
+            Ok((_, Err(FilesError::NotFound(_)))) => text(StatusCode::NOT_FOUND, "File not found."),
+            Ok((_, Err(error))) => files_error(&error),
+            Err(refusal) => refusal,
+        };
+        Some(respond::whole(refusal))
     }
 
     fn files_debug(&self, request: &Request) -> Answer {

@@ -122,21 +122,22 @@ impl Files {
 
     /// The size of a file and what is in it from `offset`: at most `length` and `READ_LIMIT_BYTES` bytes.
     pub fn read(&self, path: &str, offset: u64, length: Option<u64>) -> Result<(u64, Vec<u8>), FilesError> {
-        let (mut file, size) = self.open(path)?;
+        let mut file = self.open(path)?;
+        let failed =
+            |error: std::io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
+        let size = file.metadata().map_err(failed)?.len();
         let length = length.unwrap_or(u64::MAX).min(READ_LIMIT_BYTES);
         if offset >= size || length == 0 {
             return Ok((size, Vec::new()));
         }
-        let failed =
-            |error: std::io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         let mut data = Vec::new();
         file.take(length).read_to_end(&mut data).map_err(failed)?;
         Ok((size, data))
     }
 
-    /// An open file and its size, for a download.
-    pub fn open(&self, path: &str) -> Result<(File, u64), FilesError> {
+    /// An open file, for a download.
+    pub fn open(&self, path: &str) -> Result<File, FilesError> {
         let failed = |error: io::Error| FilesError::Io { path: path.to_string(), error: error.to_string() };
         let file = self.resolve(path)?.open().map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -150,7 +151,7 @@ impl Files {
                 error: "it is no regular file".to_string(),
             });
         }
-        Ok((file, metadata.len()))
+        Ok(file)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod call;
 pub mod common;
 pub mod cors;
 pub mod document;
+mod download;
 pub mod endpoints;
 pub mod files;
 pub mod gateway;

@@ -1,4 +1,4 @@
-//! A single request to another program of the cluster, its answer read whole: for what is passed on.
+//! A single request to another program of the cluster, its answer read whole or as it comes: for what is passed on.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::Body;
-use crate::body::{BodyError, collect};
+use crate::body::{BodyError, collect, next_piece};
 
 /// A connection that is not made after so long counts as refused.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -56,14 +57,42 @@ pub async fn post(
     ask(address, Method::POST, target, headers, body, limit_bytes).await
 }
 
-async fn ask(
+/// The body of an answer, as it comes. Dropping it closes the connection.
+pub struct Pieces(Incoming);
+
+impl Pieces {
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        next_piece(&mut self.0).await
+    }
+}
+
+/// Asks for `target`, and reads of the answer no more than its head: it may be of any size.
+pub async fn open(
+    address: SocketAddr,
+    method: Method,
+    target: &str,
+    headers: HeaderMap,
+) -> Result<http::Response<Pieces>, GetError> {
+    let request = request(address, method, target, headers, Bytes::new())?;
+    let stream = connect(address).await?;
+    let broken = |error| GetError::Broken(address, error);
+    let head = async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // It ends with the answer, or when nobody reads it any more.
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(broken)
+    };
+    let answer = tokio::time::timeout(ANSWER_TIME, head).await.unwrap_or(Err(GetError::Slow(address)))?;
+    Ok(answer.map(Pieces))
+}
+
+fn request(
     address: SocketAddr,
     method: Method,
     target: &str,
     headers: HeaderMap,
     body: Bytes,
-    limit_bytes: usize,
-) -> Result<http::Response<Bytes>, GetError> {
+) -> Result<http::Request<Body>, GetError> {
     let mut request = http::Request::new(Body::full(body));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::builder().path_and_query(target).build().map_err(GetError::Target)?;
@@ -72,10 +101,26 @@ async fn ask(
         request.headers_mut().insert(HOST, host);
     }
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    let stream = match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-        Ok(connected) => connected.map_err(|error| GetError::Connect(address, error))?,
-        Err(_) => return Err(GetError::Connect(address, io::ErrorKind::TimedOut.into())),
-    };
+    Ok(request)
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, GetError> {
+    match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+        Ok(connected) => connected.map_err(|error| GetError::Connect(address, error)),
+        Err(_) => Err(GetError::Connect(address, io::ErrorKind::TimedOut.into())),
+    }
+}
+
+async fn ask(
+    address: SocketAddr,
+    method: Method,
+    target: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    limit_bytes: usize,
+) -> Result<http::Response<Bytes>, GetError> {
+    let request = request(address, method, target, headers, body)?;
+    let stream = connect(address).await?;
     let exchange = async {
         let broken = |error| GetError::Broken(address, error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;

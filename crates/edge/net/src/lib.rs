@@ -30,7 +30,7 @@ mod service;
 mod whole;
 
 pub use body::{Body, BodyError, StreamClosed, StreamSender, next_piece, read_body, text};
-pub use client::{GetError, get, post};
+pub use client::{GetError, Pieces, get, open, post};
 pub use local::LocalServer;
 pub use mailbox::{Mailbox, NetEvent, Packet};
 pub use net::{Counters, Net, ProcessExists};

@@ -11,6 +11,7 @@ mod container_calls;
 mod containers;
 mod disks;
 mod domain_sockets;
+mod downloads;
 mod election;
 mod endpoints;
 mod faults;

@@ -87,13 +87,16 @@ impl AgentSite {
     }
 
     /// The endpoints that belong to no process, where a port serves several.
-    pub async fn shared(&self, request: &Request) -> Option<Answer> {
-        self.common.handle(request).await
+    pub async fn shared(&self, request: &Request) -> Option<messor_net::Response> {
+        match self.common.download(request) {
+            Some(response) => Some(response),
+            None => self.common.handle(request).await.map(respond::whole),
+        }
     }
 
     pub async fn handle(&self, request: Request) -> messor_net::Response {
-        if let Some(answer) = self.common.handle(&request).await {
-            return respond::whole(answer);
+        if let Some(response) = self.shared(&request).await {
+            return response;
         }
         // `/state` is short for `/slave(1)/state`.
         let path = match self.owns(&request.path) {

@@ -59,8 +59,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .about(
             "It is sent piece by piece as it is read, and has the length that the file had at first, also when the file \
              grows meanwhile. A browser saves it in place of showing it.\n\
-             Range with one range of bytes asks for a part, and If-Range for it only as long as ETag or Last-Modified is \
-             the same. Of several ranges the whole file is sent.",
+             Range with one range of bytes asks for a part, and If-Range for it only as long as ETag is the same. \
+             Of several ranges the whole file is sent.",
         )
         .query(&[PATH])
         .answer("The bytes of the file, as application/octet-stream.")
@@ -72,6 +72,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             (404, "there is no such file"),
             (416, "the range begins behind the end of the file"),
             (500, "the file cannot be read"),
+            (503, "256 downloads go on already"),
         ])
         .authorized(VIRTUAL),
     Endpoint::new("/files/debug", &[], "Which virtual paths stand for which real ones.")

@@ -69,11 +69,14 @@ impl MasterSite {
     }
 
     /// The endpoints that belong to no process, where a port serves several.
-    pub async fn shared(&self, request: &Request) -> Answer {
-        match self.common.handle(request).await {
+    pub async fn shared(&self, request: &Request) -> messor_net::Response {
+        if let Some(response) = self.common.download(request) {
+            return response;
+        }
+        respond::whole(match self.common.handle(request).await {
             Some(answer) => answer,
             None => self.not_built(&request.path, request).unwrap_or_else(not_found),
-        }
+        })
     }
 
     pub async fn handle(&self, request: Request) -> messor_net::Response {
@@ -81,6 +84,9 @@ impl MasterSite {
             && let Some(elsewhere) = self.page_of_leader(&request).await
         {
             return respond::whole(elsewhere);
+        }
+        if let Some(response) = self.common.download(&request) {
+            return response;
         }
         if let Some(answer) = self.common.handle(&request).await {
             return respond::whole(answer);
@@ -97,10 +103,10 @@ impl MasterSite {
         match path {
             "/api/v1" => self.operator_call(&request).await,
             "/api/v1/scheduler" => self.scheduler_call(&request).await,
-            _ => respond::whole(match agents::parts(path) {
+            _ => match agents::parts(path) {
                 Some((agent, read)) => self.read_of_agent(agent, read, &request).await,
-                None => self.read_or_change(path, &request).await,
-            }),
+                None => respond::whole(self.read_or_change(path, &request).await),
+            },
         }
     }
 
