@@ -109,6 +109,8 @@ export function App() {
   const where = at.parts.join("/");
   useEffect(() => {
     scrollTo(0, 0);
+    // Where the places are a line that is wider than the window.
+    document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [where]);
   const counts: Record<string, number> = { tasks: model.tasks.size, agents: model.agents.size, frameworks: [...model.frameworks.values()].filter((f) => !f.completed).length };
   return (

@@ -31,10 +31,36 @@ for (const [name, hash] of Object.entries(pages)) {
     await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png`, fullPage: name === "agent" || name === "task" });
   }
 }
+// From a task to its sandbox and to a file there.
+await page.goto(`${url}/#/tasks/${framework.id}/${task.id}`);
+const first = page.locator("table.files a.folder").first();
+await first.waitFor();
+await first.click();
+await page.locator(".crumbs a").first().click();
+await page.locator("table.files").getByRole("link", { name: "stdout", exact: true }).waitFor();
+const sandbox = `${url}/${new URL(page.url()).hash}`;
+await page.locator("table.files").getByRole("link", { name: "stdout", exact: true }).click();
+const log = `${url}/${new URL(page.url()).hash}`;
+for (const [name, address] of Object.entries({ sandbox, log })) {
+  await page.goto(address);
+  await page.waitForTimeout(2_000);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
+  }
+}
 await page.setViewportSize({ width: 400, height: 800 });
-await page.goto(`${url}/#/`);
-await page.waitForTimeout(1000);
-await page.screenshot({ path: `${folder}/narrow-dark.png` });
+const narrow = { narrow: pages.cluster, "narrow-tasks": pages.tasks, "narrow-task": pages.task, "narrow-roles": pages.roles };
+for (const [name, hash] of Object.entries({ ...narrow, "narrow-log": new URL(log).hash })) {
+  await page.goto(`${url}/${hash}`);
+  await page.waitForTimeout(1_500);
+  for (const colorScheme of name === "narrow" ? ["light", "dark"] : ["light"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
+  }
+}
 await context.close();
 if (wrong.length > 0) {
   console.error(wrong.join("\n"));

@@ -16,6 +16,7 @@ pub mod counts;
 pub mod figures;
 pub mod fleet;
 pub mod growth;
+pub mod hold;
 pub mod hot;
 pub mod masters;
 pub mod plots;

@@ -33,6 +33,7 @@ const USAGE: &str = "usage: messor-bench allocator [--shape NAME]... [--runs N] 
        messor-bench growth [--real] [--axis AXIS]... [--agents N] [--tasks N] [--frameworks N] [--runs N] [--json]
                            four sizes, these the largest; an axis is agents, tasks, both or frameworks
        messor-bench plot --to FOLDER FILE...    SVGs of what compare and growth printed with --json
+       messor-bench hold [--agents N] [--tasks N]    a master with them, until standard input ends; prints its address
        messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [sizes]
 workloads and their sizes:
        registration  --agents N
@@ -264,6 +265,21 @@ fn growth(mut arguments: Arguments) -> Result<(), Failure> {
     told(&faults)
 }
 
+fn hold(mut arguments: Arguments) -> Result<(), Failure> {
+    let understood = (|| {
+        let mut programs = Programs::default();
+        if let Some(path) = arguments.value::<PathBuf>("--messor")? {
+            programs.messor = path;
+        }
+        let size = (arguments.number("--agents", 5000)?, arguments.number("--tasks", 100_000)?);
+        arguments.finish()?;
+        Ok((programs, size))
+    })();
+    let (programs, (agents, tasks)) = understood.map_err(Failure::Usage)?;
+    raise_limits()?;
+    messor_bench::hold::run(&programs, agents, tasks).map_err(Failure::Fault)
+}
+
 fn told(faults: &[String]) -> Result<(), Failure> {
     match faults.len() {
         0 => Ok(()),
@@ -285,6 +301,7 @@ fn main() -> ExitCode {
         "counts" => counts(arguments),
         "growth" => growth(arguments),
         "plot" => plot(arguments),
+        "hold" => hold(arguments),
         command => workloads(command, arguments),
     };
     ended(outcome)

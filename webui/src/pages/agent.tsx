@@ -88,7 +88,8 @@ function ByRole({ document }: { document: SlaveDocument["slaves"][0] }) {
 function Reservations({ document }: { document: SlaveDocument["slaves"][0] }) {
   const all = Object.entries(document.reserved_resources_full ?? {}).flatMap(([role, list]) => list.map((r) => ({ role, r })));
   const volumes = all.filter(({ r }) => r.disk?.persistence);
-  const rest = all.filter(({ r }) => !r.disk?.persistence);
+  // What was made a volume stays reserved: with it the sum is that of the table above.
+  const rest = [...all.filter(({ r }) => !r.disk?.persistence), ...volumes];
   const last = (r: RawResource) => r.reservations?.at(-1);
   return (
     <>
@@ -97,7 +98,7 @@ function Reservations({ document }: { document: SlaveDocument["slaves"][0] }) {
           <div class="scroll-x"><table class="plain">
             <thead><tr><th>Role</th><th>What</th><th class="number">How much</th><th>Kind</th><th>Principal</th><th>Labels</th></tr></thead>
             <tbody>{rest.map(({ role, r }, at) => (
-              <tr key={at}><td>{role}</td><td>{RESOURCE_NAMES[r.name] ?? r.name}</td><td class="number">{resourceText(r)}</td>
+              <tr key={at}><td>{role}</td><td>{RESOURCE_NAMES[r.name] ?? r.name}{r.disk?.persistence && <span class="quiet"> in volume {r.disk.persistence.id}</span>}</td><td class="number">{resourceText(r)}</td>
                 <td>{(last(r)?.type ?? "STATIC").toLowerCase()}</td><td>{last(r)?.principal ?? ""}</td>
                 <td>{last(r)?.labels?.labels?.length ? <Tags tags={last(r)!.labels!.labels!.map((l) => [l.key, l.value ?? ""])} /> : ""}</td></tr>
             ))}</tbody>

@@ -1,7 +1,8 @@
 // The cluster at a glance, all of it from the event stream.
 
-import { live, useAgentStates, useLive } from "../data/live";
-import { SUMS, type SumName } from "../data/model";
+import { read } from "../data/api";
+import { live, useAgentStates, useLive, useRead } from "../data/live";
+import { SUMS, type Agent, type SumName } from "../data/model";
 import { count, percent, resource, RESOURCE_NAMES, stateName, stateTone } from "../format";
 import { Ago, Badge, Card, Empty, Page, State, Track } from "../parts/bits";
 import { Chart } from "../parts/chart";
@@ -32,10 +33,15 @@ export function Overview() {
   const frameworks = [...model.frameworks.values()].filter((framework) => !framework.completed);
   const states = ORDER.filter((state) => (model.states.get(state) ?? 0) > 0);
   const sum = states.reduce((all, state) => all + model.states.get(state)!, 0);
-  const draining = agents.filter((agent) => agent.drain === "DRAINING").length;
-  const inactive = agents.filter((agent) => !agent.active || agent.deactivated).length;
+  const cluster = useRead<{ flags: Record<string, string> }>((signal) => read("/master/flags", signal), 0, []).data?.flags["cluster"];
+  // Each agent counts once, as its own page has it.
+  const counted = (fits: (agent: Agent) => boolean) => agents.filter(fits).length;
+  const draining = counted((agent) => agent.drain === "DRAINING");
+  const drained = counted((agent) => agent.drain === "DRAINED");
+  const deactivated = counted((agent) => !agent.drain && agent.deactivated);
+  const lost = counted((agent) => !agent.drain && !agent.deactivated && !agent.active);
   return (
-    <Page title="Cluster" status={master && <span class="quiet">{master.hostname}:{master.port} leads</span>}>
+    <Page title={cluster || "Cluster"} status={master && <span class="quiet">{master.hostname}:{master.port} leads</span>}>
       <div class="stats">
         {SUMS.filter((name) => name !== "gpus" || model.total.gpus > 0).map((name) => <ResourceCard key={name} name={name} />)}
       </div>
@@ -59,9 +65,11 @@ export function Overview() {
           </Card>
           <div class="pair">
             <a class="card tile" href="#/agents"><span class="quiet">Agents</span><b>{count(agents.length)}</b>
-              <span class="notes">{inactive > 0 && <Badge tone="warn">{inactive} not active</Badge>}
+              <span class="notes">{lost > 0 && <Badge tone="warn">{lost} disconnected</Badge>}
                 {draining > 0 && <Badge tone="busy">{draining} draining</Badge>}
-                {inactive + draining === 0 && agents.length > 0 && <Badge tone="good">All active</Badge>}</span></a>
+                {drained > 0 && <Badge tone="quiet">{drained} drained</Badge>}
+                {deactivated > 0 && <Badge tone="quiet">{deactivated} deactivated</Badge>}
+                {lost + draining + drained + deactivated === 0 && agents.length > 0 && <Badge tone="good">All active</Badge>}</span></a>
             <a class="card tile" href="#/frameworks"><span class="quiet">Frameworks</span><b>{count(frameworks.length)}</b>
               <span class="notes">{frameworks.some((f) => !f.connected)
                 ? <Badge tone="warn">{frameworks.filter((f) => !f.connected).length} not connected</Badge>

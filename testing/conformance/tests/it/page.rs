@@ -1,12 +1,13 @@
 //! The web page: how it is served; and in Debian's Chromium, on a real cluster and on a large one that is made up. What is
 //! looked at there is told in webui/test.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use std::time::Duration;
 
-use messor_testkit::{Cluster, Options, get, request, root, skip, wait_for};
+use messor_testkit::{Cluster, Options, binary, get, request, root, skip, wait_for};
 
 /// Whether a browser and what drives it are here.
 pub fn browser() -> bool {
@@ -79,6 +80,29 @@ fn a_hundred_thousand_tasks_scroll_and_are_searched_within_a_second() {
     if browser() {
         node("scale", &[]);
     }
+}
+
+/// The same of a real master, whose agents are simulated and whose tasks are launched one by one.
+#[test]
+fn a_real_master_with_a_hundred_thousand_tasks_is_scrolled_and_searched_within_a_second() {
+    if !browser() {
+        return;
+    }
+    let programs = binary().parent().expect("a folder").to_path_buf();
+    let mut holder = Command::new(programs.join("messor-bench"))
+        .args(["hold", "--agents", "5000", "--tasks", "100000", "--messor"])
+        .arg(binary())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("messor-bench runs: cargo build --workspace makes it");
+    let mut address = String::new();
+    let told = BufReader::new(holder.stdout.take().expect("its output")).read_line(&mut address);
+    assert!(told.is_ok_and(|length| length > 0), "messor-bench made no cluster");
+    // When this test fails its input ends, and so does it.
+    node("scale", &[("MESSOR_MASTER", address.trim().to_string())]);
+    drop(holder.stdin.take());
+    assert!(holder.wait().is_ok_and(|status| status.success()));
 }
 
 #[test]
