@@ -133,6 +133,15 @@ impl<O: Send + 'static> Gateway<O> {
         }
     }
 
+    /// The first record: the state of all there is, which may be larger than all that may wait. What comes behind it has the
+    /// same room as with a small one.
+    pub fn send_first(&self, stream: u64, record: Bytes) {
+        if let Some(stream) = lock(&self.streams).get_mut(&stream) {
+            stream.sender.let_wait(record.len());
+        }
+        self.send_bytes(stream, record);
+    }
+
     pub fn media(&self, stream: u64) -> Option<MediaType> {
         lock(&self.streams).get(&stream).map(|s| s.media)
     }
@@ -186,4 +195,23 @@ pub fn record(event: &impl Wire, media: MediaType) -> Bytes {
         MediaType::Protobuf => event.encode_as(Version::V1),
     };
     recordio::encode(&bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_state_that_is_larger_than_what_may_wait_leaves_room_for_what_follows() {
+        let gateway = Gateway::<()>::new(|_| ());
+        let stream = gateway.prepare(MediaType::Json, true);
+        gateway.send_first(stream, Bytes::from(vec![b'x'; STREAM_BYTES + 1]));
+        gateway.send_bytes(stream, Bytes::from_static(b"heartbeat"));
+        assert!(gateway.media(stream).is_some(), "it is not cut off");
+        // Room for as much as ever, and no more.
+        gateway.send_bytes(stream, Bytes::from(vec![b'x'; STREAM_BYTES - 9]));
+        assert!(gateway.media(stream).is_some());
+        gateway.send_bytes(stream, Bytes::from_static(b"more"));
+        assert!(gateway.media(stream).is_none(), "a reader that reads nothing is cut off");
+    }
 }

@@ -143,6 +143,11 @@ impl StreamSender {
         })
     }
 
+    /// Lets so many bytes more wait, from now on: for a large piece at the beginning, which is not its reader's slowness.
+    pub fn let_wait(&mut self, bytes: usize) {
+        self.limit_bytes = self.limit_bytes.saturating_add(bytes);
+    }
+
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }

@@ -250,7 +250,7 @@ impl MasterSite {
                     .into(),
                     _ => record(&calls::subscribed(&view), MediaType::Protobuf),
                 };
-                self.gateway.send_bytes(stream.0, first);
+                self.gateway.send_first(stream.0, first);
                 // At once, as in 1.11.0: whoever listens measures the interval from it.
                 self.gateway.send(stream.0, &calls::heartbeat());
                 self.gateway.open(stream.0, reply.0);
