@@ -150,10 +150,11 @@ impl Console<'_, '_> {
         };
         let draining = status.draining_machines.iter().find(|one| one.id == *machine);
         if self.screen.json {
-            return Ok(match draining {
+            match draining {
                 Some(draining) => self.screen.json(draining)?,
                 None => self.screen.json(machine)?,
-            });
+            }
+            return Ok(());
         }
         self.screen.details(&[
             ("Hostname", machine.hostname.clone().unwrap_or_default()),
