@@ -6,7 +6,7 @@ use std::sync::Arc;
 use messor_agent_core::{CAPABILITIES, Config, ReconfigurationPolicy, Recover};
 use messor_containerizer::{CacheDirectory, Launcher, Logger, discover};
 use messor_flags::AgentFlags;
-use messor_isolators::Gpus;
+use messor_isolators::{Gpus, VolumeGroups};
 use messor_logger::Settings;
 use messor_oversubscription::Modules;
 use messor_proto::mesos::agent_info::capability::Type as Capability;
@@ -110,6 +110,13 @@ fn parse(flags: &AgentFlags, text: &str) -> Result<Resources, Failure> {
 pub fn gpus(flags: &AgentFlags) -> Result<Option<Gpus>, Failure> {
     let given = parse(flags, flags.resources.as_deref().unwrap_or_default())?;
     Gpus::find(flags, &given, messor_isolators::nvml).map_err(|error| Failure::Words(error.to_string()))
+}
+
+/// Groups for volumes, where the flag says of which there are some.
+pub fn volume_groups(flags: &AgentFlags, work_dir: &Path) -> Result<Option<Arc<VolumeGroups>>, Failure> {
+    let range = flags.containers.volume_gid_range.as_deref();
+    let groups = range.map(|range| VolumeGroups::open(range, work_dir)).transpose();
+    Ok(groups.map_err(|error| Failure::Words(error.to_string()))?.map(Arc::new))
 }
 
 /// What the flag says, and for what it leaves out, what the host has.

@@ -15,6 +15,7 @@ use messor_http_api::{
     AgentSite, BuildInfo, Common, ContainerUsage, Cors, Files, Machine, MetricsSource, Pace, ProgramInfo,
     Usage, UsageSource,
 };
+use messor_isolators::VolumeGroups;
 use messor_net::Net;
 use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
 use messor_types::ContainerId;
@@ -56,6 +57,7 @@ struct AgentMetrics {
     machine: Machine<Event, View>,
     garbage: Garbage,
     containerizer: Containerizer,
+    volume_groups: Option<Arc<VolumeGroups>>,
 }
 
 impl MetricsSource for AgentMetrics {
@@ -67,6 +69,8 @@ impl MetricsSource for AgentMetrics {
             };
             all.extend(self.garbage.metrics());
             all.extend(self.containerizer.metrics());
+            let groups = self.volume_groups.iter().flat_map(|groups| groups.metrics());
+            all.extend(groups.map(|(name, value)| (name.to_string(), value)));
             all.extend(system_metrics().into_iter().map(|(name, value)| (format!("system/{name}"), value)));
             all.sort_by(|a, b| a.0.cmp(&b.0));
             all
@@ -129,12 +133,19 @@ impl Agent {
         machine_config.domain_socket = socket.as_ref().map(|socket| socket.path.clone());
         let (machine, inputs) = Machine::new();
         let to_machine = machine.clone();
-        let recorder = Recorder::start(
+        let volume_groups = config::volume_groups(flags, &work_dir)?;
+        let of_volumes = volume_groups.clone();
+        let recorder = Recorder::start_telling(
             &work_dir,
             recovered.agent.as_ref().map(|agent| agent.id.clone()),
             recovered.resources.clone(),
             boot_id,
             move |ticket, outcome| to_machine.event(Event::Persisted { ticket, outcome }),
+            move |path| {
+                if let Some(groups) = &of_volumes {
+                    groups.destroyed(path);
+                }
+            },
         )?;
         // Before anything else that the machine learns.
         machine.event(Event::Recovered(Box::new(recovered)));
@@ -153,8 +164,13 @@ impl Agent {
         let isolation = flags.isolators();
         let reports = Reports::default();
         let limitations = Arc::new(reports.clone());
-        let host =
-            messor_isolators::Host { work_dir: &work_dir, runtime_dir: &runtime_dir, limitations, gpus };
+        let host = messor_isolators::Host {
+            work_dir: &work_dir,
+            runtime_dir: &runtime_dir,
+            limitations,
+            gpus,
+            volume_groups: volume_groups.clone(),
+        };
         let launcher = config::launcher(flags, &runtime_dir)?;
         let isolators = messor_isolators::make(flags, &host).map_err(|error| words(&error))?;
         let (containerizer, mut container_events) = Containerizer::new(
@@ -208,6 +224,7 @@ impl Agent {
                 machine: machine.clone(),
                 garbage: garbage.clone(),
                 containerizer: containerizer.clone(),
+                volume_groups,
             }),
             pace,
             processes: vec![process.clone()],

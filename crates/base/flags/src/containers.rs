@@ -20,7 +20,7 @@ flag_set! {
                 => "ContainerInfo for executors that have none, as JSON; images are not supported yet.";
             sandbox_directory: String = "/mnt/mesos/sandbox", no_effect "container images are not built"
                 => "Where a container with its own image sees its sandbox.";
-            volume_gid_range: Option<String>, not_yet "groups of volumes are not built"
+            volume_gid_range: Option<String>
                 => "Group ids, such as [10000-20000], for volumes that several users share.";
             host_path_volume_force_creation: Option<String>
                 => "Directories with : in between under which volume/host_path makes directories that do not exist.";

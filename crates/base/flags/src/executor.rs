@@ -27,7 +27,7 @@ flag_set! {
                 => "ContainerLaunchInfo as JSON, with which to start the task.";
             user: Option<String>
                 => "User that the task runs as.";
-            task_supplementary_groups: Option<String>, not_yet "groups of volumes are not built"
+            task_supplementary_groups: Option<String>, not_yet "only tasks with a root file system of their own would need it"
                 => "Further groups of the task, by number, with commas in between.";
             working_directory: Option<Location>, not_yet "container images are not built"
                 => "Working directory of the task in its root file system.";

@@ -194,7 +194,7 @@ impl Reader {
         let mut state = state.unwrap_or_default();
         if let Some(target) = read(self, next)? {
             tracing::info!("finishing the change of volumes that '{}' tells of", next.display());
-            volumes::bring(work_dir, &state.resources, &target.resources)?;
+            volumes::bring(work_dir, &state.resources, &target.resources, &|_| ())?;
             for (from, to) in [(&target_path, &state_path), (&older_target, &older_path)] {
                 match fs::rename(from, to) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {

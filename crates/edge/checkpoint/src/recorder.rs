@@ -60,6 +60,18 @@ impl Recorder {
         boot_id: String,
         answer: impl Fn(u64, Result<(), String>) + Send + 'static,
     ) -> io::Result<Recorder> {
+        Recorder::start_telling(work_dir, agent, resources, boot_id, answer, |_| ())
+    }
+
+    /// As `start`; `removed` is called for the directory of each persistent volume that is gone, on the same thread.
+    pub fn start_telling(
+        work_dir: &Path,
+        agent: Option<AgentId>,
+        resources: Vec<Resource>,
+        boot_id: String,
+        answer: impl Fn(u64, Result<(), String>) + Send + 'static,
+        removed: impl Fn(&Path) + Send + 'static,
+    ) -> io::Result<Recorder> {
         let (queue, records) = sync_channel(QUEUE_LIMIT);
         let writer = Writer {
             work_dir: work_dir.to_path_buf(),
@@ -68,6 +80,7 @@ impl Recorder {
             resources,
             boot_id,
             safe: Safe::default(),
+            removed: Box::new(removed),
         };
         let answer: Answer = Box::new(answer);
         let thread = std::thread::Builder::new().name("recorder".into());
@@ -103,6 +116,7 @@ struct Writer {
     resources: Vec<Resource>,
     boot_id: String,
     safe: Safe,
+    removed: Box<dyn Fn(&Path) + Send>,
 }
 
 impl Writer {
@@ -162,7 +176,7 @@ impl Writer {
             place.push(Step::Rename { from: layout.resources_target(), to: layout.resources() });
         }
         all(target)?;
-        volumes::bring(&self.work_dir, &self.resources, &resources)?;
+        volumes::bring(&self.work_dir, &self.resources, &resources, &*self.removed)?;
         all(place)?;
         self.resources = resources;
         Ok(())

@@ -23,7 +23,13 @@ pub enum VolumeError {
 }
 
 /// Brings the directories from the volumes among `before` to those among `after`.
-pub(crate) fn bring(work_dir: &Path, before: &[Resource], after: &[Resource]) -> Result<(), VolumeError> {
+/// `removed` is told of each volume that is gone.
+pub(crate) fn bring(
+    work_dir: &Path,
+    before: &[Resource],
+    after: &[Resource],
+    removed: &dyn Fn(&Path),
+) -> Result<(), VolumeError> {
     let (before, after) = (paths(work_dir, before)?, paths(work_dir, after)?);
     for (path, is_mount) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
         make(path, *is_mount).map_err(|source| VolumeError::Io { path: path.clone(), source })?;
@@ -31,17 +37,18 @@ pub(crate) fn bring(work_dir: &Path, before: &[Resource], after: &[Resource]) ->
     for (path, is_mount) in before.iter().filter(|(path, _)| !after.contains_key(*path)) {
         tracing::info!("removing the persistent volume at {}", path.display());
         // Links in a volume are its user's: none is followed, and neither is one in its place.
-        let removed = match is_mount {
+        let outcome = match is_mount {
             true => empty(path),
             false => fs::remove_dir_all(path).and_then(|()| sync(path.parent())),
         };
-        match removed {
+        match outcome {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!("the persistent volume at {} is not there", path.display());
             }
             Err(source) => return Err(VolumeError::Io { path: path.clone(), source }),
             Ok(()) => {}
         }
+        removed(path);
     }
     Ok(())
 }
@@ -133,18 +140,18 @@ mod tests {
             ..Source::default()
         });
         let all = [volume("a/b", "v1", None), volume("a", "v2", mount), Resource::default()];
-        bring(work.path(), &[], &all).unwrap();
+        bring(work.path(), &[], &all, &|_| ()).unwrap();
         let (plain, mounted) = (work.path().join("volumes/roles/a b/v1"), work.path().join("mounted"));
         for directory in [&plain, &mounted] {
             fs::create_dir(directory.join("d")).unwrap();
             fs::write(directory.join("f"), "data").unwrap();
         }
-        bring(work.path(), &all, &all).unwrap();
+        bring(work.path(), &all, &all, &|_| ()).unwrap();
         assert!(plain.join("f").exists());
-        bring(work.path(), &all, &[]).unwrap();
+        bring(work.path(), &all, &[], &|_| ()).unwrap();
         assert!(!plain.exists() && mounted.is_dir());
         assert_eq!(fs::read_dir(mounted).unwrap().count(), 0);
-        bring(work.path(), &all[..1], &[]).unwrap();
+        bring(work.path(), &all[..1], &[], &|_| ()).unwrap();
     }
 
     /// Volumes that are made again after a crash keep what is in them; nothing is made or removed through a link.
@@ -156,18 +163,18 @@ mod tests {
         fs::write(other.join("file"), "other's").unwrap();
         let all = [volume("a", "v", None)];
         let path = work.path().join("volumes/roles/a/v");
-        bring(work.path(), &[], &all).unwrap();
+        bring(work.path(), &[], &all, &|_| ()).unwrap();
         fs::write(path.join("file"), "kept").unwrap();
-        bring(work.path(), &[], &all).unwrap();
+        bring(work.path(), &[], &all, &|_| ()).unwrap();
         assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "kept");
         std::os::unix::fs::symlink(&other, path.join("link")).unwrap();
-        bring(work.path(), &all, &[]).unwrap();
+        bring(work.path(), &all, &[], &|_| ()).unwrap();
         assert!(!path.exists() && other.join("deep").is_dir() && other.join("file").exists());
 
         std::os::unix::fs::symlink(&other, &path).unwrap();
-        let error = bring(work.path(), &[], &all).unwrap_err();
+        let error = bring(work.path(), &[], &all, &|_| ()).unwrap_err();
         assert!(error.to_string().contains("something else in its place"), "{error}");
-        bring(work.path(), &all, &[]).unwrap();
+        bring(work.path(), &all, &[], &|_| ()).unwrap();
         assert!(fs::symlink_metadata(&path).is_err() && other.join("file").exists());
     }
 
@@ -182,7 +189,7 @@ mod tests {
         };
         let absolute = disk.path().to_str().unwrap();
         let all = [volume("a", "v", Some(path("disks/1/"))), volume("a", "w", Some(path(absolute)))];
-        bring(work.path(), &[], &all).unwrap();
+        bring(work.path(), &[], &all, &|_| ()).unwrap();
         assert!(work.path().join("disks/1/volumes/roles/a/v").is_dir());
         assert!(disk.path().join("volumes/roles/a/w").is_dir());
     }
@@ -191,7 +198,7 @@ mod tests {
     fn a_volume_does_not_lead_out() {
         let work = tempfile::tempdir().unwrap();
         for (role, id) in [("a", ".."), ("a", "x/y"), ("a", ""), ("", "v"), ("..", "v")] {
-            let error = bring(work.path(), &[], &[volume(role, id, None)]).unwrap_err();
+            let error = bring(work.path(), &[], &[volume(role, id, None)], &|_| ()).unwrap_err();
             assert!(matches!(error, VolumeError::Name(_)), "{role} {id}");
         }
     }

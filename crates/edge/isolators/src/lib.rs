@@ -23,11 +23,13 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 mod volume;
+mod volume_groups;
 
 pub use gpu::{GpuError, Gpus, Hardware, HardwareError, nvml};
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
 pub use linux::{SeccompProfileError, seccomp_profile};
 pub use registry::{Host, MakeError, make, names};
+pub use volume_groups::{VolumeGroups, VolumeGroupsError};
 
 /// Whether this process is the superuser's.
 fn is_superuser() -> bool {

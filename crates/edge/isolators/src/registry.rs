@@ -11,6 +11,7 @@ use crate::filesystem::{self, LinuxError};
 use crate::gpu::{Gpus, Nvidia};
 use crate::isolator::{Isolator, Limitations};
 use crate::posix::{self, Processes};
+use crate::volume_groups::VolumeGroups;
 use crate::{devices, disk, linux, namespaces, volume};
 
 /// What isolators are told of the agent beside its flags.
@@ -23,6 +24,8 @@ pub struct Host<'a> {
     pub limitations: Arc<dyn Limitations>,
     /// With gpu/nvidia alone, which is not made without.
     pub gpus: Option<Gpus>,
+    /// Where volumes have groups of their own.
+    pub volume_groups: Option<Arc<VolumeGroups>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -132,14 +135,17 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
     check_needs(&wanted, flags)?;
     let settings = &flags.containers;
     let sandbox_directory = settings.sandbox_directory.as_str();
+    let groups = &host.volume_groups;
     let mounts = has_linux_launcher(flags) && wanted.contains(&"filesystem/linux");
     let cgroups: Vec<&str> = wanted.iter().filter(|name| name.starts_with("cgroups/")).copied().collect();
     let processes = Arc::new(Processes::default());
     let mut made: Vec<Arc<dyn Isolator>> = Vec::new();
     for name in NAMES.iter().filter(|name| wanted.contains(name)) {
         match *name {
-            "filesystem/posix" => made.push(Arc::new(filesystem::Posix::new(host.work_dir))),
-            "filesystem/linux" => made.push(Arc::new(filesystem::Linux::make(host.work_dir)?)),
+            "filesystem/posix" => made.push(Arc::new(filesystem::Posix::new(host.work_dir, groups.clone()))),
+            "filesystem/linux" => {
+                made.push(Arc::new(filesystem::Linux::make(host.work_dir, groups.clone())?))
+            }
             "filesystem/shared" => made.push(Arc::new(filesystem::Shared)),
             "posix/cpu" => made.push(Arc::new(posix::Cpu::new(processes.clone()))),
             "posix/mem" => made.push(Arc::new(posix::Mem::new(processes.clone()))),
@@ -165,7 +171,7 @@ pub fn make(flags: &AgentFlags, host: &Host<'_>) -> Result<Vec<Arc<dyn Isolator>
                 made.push(Arc::new(namespaces::Pid::new(never)));
             }
             "volume/sandbox_path" => {
-                made.push(Arc::new(volume::SandboxPath::new(sandbox_directory, mounts)));
+                made.push(Arc::new(volume::SandboxPath::new(sandbox_directory, mounts, groups.clone())));
             }
             "volume/host_path" => {
                 let below = settings.host_path_volume_force_creation.as_deref();

@@ -15,6 +15,7 @@ pub mod inherited;
 pub mod killtree;
 pub mod limits;
 pub mod mounts;
+pub mod ownership;
 pub mod paths;
 pub mod poll;
 pub mod procfs;

@@ -123,8 +123,7 @@ pub(super) fn of_agent(table: &mut Table) {
     table.gauge(
         "agent_volume_gids",
         "Groups for volumes, those that are free and all.",
-        [always("volume_gid_manager/volume_gids_<which:free|total>")
-            .absent("--volume_gid_range is not built")],
+        [always("volume_gid_manager/volume_gids_<which:free|total>").when("with --volume_gid_range")],
     );
 }
 

@@ -229,6 +229,7 @@ fn run(seed: u64) {
         resources: Vec::new(),
         boot_id: BOOT_ID.to_string(),
         safe: Default::default(),
+        removed: Box::new(|_| ()),
     };
     NOTES.with_borrow_mut(Vec::clear);
     let mut steps = BTreeMap::new();

@@ -178,8 +178,11 @@ fn made(names: &str, work_dir: &Path) -> Vec<Arc<dyn Isolator>> {
     let containers = ContainerFlags { isolation: names.to_string(), ..ContainerFlags::default() };
     let flags = AgentFlags { containers, ..AgentFlags::default() };
     let (runtime_dir, limitations) = (work_dir.join("run"), Arc::new(Reports::default()));
-    messor_isolators::make(&flags, &Host { work_dir, runtime_dir: &runtime_dir, limitations, gpus: None })
-        .unwrap()
+    messor_isolators::make(
+        &flags,
+        &Host { work_dir, runtime_dir: &runtime_dir, limitations, gpus: None, volume_groups: None },
+    )
+    .unwrap()
 }
 
 fn directory(container: &str) -> String {

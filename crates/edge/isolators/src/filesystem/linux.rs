@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messor_linux::mounts::{self, Table};
 use messor_linux::paths::{Escape, Roots, is_directory};
@@ -19,6 +19,7 @@ use messor_types::{ContainerId, Resources};
 use super::volumes::{Persistent, persistent};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
 use crate::kernel::CLONE_NEWNS;
+use crate::volume_groups::VolumeGroups;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LinuxError {
@@ -31,6 +32,7 @@ pub struct Linux {
     /// Without symbolic links, as the table of mounts has it.
     work_dir: PathBuf,
     containers: Mutex<BTreeMap<ContainerId, Known>>,
+    groups: Option<Arc<VolumeGroups>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,19 +43,19 @@ struct Known {
 }
 
 impl Linux {
-    pub fn make(work_dir: &Path) -> Result<Linux, LinuxError> {
+    pub fn make(work_dir: &Path, groups: Option<Arc<VolumeGroups>>) -> Result<Linux, LinuxError> {
         let failed = |source| LinuxError::Shared { path: work_dir.to_path_buf(), source };
         let work_dir = fs::canonicalize(work_dir).map_err(failed)?;
         share(&work_dir).map_err(failed)?;
-        Ok(Linux { work_dir, containers: Mutex::default() })
+        Ok(Linux { work_dir, containers: Mutex::default(), groups })
     }
 
     fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Known>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the mounts from the volumes of before to those of now.
-    fn mount(&self, container: &Container) -> Result<(), IsolatorError> {
+    /// Brings the mounts from the volumes of before to those of now. The groups of the new ones.
+    fn mount(&self, container: &Container) -> Result<Vec<u32>, IsolatorError> {
         let sandbox = fs::canonicalize(&container.config.directory).map_err(|error| {
             IsolatorError::Failed(format!("cannot find the sandbox '{}'", container.config.directory), error)
         })?;
@@ -71,14 +73,13 @@ impl Linux {
                 remove(&sandbox.join(&volume.name))?;
             }
         }
+        let mut groups = Vec::new();
         for volume in persistent(&self.work_dir, &after)? {
             if before.contains_resource(&volume.resource) {
                 continue;
             }
             volume.check()?;
-            if !volume.is_in_use(&others) {
-                volume.own(&sandbox)?;
-            }
+            groups.extend(volume.open_to(&sandbox, &others, self.groups.as_deref())?);
             let target = sandbox.join(&volume.name);
             bind(&sandbox, &volume, &target).map_err(|error| {
                 let text = format!(
@@ -90,7 +91,7 @@ impl Linux {
             })?;
         }
         containers.insert(container.id.clone(), Known { sandbox, resources: after });
-        Ok(())
+        Ok(groups)
     }
 
     /// The container in whose sandbox this path is, and the sandbox.
@@ -251,18 +252,20 @@ impl Isolator for Linux {
         }
         // Those nested in it see what is in the sandbox of the outermost.
         let sandbox = real_sandbox(container);
+        let mut info = ContainerLaunchInfo { clone_namespaces: vec![CLONE_NEWNS], ..Default::default() };
         if container.is_nested() {
             self.containers().insert(container.id.clone(), Known { sandbox, resources: Resources::new() });
         } else {
             // Before anything is mounted, so that it can be cleaned up.
             self.containers().insert(container.id.clone(), Known { sandbox, resources: Resources::new() });
-            self.mount(container)?;
+            info.supplementary_groups = self.mount(container)?;
         }
-        Ok(Some(ContainerLaunchInfo { clone_namespaces: vec![CLONE_NEWNS], ..Default::default() }))
+        Ok(Some(info))
     }
 
     fn update(&self, container: &Container) -> Result<(), IsolatorError> {
-        if container.is_nested() { Ok(()) } else { self.mount(container) }
+        // What runs already cannot get into a group any more.
+        if container.is_nested() { Ok(()) } else { self.mount(container).map(drop) }
     }
 
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {
@@ -302,7 +305,7 @@ mod tests {
             for id in ["v", "w"] {
                 fs::create_dir_all(scratch.path().join("volumes/roles/r").join(id)).unwrap();
             }
-            let isolator = Linux::make(scratch.path()).unwrap();
+            let isolator = Linux::make(scratch.path(), None).unwrap();
             Some(Host { scratch, isolator })
         }
 
@@ -339,7 +342,7 @@ mod tests {
         assert!(!host.sandbox("c").join("data").exists());
         assert_eq!(fs::read_to_string(host.scratch.path().join("volumes/roles/r/v/file")).unwrap(), "kept");
         // The next agent finds it mounted, and mounts it no second time.
-        let next = Linux::make(host.scratch.path()).unwrap();
+        let next = Linux::make(host.scratch.path(), None).unwrap();
         next.recover(&[Recovered { container: c.clone(), pid: None }], &[]).unwrap();
         next.update(&host.container("c", &[v, w])).unwrap();
         assert_eq!(host.mounted(), 2);
@@ -357,7 +360,7 @@ mod tests {
             host.isolator.prepare(&host.container(id, std::slice::from_ref(&v))).unwrap();
         }
         assert_eq!(host.mounted(), 2);
-        let next = Linux::make(host.scratch.path()).unwrap();
+        let next = Linux::make(host.scratch.path(), None).unwrap();
         next.recover(&[], &[ContainerId::new("orphan")]).unwrap();
         assert_eq!(host.mounted(), 1);
         next.cleanup(&ContainerId::new("orphan")).unwrap();

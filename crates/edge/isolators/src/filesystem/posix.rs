@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messor_proto::mesos::container_info;
 use messor_proto::mesos::slave::ContainerLaunchInfo;
@@ -13,25 +13,27 @@ use messor_types::{ContainerId, Resources};
 
 use super::volumes::{Persistent, persistent};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
+use crate::volume_groups::VolumeGroups;
 
 #[derive(Debug)]
 pub struct Posix {
     work_dir: PathBuf,
     /// The resources of each container: empty after a recovery, until the first update.
     containers: Mutex<BTreeMap<ContainerId, Resources>>,
+    groups: Option<Arc<VolumeGroups>>,
 }
 
 impl Posix {
-    pub fn new(work_dir: &Path) -> Posix {
-        Posix { work_dir: work_dir.to_path_buf(), containers: Mutex::default() }
+    pub fn new(work_dir: &Path, groups: Option<Arc<VolumeGroups>>) -> Posix {
+        Posix { work_dir: work_dir.to_path_buf(), containers: Mutex::default(), groups }
     }
 
     fn containers(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Resources>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the links from the volumes of before to those of now.
-    fn link(&self, container: &Container) -> Result<(), IsolatorError> {
+    /// Brings the links from the volumes of before to those of now. The groups of the new ones.
+    fn link(&self, container: &Container) -> Result<Vec<u32>, IsolatorError> {
         let sandbox = Path::new(&container.config.directory);
         let after = container.resources()?;
         // Held to the end: two containers with a shared volume must not both believe that nobody has it.
@@ -47,11 +49,12 @@ impl Posix {
                 remove(&sandbox.join(&volume.name))?;
             }
         }
+        let mut groups = Vec::new();
         for volume in persistent(&self.work_dir, &after)? {
             volume.check()?;
             let known = before.contains_resource(&volume.resource);
-            if !known && !volume.is_in_use(&others) {
-                volume.own(sandbox)?;
+            if !known {
+                groups.extend(volume.open_to(sandbox, &others, self.groups.as_deref())?);
             }
             let link = sandbox.join(&volume.name);
             if !known || fs::symlink_metadata(&link).is_err() {
@@ -59,7 +62,7 @@ impl Posix {
             }
         }
         containers.insert(container.id.clone(), after);
-        Ok(())
+        Ok(groups)
     }
 }
 
@@ -91,12 +94,14 @@ impl Isolator for Posix {
                 )));
             }
         }
-        self.link(container)?;
-        Ok(None)
+        let supplementary_groups = self.link(container)?;
+        let has_some = !supplementary_groups.is_empty();
+        Ok(has_some.then(|| ContainerLaunchInfo { supplementary_groups, ..Default::default() }))
     }
 
     fn update(&self, container: &Container) -> Result<(), IsolatorError> {
-        self.link(container)
+        // What runs already cannot get into a group any more.
+        self.link(container).map(drop)
     }
 
     /// The links go with the sandbox.
@@ -158,7 +163,7 @@ mod tests {
             for id in ["v", "w"] {
                 fs::create_dir_all(work.path().join("volumes/roles/r").join(id)).unwrap();
             }
-            let isolator = Posix::new(work.path());
+            let isolator = Posix::new(work.path(), None);
             Host { work, sandbox, isolator }
         }
 

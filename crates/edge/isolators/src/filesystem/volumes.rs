@@ -5,13 +5,16 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
+use messor_linux::paths::Roots;
 use messor_proto::mesos::volume::Mode;
 use messor_types::{Resource, Resources, volume_path};
 
 use crate::isolator::IsolatorError;
+use crate::volume_groups::{Kind, VolumeGroups};
 
 /// A persistent volume of a container.
 #[derive(Clone, Debug)]
@@ -70,12 +73,38 @@ impl Persistent {
     }
 
     /// Whether it is shared and another container uses it, which then keeps it.
-    pub fn is_in_use(&self, others: &Resources) -> bool {
+    fn is_in_use(&self, others: &Resources) -> bool {
         self.resource.is_shared() && others.contains_resource(&self.resource.clone().without_allocation())
     }
 
+    /// Lets the sandbox's owner use it: by a group of its own, which is answered, or else as its owner, if nobody has it now.
+    pub fn open_to(
+        &self,
+        sandbox: &Path,
+        others: &Resources,
+        groups: Option<&VolumeGroups>,
+    ) -> Result<Option<u32>, IsolatorError> {
+        let failed = |error| {
+            IsolatorError::Failed(
+                format!("cannot open the persistent volume '{}'", self.source.display()),
+                error,
+            )
+        };
+        if let Some(groups) = groups {
+            if fs::metadata(sandbox).map_err(failed)?.uid() == 0 {
+                return Ok(None);
+            }
+            let opened = Roots::default().open(&self.source).map_err(failed)?;
+            return groups.take(&self.source, Kind::Persistent, opened.as_fd()).map(Some);
+        }
+        if !self.is_in_use(others) {
+            self.own(sandbox)?;
+        }
+        Ok(None)
+    }
+
     /// Its root becomes the sandbox owner's; what is in it is left alone (U061).
-    pub fn own(&self, sandbox: &Path) -> Result<(), IsolatorError> {
+    fn own(&self, sandbox: &Path) -> Result<(), IsolatorError> {
         self.own_as(sandbox).map_err(|error| {
             let path = self.source.display();
             IsolatorError::Failed(

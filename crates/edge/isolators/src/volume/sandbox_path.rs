@@ -7,10 +7,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messor_linux::mounts::path_of;
 use messor_linux::paths::{Escape, Roots};
+use messor_linux::users;
 use messor_proto::mesos::slave::ContainerLaunchInfo;
 use messor_proto::mesos::volume::source::sandbox_path::Type as Whose;
 use messor_proto::mesos::{Volume, volume::Mode, volume::source::Type};
@@ -18,6 +19,7 @@ use messor_types::ContainerId;
 
 use super::{climbs, invalid, mount, target, volumes};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
+use crate::volume_groups::{Kind, VolumeGroups};
 
 #[derive(Debug)]
 pub struct SandboxPath {
@@ -25,11 +27,13 @@ pub struct SandboxPath {
     /// filesystem/linux and the linux launcher are in use.
     mounts: bool,
     sandboxes: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    groups: Option<Arc<VolumeGroups>>,
 }
 
 impl SandboxPath {
-    pub fn new(sandbox_directory: &str, mounts: bool) -> SandboxPath {
-        SandboxPath { sandbox_directory: sandbox_directory.to_string(), mounts, sandboxes: Mutex::default() }
+    pub fn new(sandbox_directory: &str, mounts: bool, groups: Option<Arc<VolumeGroups>>) -> SandboxPath {
+        let sandbox_directory = sandbox_directory.to_string();
+        SandboxPath { sandbox_directory, mounts, sandboxes: Mutex::default(), groups }
     }
 
     fn sandboxes(&self) -> MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {
@@ -57,6 +61,32 @@ impl SandboxPath {
             }
             Whose::Unknown => invalid(volume, "'source.sandbox_path.type' is neither SELF nor PARENT"),
         }
+    }
+}
+
+impl SandboxPath {
+    /// The group of what a container of another user shares with its parent.
+    fn group(
+        &self,
+        container: &Container,
+        source: &Path,
+        whose: Whose,
+    ) -> Result<Option<u32>, IsolatorError> {
+        let (Some(groups), Some(user)) = (&self.groups, &container.config.user) else { return Ok(None) };
+        if whose != Whose::Parent || user == "root" {
+            return Ok(None);
+        }
+        let failed = |error| {
+            IsolatorError::Failed(format!("cannot open '{}' to the user '{user}'", source.display()), error)
+        };
+        let user = users::find(user).map_err(|error| failed(io::Error::other(error)))?;
+        let mut roots = Roots::default();
+        roots.add(container.root_sandbox(), Escape::Refused);
+        let opened = roots.open(source).map_err(failed)?;
+        if fs::metadata(path_of(opened.as_fd())).map_err(failed)?.uid() == user.uid {
+            return Ok(None);
+        }
+        groups.take(source, Kind::SandboxPath, opened.as_fd()).map(Some)
     }
 }
 
@@ -107,7 +137,11 @@ impl Isolator for SandboxPath {
         true
     }
 
-    fn recover(&self, going_on: &[Recovered], _: &[ContainerId]) -> Result<(), IsolatorError> {
+    fn recover(&self, going_on: &[Recovered], orphans: &[ContainerId]) -> Result<(), IsolatorError> {
+        if let Some(groups) = &self.groups {
+            let known = going_on.iter().map(|found| &found.container.id);
+            groups.keep(&known.chain(orphans).collect::<Vec<_>>());
+        }
         let known = going_on.iter().map(|found| &found.container);
         let known = known.map(|found| (found.id.clone(), PathBuf::from(&found.config.directory)));
         self.sandboxes().extend(known);
@@ -144,6 +178,7 @@ impl Isolator for SandboxPath {
             })?;
             if self.mounts {
                 info.mounts.push(mount(&source, &target, volume));
+                info.supplementary_groups.extend(self.group(container, &source, whose)?);
                 continue;
             }
             if volume.mode() == Mode::Ro {
@@ -162,6 +197,9 @@ impl Isolator for SandboxPath {
 
     fn cleanup(&self, container: &ContainerId) -> Result<(), IsolatorError> {
         self.sandboxes().remove(container);
+        if let Some(groups) = &self.groups {
+            groups.ended(container);
+        }
         Ok(())
     }
 }
@@ -223,7 +261,7 @@ mod tests {
     #[test]
     fn a_part_of_the_parents_sandbox_is_mounted() {
         let host = Host::new();
-        let isolator = SandboxPath::new("/mnt/mesos/sandbox", true);
+        let isolator = SandboxPath::new("/mnt/mesos/sandbox", true, None);
         isolator.recover(&[Recovered { container: host.parent.clone(), pid: None }], &[]).unwrap();
         let asked = vec![
             volume("shared/data", Whose::Parent, "data", Mode::Ro),
@@ -240,7 +278,7 @@ mod tests {
     #[test]
     fn without_mounts_it_is_a_link() {
         let host = Host::new();
-        let isolator = SandboxPath::new("/s", false);
+        let isolator = SandboxPath::new("/s", false, None);
         isolator.prepare(&host.parent).unwrap();
         let asked = vec![volume("data", Whose::Parent, "in/data", Mode::Rw)];
         assert_eq!(isolator.prepare(&host.child_with(asked)).unwrap(), None);
@@ -253,7 +291,7 @@ mod tests {
     #[test]
     fn nobody_is_led_out_of_a_sandbox() {
         let host = Host::new();
-        let isolator = SandboxPath::new("/s", true);
+        let isolator = SandboxPath::new("/s", true, None);
         isolator.prepare(&host.parent).unwrap();
         let outside = host.path("../outside");
         fs::create_dir(&outside).unwrap();

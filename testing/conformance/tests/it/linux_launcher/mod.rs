@@ -6,3 +6,4 @@ mod defaults;
 mod host;
 mod restarts;
 mod tasks;
+mod volume_groups;
