@@ -268,9 +268,17 @@ impl Warden {
     }
 
     fn connect(&self, state: &mut State) -> Result<(), WardenError> {
-        let found = starting::connect_or_start(&self.0.config)?;
         let failed = |source| WardenError::Failed { what: "talk to the warden".into(), source };
-        let (connection, told) = listening::greet(&found.stream).map_err(failed)?;
+        let mut tries = 0;
+        let (found, (connection, told)) = loop {
+            let found = starting::connect_or_start(&self.0.config)?;
+            match listening::greet(&found.stream) {
+                Ok(greeted) => break (found, greeted),
+                // One that had nothing to do, and ended before it heard of this agent.
+                Err(_) if found.started.is_none() && tries < 3 => tries += 1,
+                Err(error) => return Err(failed(error)),
+            }
+        };
         let (pid, known) = match told {
             Told::Hello { version: VERSION, pid, known } => (pid, known),
             Told::Taken { pid } => return Err(WardenError::Taken(pid)),

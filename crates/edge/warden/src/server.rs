@@ -21,8 +21,11 @@ use crate::socket::{self, Connection};
 const STARTING_LIMIT: usize = 1024;
 /// What is said while no agent listens. The oldest is forgotten.
 const UNTOLD_LIMIT: usize = 1024;
-/// A warden without an agent and without containers ends after this time.
-const IDLE: Duration = Duration::from_secs(60);
+/// A warden that no agent has come to ends after this time.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+/// One without containers that its agent has left ends after this time. An agent that is started again may be there by
+/// then; a later one starts another.
+const IDLE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 enum WardenError {
@@ -107,6 +110,7 @@ struct Running {
 
 struct Warden {
     agent: Option<Connection>,
+    /// 0: none has come yet.
     agent_pid: i32,
     /// The agent of this connection has said who it is, and may ask.
     greeted: bool,
@@ -179,7 +183,8 @@ impl Warden {
             return None;
         }
         let since = *self.idle_since.get_or_insert_with(Instant::now);
-        Some(IDLE.saturating_sub(since.elapsed()))
+        let limit = if self.agent_pid == 0 { FIRST_WAIT } else { IDLE };
+        Some(limit.saturating_sub(since.elapsed()))
     }
 
     fn accept(&mut self, listener: &UnixListener) {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 
 use messor_linux::killtree::{self, Kernel, Tree};
 use messor_linux::poll::{PollFd, PollFlags, poll};
@@ -130,6 +131,13 @@ impl Program {
         };
         let tree = Tree { roots: children.filter(|pid| !spared.contains(pid)).collect(), spared };
         if tree.roots.is_empty() {
+            // A task of root may unmount /proc, in which nothing is seen then.
+            if self.task.is_some() && !Path::new("/proc/self").exists() {
+                say(
+                    "cannot list the processes of the task: /proc is not mounted; its first one is signalled alone",
+                );
+                self.signal_first(signal);
+            }
             return;
         }
         match killtree::kill_tree(&mut Kernel, &tree, signal) {

@@ -14,6 +14,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Says that a test could not run and why; `./test` prints all of these in its last line.
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
+    {
+        let _ = std::io::Write::write_all(&mut file, format!("{why}\n").as_bytes());
+    }
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -69,7 +79,7 @@ fn it_waits_until_it_is_told() {
 #[test]
 fn mounts_and_capabilities_of_the_launch_info_are_carried_out() {
     if !is_root() {
-        return eprintln!("skipped: not root");
+        return skip("what mesos-containerizer does for root: this is not root");
     }
     let folder = tempfile::tempdir().unwrap();
     let top = fs::canonicalize(folder.path()).unwrap();
@@ -92,7 +102,7 @@ fn mounts_and_capabilities_of_the_launch_info_are_carried_out() {
 #[test]
 fn mount_namespaces_are_entered_and_unshared() {
     if !is_root() {
-        return eprintln!("skipped: not root");
+        return skip("what mesos-containerizer does for root: this is not root");
     }
     let folder = tempfile::tempdir().unwrap();
     let top = fs::canonicalize(folder.path()).unwrap();
@@ -119,7 +129,7 @@ fn mount_namespaces_are_entered_and_unshared() {
 #[test]
 fn a_mount_becomes_a_slave() {
     if !is_root() {
-        return eprintln!("skipped: not root");
+        return skip("what mesos-containerizer does for root: this is not root");
     }
     // In a mount namespace of its own, so that this one stays as it is.
     let program = env!("CARGO_BIN_EXE_messor-containerizer");

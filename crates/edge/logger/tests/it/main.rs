@@ -15,14 +15,19 @@ fn has_logrotate() -> bool {
     let found = Command::new("logrotate").arg("--version").stderr(Stdio::null()).status().is_ok();
     if !found {
         let why = "rotating logs: logrotate is not installed";
-        eprintln!("skipped: {why}");
-        if let Some(path) = std::env::var_os("MESSOR_SKIPS")
-            && let Ok(mut file) = fs::OpenOptions::new().append(true).create(true).open(path)
-        {
-            let _ = writeln!(file, "{why}");
-        }
+        skip(why);
     }
     found
+}
+
+/// Says that a test could not run and why; `./test` prints all of these in its last line.
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
+        && let Ok(mut file) = fs::OpenOptions::new().append(true).create(true).open(path)
+    {
+        let _ = writeln!(file, "{why}");
+    }
 }
 
 fn start(log: &Path, flags: &[&str]) -> Child {
@@ -96,7 +101,7 @@ fn without_options_old_logs_go() {
 fn it_writes_as_the_user_and_leads_a_session() {
     use std::os::unix::fs::{MetadataExt, chown};
     if !has_logrotate() || !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: another user's logs: this is not root");
+        return skip("another user's logs: this is not root");
     }
     let nobody = messor_linux::users::find("nobody").unwrap();
     let folder = tempfile::tempdir().unwrap();

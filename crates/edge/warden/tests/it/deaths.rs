@@ -37,7 +37,22 @@ fn what_ends_while_there_is_no_agent_is_noted() {
     assert!(!is_alive(pid));
     house.new_agent();
     assert_eq!(house.warden().known(), []);
-    assert_eq!(house.wardens[0], house.wardens[1]);
+}
+
+#[test]
+fn a_warden_that_has_nothing_left_ends_with_its_agent() {
+    let mut house = House::new();
+    let runs = house.launch("runs", process("/bin/sleep", &["1000"])).unwrap();
+    house.lose_agent();
+    // Longer than it waits where it has no container.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(is_alive(house.wardens[0]), "it has one");
+    kill(runs);
+    eventually("the warden ends", || !is_alive(house.wardens[0]));
+    // Who comes later has another.
+    house.new_agent();
+    assert_ne!(house.wardens[0], house.wardens[1]);
+    assert_eq!(house.run(shell("echo again")).1, "again\n");
 }
 
 #[test]

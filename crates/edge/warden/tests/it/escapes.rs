@@ -11,7 +11,7 @@ use messor_linux::container::{Namespaces, Process};
 use messor_linux::killtree::{self, Tree};
 use messor_linux::{Pid, Signal, procfs, signals};
 
-use crate::house::{House, PATIENCE, eventually, is_alive, is_root, shell};
+use crate::house::{House, PATIENCE, eventually, is_alive, is_root, shell, skip};
 
 /// How the processes of a group are killed.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ impl Groups {
             return None;
         }
         let skip = |why: &str| {
-            eprintln!("skipped: {why}");
+            skip(why);
             None
         };
         let mut found = Hierarchies::find(Path::new("/sys/fs/cgroup")).ok()?;

@@ -21,13 +21,18 @@ pub fn is_root() -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
-        && let Ok(mut file) = fs::File::options().append(true).open(path)
-    {
-        let _ = writeln!(file, "containers in namespaces (not root)");
-    }
-    eprintln!("skipped: not root");
+    skip("containers in namespaces (not root)");
     false
+}
+
+/// Says that a test could not run and why; `./test` prints all of these in its last line.
+pub fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("MESSOR_SKIPS")
+        && let Ok(mut file) = fs::File::options().append(true).create(true).open(path)
+    {
+        let _ = writeln!(file, "{why}");
+    }
 }
 
 pub struct House {

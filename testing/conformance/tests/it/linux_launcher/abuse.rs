@@ -318,3 +318,20 @@ fn links_in_sandboxes_lead_nowhere() {
     host.leaves_no_trace(&before);
     assert_eq!(victim.state(), state);
 }
+
+/// In a mount namespace that it has in common with its executor, which sees no process then.
+#[test]
+fn a_task_without_proc_is_killed_all_the_same() {
+    let Some(host) = Host::start("filesystem/linux", &[]) else { return };
+    let before = host.traces();
+    host.launch(&[task("t", "umount --lazy /proc && echo gone > done; exec sleep 1000")]);
+    let done = || host.sandbox("t").join("done").exists().then_some(());
+    wait_for("the task to unmount /proc", PATIENCE, done);
+    let start = std::time::Instant::now();
+    host.kill("t");
+    host.ends("t", "TASK_KILLED");
+    // Not by its agent, which would do it in the end.
+    assert!(host.output("t").contains("/proc is not mounted"), "{}", host.output("t"));
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    host.leaves_no_trace(&before);
+}
