@@ -27,6 +27,7 @@ use crate::disks::{self, Disk};
 use crate::executors::{Executors, Step, volumes_of};
 use crate::invariants;
 use crate::masters::PATH;
+use crate::operators::hostname;
 use crate::scheduler::{Scheduler, scalar};
 use crate::world::{Happening, World, host, pid};
 use crate::zookeeper::{Client, Role, SESSION_TIMEOUT};
@@ -57,7 +58,7 @@ pub struct Node {
     pub boot: u64,
     booted_when_written: u64,
     pub clock: Clock,
-    disk: Disk<Record>,
+    pub disk: Disk<Record>,
     /// The processes of containers, durable before their programs start.
     pids: BTreeMap<ContainerId, u32>,
     pub process: Option<Box<Process>>,
@@ -131,7 +132,7 @@ impl World {
         }
         node.life += 1;
         let info = AgentInfo {
-            hostname: format!("agent{number}"),
+            hostname: hostname(number),
             port: Some(5051),
             resources: vec![scalar("cpus", 2.0), scalar("mem", 4096.0), scalar("disk", 1024.0)],
             ..AgentInfo::default()
@@ -186,6 +187,17 @@ impl World {
         self.tell_breaks(broken);
     }
 
+    /// Its disk is a new one, with nothing on it.
+    pub(crate) fn lose_an_agents_disk(&mut self, number: usize) {
+        self.trace(|| format!("FAULT the disk of agent {number} dies"));
+        self.stop_agent(number, true);
+        let node = &mut self.agents[number];
+        node.disk = Disk::default();
+        node.pids.clear();
+        node.deeds.disk_died();
+        self.agenda.after(Duration::from_secs(5), Happening::StartAgent(number));
+    }
+
     fn agent_ends(&mut self, number: usize, reason: &str) {
         self.trace(|| format!("agent {number} ends: {reason}"));
         self.stop_agent(number, false);
@@ -214,6 +226,13 @@ impl World {
                 match timer {
                     AnyTimer::Agent(timer) => self.agent(number, Event::Timer(timer)),
                     AnyTimer::Detector(timer) => self.detector(number, ZkEvent::Timer(timer)),
+                }
+            }
+            Inside::Synced if node.disk.fails => {
+                node.disk.fails = false;
+                if let Some(ticket) = node.disk.fail() {
+                    let outcome = Err("no space is left".to_string());
+                    self.agent(number, Event::Persisted { ticket, outcome });
                 }
             }
             Inside::Synced => {

@@ -44,6 +44,8 @@ pub struct Deeds {
     /// The volumes that have data.
     data: BTreeSet<String>,
     destroyed: BTreeSet<String>,
+    /// The agent ends for good.
+    leaves: bool,
     /// Operations on disk, with the uuid of their last status.
     on_disk: BTreeMap<OperationUuid, Vec<u8>>,
 }
@@ -198,9 +200,29 @@ impl Deeds {
         );
     }
 
+    /// All that was written is gone: the agent on the new disk is another one, which knows nothing of this.
+    pub fn disk_died(&mut self) {
+        self.undone.extend(self.applied.keys().cloned());
+        self.history.clear();
+        self.written.clear();
+        self.data.clear();
+        self.on_disk.clear();
+        (self.told, self.seen, self.version) = (0, 0, None);
+    }
+
     /// What is on disk by now. `in_use`: volumes of tasks that run; `noted`: statuses that schedulers noted.
     pub fn synced(&mut self, disk: &[Record], in_use: &BTreeSet<String>, noted: impl Fn(&[u8]) -> bool) {
         for record in &disk[self.seen.min(disk.len())..] {
+            // The next agent there is another one: frameworks hear of the operations of this one from masters.
+            match record {
+                Record::Forget => {
+                    self.leaves = true;
+                    self.on_disk.clear();
+                    self.undone.extend(self.applied.keys().cloned());
+                }
+                Record::Agent { .. } => self.leaves = false,
+                _ => {}
+            }
             let Record::Resources { resources, operations } = record else { continue };
             let resources = Resources::from_proto(resources).expect("the agent's own records are right");
             let data: BTreeSet<String> = resources.iter().filter_map(volume_path).collect();
@@ -211,6 +233,7 @@ impl Deeds {
             self.data = data;
             let now: BTreeMap<OperationUuid, Vec<u8>> = operations
                 .iter()
+                .filter(|_| !self.leaves)
                 .filter_map(|operation| {
                     let status = operation.latest_status.uuid.as_ref();
                     let status = status.map_or_else(Vec::new, |uuid| uuid.value.clone());

@@ -16,11 +16,13 @@ use messor_stdx::Random as Rng;
 pub struct Disk<W> {
     pub durable: Vec<W>,
     pending: VecDeque<(u64, W)>,
+    /// The next write fails, as of a disk that is full.
+    pub fails: bool,
 }
 
 impl<W> Default for Disk<W> {
     fn default() -> Disk<W> {
-        Disk { durable: Vec::new(), pending: VecDeque::new() }
+        Disk { durable: Vec::new(), pending: VecDeque::new(), fails: false }
     }
 }
 
@@ -36,7 +38,15 @@ impl<W> Disk<W> {
         Some(ticket)
     }
 
+    /// The oldest write fails, and with it all that were to come after it.
+    pub fn fail(&mut self) -> Option<u64> {
+        let (ticket, _) = self.pending.pop_front()?;
+        self.pending.clear();
+        Some(ticket)
+    }
+
     pub fn crash(&mut self, rng: &mut Rng) {
+        self.fails = false;
         let kept = rng.below(self.pending.len() as u64 + 1);
         for _ in 0..kept {
             self.sync_one();

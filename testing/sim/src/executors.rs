@@ -98,6 +98,12 @@ impl Executors {
         running.filter_map(|executor| executor.task.as_ref()).flat_map(volumes_of).collect()
     }
 
+    /// Tasks that run, and are meant to.
+    pub fn tasks_that_run(&self) -> Vec<&str> {
+        let running = self.running.values().filter(|executor| !executor.finished && !executor.ending);
+        running.filter_map(|executor| Some(executor.task.as_ref()?.task_id.value.as_str())).collect()
+    }
+
     pub fn containers(&self) -> Vec<ContainerId> {
         self.running.keys().cloned().collect()
     }

@@ -20,7 +20,7 @@ impl World {
         let next = self.rng.between(Duration::from_millis(500), Duration::from_secs(40));
         self.agenda.after(next, Happening::Fault);
         self.report.faults += 1;
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0..=2 => {
                 let (number, whole) = (self.pick(self.agents.len()), self.rng.one_in(3));
                 self.trace(|| format!("FAULT agent {number} crashes, with its machine: {whole}"));
@@ -40,7 +40,25 @@ impl World {
                 let after = self.rng.between(Duration::from_millis(100), Duration::from_secs(60));
                 self.agenda.after(after, Happening::StartMaster(number));
             }
-            6 => self.lose_a_disk(),
+            6 => match self.rng.below(4) {
+                0 => self.lose_a_disk(),
+                // Whatever was there is lost for good: that is not an accident of every day.
+                1 if self.rng.one_in(3) => {
+                    let number = self.pick(self.agents.len());
+                    self.lose_an_agents_disk(number);
+                }
+                1 | 2 => {
+                    let number = self.pick(self.agents.len());
+                    self.trace(|| format!("FAULT the next write of agent {number} fails"));
+                    self.agents[number].disk.fails = true;
+                }
+                _ => {
+                    let number = self.pick(self.masters.len());
+                    self.trace(|| format!("FAULT the next write of master {number} fails"));
+                    self.masters[number].replica.disk.fails = true;
+                }
+            },
+            16 => self.lose_a_disk(),
             7 | 8 => {
                 let places = self.places();
                 let (a, b) = (places[self.pick(places.len())], places[self.pick(places.len())]);

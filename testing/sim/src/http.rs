@@ -108,6 +108,7 @@ impl World {
         if let Some(Stream { master, keeper, life }) = self.streams.get(&stream.0) {
             for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
                 invariants::closed_agents_are_not_offered(&self.closed, &offer.agent_id);
+                invariants::nobody_is_where_maintenance_is(&self.machines, &offer.hostname);
             }
             let body = framed(stream.0, &event.encode_bytes());
             self.answer(master.clone(), keeper.clone(), *life, EVENT, body);
@@ -167,7 +168,9 @@ impl World {
             return;
         }
         let is_waited_for = self.keepers.iter().any(|keeper| keeper.waits_for_operation(id));
-        let mut deeds = self.agents.iter().flat_map(|node| node.deeds.standing());
+        // Of an agent that the registry has let go nothing is known any more.
+        let deeds = self.agents.iter().flat_map(|node| node.deeds.standing());
+        let mut deeds = deeds.filter(|deed| !self.ledger.has_left(&deed.agent));
         assert!(
             !is_waited_for || deeds.all(|deed| deed.id.as_deref() != Some(id)),
             "what is done is not denied: {id} was done, and is said to be {}",

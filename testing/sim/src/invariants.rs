@@ -2,26 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use messor_allocator::{Allocator, Effect as Decision};
+use messor_allocator::{Allocator, Effect as Decision, Preemption, Priorities};
 use messor_master_core::{Effect, FrameworkView, View};
 use messor_proto::Wire;
 use messor_proto::mesos::internal::log::{
     Action, Metadata, PromiseResponse, WriteResponse, promise_response, write_response,
 };
-use messor_proto::mesos::internal::{
-    AgentRegisteredMessage, AgentReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage,
-    StatusUpdateMessage,
-};
+use messor_proto::mesos::internal::{StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage};
 use messor_proto::mesos::{self, OperationId, TaskState};
-use messor_registry::{Operation, State};
 use messor_stdx::Time;
 use messor_types::{
     AgentId, Quota, Resource, ResourceQuantities, Resources, Role, Scalar, is_terminal_operation, volume_path,
 };
 
+use crate::agents;
 use crate::deeds::kept_of;
 use crate::disks::Replica;
-use crate::operators::Closed;
+use crate::operators::{Closed, Machines};
 
 /// A task that was begun once is never begun again, on whichever agent.
 pub fn no_task_runs_twice<'t>(begun: impl Iterator<Item = &'t String>) {
@@ -122,6 +119,25 @@ pub fn closed_agents_are_not_offered(closed: &Closed, agent: &mesos::AgentId) {
     assert!(!closed.contains(&agent), "a drained agent is not offered: {agent} is");
 }
 
+/// Where operators were told that maintenance has begun no agent is offered or given a task. (One may hear that it is
+/// registered, if that was under way, and then that it has to go.)
+pub fn nobody_is_where_maintenance_is(machines: &Machines, hostname: &str) {
+    assert!(
+        !machines.is_down(hostname),
+        "a machine that is down has no agent: one on {hostname} is offered or used"
+    );
+}
+
+/// An agent that is drained to be marked gone is so only when nothing runs there any more.
+pub fn who_goes_by_a_drain_has_nothing(agents: &[agents::Node], id: &AgentId) {
+    let of =
+        |node: &&agents::Node| node.process.as_ref().is_some_and(|process| process.agent.id() == Some(id));
+    for node in agents.iter().filter(of) {
+        let running = node.executors.tasks_that_run();
+        assert!(running.is_empty(), "who goes by a drain has nothing: {id} has {running:?}");
+    }
+}
+
 /// By quota: each role, what it is, and what the role has.
 type Consumption = Vec<(Role, Quota, ResourceQuantities)>;
 
@@ -140,6 +156,19 @@ pub fn limits_of_quota_hold(before: &Consumption, after: &Consumption, effects: 
                 "limits of quota hold: {role} may have {limit} {name}, had {had}, and is given {has}"
             );
         }
+    }
+}
+
+/// Only for a role of more priority something is taken from another, and nothing that is reserved for that.
+pub fn nobody_loses_to_an_equal(preemption: &Preemption, priorities: &Priorities) {
+    let priority = priorities.of(&preemption.role);
+    assert!(!preemption.victims.is_empty(), "something goes, or nothing is decided: {preemption:?}");
+    for (victim, _) in &preemption.victims {
+        assert!(
+            priorities.of(&victim.role) < priority && !victim.amounts.is_empty(),
+            "nobody loses to an equal: {} has {priority}, and takes of {victim:?}",
+            preemption.role
+        );
     }
 }
 
@@ -399,163 +428,5 @@ pub fn no_lease_outlives_its_session(number: usize, leads_until: Option<Time>, n
             "at most one leader acts: the session of master {number} ends {:?} before its lease",
             until.since(now)
         );
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    Admitted,
-    Unreachable,
-    Gone,
-    Removed,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    status: Option<Status>,
-    /// Changes that were asked for and not answered: they may have been made or not.
-    doubtful: bool,
-}
-
-/// What masters were told is durable, by agent: no later master may see less.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    entries: BTreeMap<AgentId, Entry>,
-    asked: BTreeMap<(usize, u64), Vec<(AgentId, Status)>>,
-    /// Quota and weights by role, as they were acknowledged, or as an operation that has no answer yet leaves them.
-    settings: BTreeMap<String, BTreeSet<String>>,
-    settings_asked: BTreeMap<(usize, u64), Vec<(String, String)>>,
-    pub acknowledged: u64,
-}
-
-/// What an operation sets: of which role, and to what.
-fn settings_of(operation: &Operation) -> Vec<(String, String)> {
-    match operation {
-        Operation::UpdateQuota { configs } => configs.iter().map(quota_setting).collect(),
-        Operation::UpdateWeights { weights } => weights.iter().map(weight_setting).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn quota_setting(config: &mesos::quota::QuotaConfig) -> (String, String) {
-    let is_none = config.guarantees.is_empty() && config.limits.is_empty();
-    let value = if is_none { NOTHING.to_string() } else { format!("{config:?}") };
-    (format!("the quota of {}", config.role), value)
-}
-
-fn weight_setting(info: &mesos::WeightInfo) -> (String, String) {
-    (format!("the weight of {}", info.role()), info.weight.to_string())
-}
-
-const NOTHING: &str = "nothing";
-
-fn effect_of(operation: &Operation) -> Vec<(AgentId, Status)> {
-    let of = |info: &messor_proto::mesos::AgentInfo| info.id.as_ref().map(AgentId::from);
-    match operation {
-        Operation::AdmitAgent { info }
-        | Operation::UpdateAgent { info }
-        | Operation::MarkAgentReachable { info } => {
-            of(info).into_iter().map(|id| (id, Status::Admitted)).collect()
-        }
-        Operation::MarkAgentUnreachable { id, .. } => vec![(id.clone(), Status::Unreachable)],
-        Operation::RemoveAgent { id } => vec![(id.clone(), Status::Removed)],
-        Operation::MarkAgentGone { id, .. } => vec![(id.clone(), Status::Gone)],
-        Operation::Prune { unreachable, gone } => {
-            unreachable.iter().chain(gone).map(|id| (id.clone(), Status::Removed)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-impl Ledger {
-    pub fn asked(&mut self, ticket: u64, master: usize, operation: &Operation) {
-        let effect = effect_of(operation);
-        for (id, _) in &effect {
-            self.entries.entry(id.clone()).or_default().doubtful = true;
-        }
-        self.asked.insert((master, ticket), effect);
-        let settings = settings_of(operation);
-        for (what, value) in &settings {
-            let possible = self.settings.entry(what.clone());
-            possible.or_insert_with(|| BTreeSet::from([NOTHING.to_string()])).insert(value.clone());
-        }
-        self.settings_asked.insert((master, ticket), settings);
-    }
-
-    pub fn answered(&mut self, ticket: u64, master: usize, outcome: &Result<bool, String>) {
-        let effect = self.asked.remove(&(master, ticket)).unwrap_or_default();
-        let settings = self.settings_asked.remove(&(master, ticket)).unwrap_or_default();
-        if matches!(outcome, Ok(true)) {
-            self.acknowledged += 1;
-            for (what, value) in settings {
-                let waiting = self.settings_asked.values().flatten();
-                let mut possible: BTreeSet<String> =
-                    waiting.filter(|(other, _)| *other == what).map(|(_, value)| value.clone()).collect();
-                possible.insert(value);
-                self.settings.insert(what, possible);
-            }
-            for (id, status) in effect {
-                let entry = self.entries.entry(id.clone()).or_default();
-                entry.status = Some(status);
-                entry.doubtful = self.asked.values().flatten().any(|(other, _)| *other == id);
-            }
-        }
-    }
-
-    /// An agent is told that it is registered only once the registry has it.
-    pub fn registered_only_once_stored(&self, name: &str, body: &[u8]) {
-        let id = match name {
-            AgentRegisteredMessage::NAME => {
-                AgentRegisteredMessage::decode_checked(body).map(|said| said.agent_id)
-            }
-            AgentReregisteredMessage::NAME => {
-                AgentReregisteredMessage::decode_checked(body).map(|said| said.agent_id)
-            }
-            _ => return,
-        };
-        let id = AgentId::from(&id.expect("the master's own messages are right"));
-        let status = self.entries.get(&id).and_then(|entry| entry.status);
-        assert!(
-            status == Some(Status::Admitted),
-            "an agent is registered only once the registry has it: {id} is {status:?} there"
-        );
-    }
-
-    /// A new master has read the registry.
-    pub fn recovered(&mut self, state: &State) {
-        let admitted: BTreeSet<&AgentId> = state.agents().map(|(id, _)| id).collect();
-        let unreachable: BTreeSet<&AgentId> = state.unreachable().map(|(id, _)| id).collect();
-        let gone: BTreeSet<&AgentId> = state.gone().map(|(id, _)| id).collect();
-        for (id, entry) in &mut self.entries {
-            let found = match () {
-                () if admitted.contains(id) => Some(Status::Admitted),
-                () if unreachable.contains(id) => Some(Status::Unreachable),
-                () if gone.contains(id) => Some(Status::Gone),
-                () => None,
-            };
-            if entry.doubtful {
-                entry.status = found.or(entry.status.map(|_| Status::Removed));
-                entry.doubtful = false;
-                continue;
-            }
-            let expected = entry.status.filter(|status| *status != Status::Removed);
-            assert!(
-                expected == found,
-                "no acknowledged registry write is lost: agent {id} was {expected:?}, and is {found:?} now"
-            );
-        }
-        let found: BTreeMap<String, String> =
-            state.quota_configs().map(quota_setting).chain(state.weights().map(weight_setting)).collect();
-        for (what, possible) in &mut self.settings {
-            let found = found.get(what).map_or(NOTHING, String::as_str);
-            assert!(
-                possible.contains(found),
-                "no acknowledged registry write is lost: {what} is {found} now, and was one of {possible:?}"
-            );
-            *possible = BTreeSet::from([found.to_string()]);
-        }
-        // What masters of before asked for was done by now, or never will be.
-        self.asked.clear();
-        self.settings_asked.clear();
     }
 }

@@ -314,12 +314,13 @@ impl Keeper {
         let is_over = is_terminal_operation(state) && state != OperationFinished;
         if is_over || matches!(state, OperationUnknown | OperationGoneByOperator) {
             assert!(
-                !self.done.contains(&id.value) || state == OperationUnknown,
+                !self.done.contains(&id.value) || matches!(state, OperationUnknown | OperationGoneByOperator),
                 "what was said of an operation stays so: {} was done, and is {} now",
                 id.value,
                 state.as_str_name()
             );
-            if self.operations.remove(&id.value).is_some() {
+            // An agent that was let go may come back all the same, and with it what the master did not know.
+            if self.operations.remove(&id.value).is_some() && state != OperationUnknown {
                 self.refused.insert(id.value);
             }
         }
@@ -346,7 +347,10 @@ impl Keeper {
             let may_operate = self.operations.len() < MOST_OPERATIONS;
             let may_launch = self.tasks.len() < MOST_TASKS;
             let next = match self.rng.below(11) {
-                0..=2 if may_operate => holding.reserve(&mut self.rng),
+                0..=2 if may_operate => match self.rng.one_in(2) {
+                    true => holding.refine(&mut self.rng).or_else(|| holding.reserve(&mut self.rng)),
+                    false => holding.reserve(&mut self.rng),
+                },
                 3 | 4 if may_operate => {
                     self.started += 1;
                     let name = format!("v-{}-{}", self.number, self.started);
@@ -401,14 +405,23 @@ impl Keeper {
     }
 }
 
-/// A resource as it is reserved for a role.
-pub fn reserved(resource: Resource, role: &str) -> Resource {
-    let reservation = ReservationInfo {
+fn reservation(role: &str) -> ReservationInfo {
+    ReservationInfo {
         r#type: Some(reservation_info::Type::Dynamic.into()),
         role: Some(role.into()),
         ..ReservationInfo::default()
-    };
-    Resource { reservations: vec![reservation], ..resource }
+    }
+}
+
+/// A resource as it is reserved for a role.
+pub fn reserved(resource: Resource, role: &str) -> Resource {
+    Resource { reservations: vec![reservation(role)], ..resource }
+}
+
+/// A reserved resource as it is reserved, within that, for a role below.
+pub fn refined(mut resource: Resource, role: &str) -> Resource {
+    resource.reservations.push(reservation(role));
+    resource
 }
 
 pub fn allocated(resource: Resource, role: &str) -> Resource {

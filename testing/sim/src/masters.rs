@@ -14,7 +14,9 @@ use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
 use messor_proto::mesos::internal::{ResourceOffersMessage, RunTaskMessage};
 use messor_proto::mesos::master_info::{Capability, capability::Type};
-use messor_registry::{Registrar, RegistrarConfig, RegistrarEffect, RegistrarEvent, RegistrarTimer};
+use messor_registry::{
+    Operation, Registrar, RegistrarConfig, RegistrarEffect, RegistrarEvent, RegistrarTimer,
+};
 use messor_replog::{Effect as LogEffect, Event as LogEvent, Log, Timer as LogTimer, Write};
 use messor_stdx::Time;
 use messor_types::Pid;
@@ -23,6 +25,7 @@ use crate::agenda::Clock;
 use crate::agents;
 use crate::disks::Replica;
 use crate::invariants::{self, Awaited};
+use crate::operators::hostname;
 use crate::world::{Happening, World, host, pid};
 use crate::zookeeper::{Client, Role};
 
@@ -135,6 +138,8 @@ impl World {
         );
         let allocator = Allocator::new(messor_allocator::Options {
             seed: self.rng.next(),
+            role_priorities: self.options.role_priorities(),
+            preemption_delay: Duration::from_secs(10),
             ..messor_allocator::Options::default()
         });
         let mut config = messor_master_core::Config::new(info.clone());
@@ -225,6 +230,13 @@ impl World {
                 process.waking = false;
                 self.allocate(number, messor_allocator::Event::Allocate);
             }
+            Inside::Synced if node.replica.disk.fails => {
+                node.replica.disk.fails = false;
+                if let Some(ticket) = node.replica.disk.fail() {
+                    let outcome = Err("no space is left".to_string());
+                    self.log(number, LogEvent::Persisted { ticket, outcome });
+                }
+            }
             Inside::Synced => {
                 if let Some(ticket) = node.replica.sync_one() {
                     self.log(number, LogEvent::Persisted { ticket, outcome: Ok(()) });
@@ -287,12 +299,17 @@ impl World {
             match effect {
                 Effect::Send { to, name, body } => {
                     self.ledger.registered_only_once_stored(name, &body);
-                    self.check_closed(name, &body);
+                    self.check_closed(&to, name, &body);
                     self.send(own.clone(), to, name, body);
                 }
                 Effect::Link { pid } => self.link(own.clone(), pid),
                 Effect::Unlink { pid } => self.network.unlink(&own, &pid),
                 Effect::Store { ticket, operation } => {
+                    if let Operation::MarkAgentGone { id, .. } = &operation
+                        && !self.machines.marked_gone.contains(id)
+                    {
+                        invariants::who_goes_by_a_drain_has_nothing(&self.agents, id);
+                    }
                     self.ledger.asked(ticket, number, &operation);
                     self.registrar(number, RegistrarEvent::Apply { ticket, operation });
                 }
@@ -313,8 +330,13 @@ impl World {
     }
 
     /// What is not to be offered is not offered, nor is it used.
-    fn check_closed(&self, name: &str, body: &[u8]) {
+    fn check_closed(&self, to: &Pid, name: &str, body: &[u8]) {
         const RIGHT: &str = "the master's own messages are right";
+        if name == RunTaskMessage::NAME {
+            let number = self.agents.iter().position(|node| node.pid == *to);
+            let hostname = number.map_or_else(String::new, hostname);
+            invariants::nobody_is_where_maintenance_is(&self.machines, &hostname);
+        }
         match name {
             RunTaskMessage::NAME => {
                 let agent = RunTaskMessage::decode_checked(body).expect(RIGHT).task.agent_id;
@@ -323,6 +345,7 @@ impl World {
             ResourceOffersMessage::NAME => {
                 for offer in ResourceOffersMessage::decode_checked(body).expect(RIGHT).offers {
                     invariants::closed_agents_are_not_offered(&self.closed, &offer.agent_id);
+                    invariants::nobody_is_where_maintenance_is(&self.machines, &offer.hostname);
                 }
             }
             _ => {}
@@ -362,6 +385,7 @@ impl World {
                     self.allocator_says(number, Event::AskHeld { roles });
                 }
                 messor_allocator::Effect::Preempt(preemption) => {
+                    invariants::nobody_loses_to_an_equal(&preemption, &self.options.role_priorities());
                     self.allocator_says(number, Event::Preempt(Box::new(preemption)));
                 }
                 messor_allocator::Effect::Inconsistent { reason } => {
@@ -400,7 +424,9 @@ impl World {
                     self.master(number, Event::Elected { registry: state });
                 }
                 RegistrarEffect::Applied { ticket, outcome } => {
-                    self.ledger.answered(ticket, number, &outcome);
+                    let left = self.ledger.answered(ticket, number, &outcome);
+                    // What was ordered of them goes with them.
+                    left.iter().for_each(|agent| self.closed.forget(agent));
                     self.master(number, Event::Stored { ticket, outcome });
                 }
                 RegistrarEffect::Log { ticket, command } => {

@@ -1,7 +1,7 @@
 //! Whoever runs the cluster: marks agents gone that will not come back, changes reservations, volumes, quota and weights,
-//! plans maintenance, drains agents and takes them in again.
+//! plans maintenance, takes machines down and up, drains agents and takes them in again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use messor_master_core::{Event as MasterEvent, OperatorCall, Outcome, ReplyId};
@@ -17,19 +17,60 @@ use crate::world::{Happening, World};
 pub enum Asked {
     /// That this agent is not offered any more; nothing else was asked about it since.
     Close(AgentId, u64),
+    /// That no agent is on this machine any more.
+    Down(String, u64),
+    /// That agents may be there again.
+    Up(String),
     Other,
 }
+
+/// Machines without agents, as operators were told; and how often that was asked to be changed.
+#[derive(Debug, Default)]
+pub struct Machines {
+    down: BTreeSet<String>,
+    changes: BTreeMap<String, u64>,
+    /// Those that are switched off meanwhile.
+    off: BTreeSet<String>,
+    /// Agents that operators themselves marked gone.
+    pub marked_gone: BTreeSet<AgentId>,
+}
+
+impl Machines {
+    pub fn is_down(&self, hostname: &str) -> bool {
+        self.down.contains(hostname)
+    }
+
+    fn change(&mut self, machine: &str) -> u64 {
+        let changes = self.changes.entry(machine.to_string()).or_default();
+        *changes += 1;
+        *changes
+    }
+}
+
+/// Of the machines of a run, by the number of their agents.
+pub fn hostname(agent: usize) -> String {
+    format!("agent{agent}")
+}
+
+/// So many at once: the others have work to do.
+const MOST_DOWN: usize = 2;
 
 /// Agents that are not to get tasks, as operators were told; and how often that was asked to be changed.
 #[derive(Debug, Default)]
 pub struct Closed {
     agents: BTreeSet<AgentId>,
-    changes: std::collections::BTreeMap<AgentId, u64>,
+    changes: BTreeMap<AgentId, u64>,
 }
 
 impl Closed {
     pub fn contains(&self, agent: &AgentId) -> bool {
         self.agents.contains(agent)
+    }
+
+    /// The registry has it no more, and if it comes back it is as it was at first.
+    pub fn forget(&mut self, agent: &AgentId) {
+        self.change(agent);
+        self.agents.remove(agent);
     }
 
     fn change(&mut self, agent: &AgentId) -> u64 {
@@ -55,11 +96,88 @@ impl World {
     pub(crate) fn operators_hear(&mut self, reply: ReplyId, outcome: &Outcome) {
         let Some(asked) = self.asked.remove(&reply.0) else { return };
         self.trace(|| format!("the operator hears of {asked:?}: {outcome:?}"));
-        if let (Asked::Close(agent, change), Outcome::Done) = (asked, outcome)
-            && self.closed.changes.get(&agent) == Some(&change)
-        {
-            self.closed.agents.insert(agent);
+        match asked {
+            _ if *outcome != Outcome::Done => {}
+            Asked::Close(agent, change) if self.closed.changes.get(&agent) == Some(&change) => {
+                self.closed.agents.insert(agent);
+            }
+            Asked::Down(machine, change) if self.machines.changes.get(&machine) == Some(&change) => {
+                if self.rng.one_in(2) {
+                    self.machines.off.insert(machine.clone());
+                    let after = self.rng.between(Duration::from_millis(1), Duration::from_secs(10));
+                    self.agenda.after(after, Happening::SwitchOff(machine.clone()));
+                }
+                self.machines.down.insert(machine);
+            }
+            Asked::Up(machine) => self.switch_on(&machine),
+            Asked::Close(..) | Asked::Down(..) | Asked::Other => {}
         }
+    }
+
+    pub(crate) fn switch_off(&mut self, machine: &str) {
+        let number = (0..self.agents.len()).find(|number| hostname(*number) == machine);
+        if let Some(number) = number.filter(|_| self.machines.off.contains(machine)) {
+            self.trace(|| format!("agent {number} is switched off with its machine"));
+            self.stop_agent(number, true);
+        }
+    }
+
+    fn switch_on(&mut self, machine: &str) {
+        let number = (0..self.agents.len()).find(|number| hostname(*number) == machine);
+        if let Some(number) = number.filter(|_| self.machines.off.remove(machine)) {
+            self.agenda.after(Duration::from_secs(1), Happening::StartAgent(number));
+        }
+    }
+
+    /// A machine that is down may have agents again.
+    fn bring_up(&mut self, number: usize, machine: String) {
+        self.machines.change(&machine);
+        self.machines.down.remove(&machine);
+        let machines = vec![self.machine_id(&machine)];
+        self.ask(number, Asked::Up(machine), OperatorCall::StopMaintenance { machines });
+    }
+
+    fn take_down(&mut self, number: usize, machine: String) {
+        let change = self.machines.change(&machine);
+        let machines = vec![self.machine_id(&machine)];
+        self.ask(number, Asked::Down(machine, change), OperatorCall::StartMaintenance { machines });
+    }
+
+    fn machine_id(&self, machine: &str) -> MachineId {
+        let node = self.agents.iter().enumerate().find(|(number, _)| hostname(*number) == machine);
+        let ip = node.map(|(_, node)| node.pid.address.ip().to_string());
+        MachineId { hostname: Some(machine.to_string()), ip }
+    }
+
+    /// Of what operators know to be planned: one machine goes down, or comes up.
+    fn maintain(&mut self, number: usize) {
+        let plan = self.ledger.plan();
+        let down: Vec<String> = plan.down.iter().cloned().collect();
+        let draining: Vec<String> = plan.draining().cloned().collect();
+        if !down.is_empty() && (down.len() >= MOST_DOWN || draining.is_empty() || self.rng.one_in(2)) {
+            let machine = down[self.pick(down.len())].clone();
+            self.bring_up(number, machine);
+        } else if !draining.is_empty() {
+            let machine = draining[self.pick(draining.len())].clone();
+            self.take_down(number, machine);
+        }
+    }
+
+    /// A new schedule: with what is down, as it has to be, and perhaps one machine more; now and then without.
+    fn some_schedule(&mut self) -> Box<maintenance::Schedule> {
+        let mut machines: Vec<String> = match self.rng.one_in(8) {
+            true => Vec::new(),
+            false => self.ledger.plan().down.iter().cloned().collect(),
+        };
+        if self.rng.one_in(2) {
+            let more = hostname(self.pick(self.agents.len()));
+            if !machines.contains(&more) {
+                machines.push(more);
+            }
+        }
+        let windows = machines.iter().map(|machine| self.machine_id(machine)).collect::<Vec<_>>();
+        let windows = windows.into_iter().map(|machine| self.window(machine)).collect();
+        Box::new(maintenance::Schedule { windows })
     }
 
     /// An agent that got another id never comes back under the old one. Whoever runs the cluster says so to the master;
@@ -78,8 +196,13 @@ impl World {
         let view = process.master.view_without_metrics(self.agenda.now);
         let dead = view.unreachable_agents.iter().map(|(id, _)| id).find(|id| !living.contains(*id));
         if let Some(agent) = dead.cloned() {
-            self.ask(number, Asked::Other, OperatorCall::MarkAgentGone { agent });
+            self.mark_gone(number, agent);
         }
+    }
+
+    fn mark_gone(&mut self, number: usize, agent: AgentId) {
+        self.machines.marked_gone.insert(agent.clone());
+        self.ask(number, Asked::Other, OperatorCall::MarkAgentGone { agent });
     }
 
     fn open_all(&mut self, number: usize) {
@@ -90,8 +213,13 @@ impl World {
         let none = |role: &&str| QuotaConfig { role: (*role).to_string(), ..QuotaConfig::default() };
         let configs = roles.map(none).collect();
         self.ask(number, Asked::Other, OperatorCall::UpdateQuota { configs, force: true });
+        let down: Vec<String> = self.ledger.plan().down.iter().cloned().collect();
+        down.into_iter().for_each(|machine| self.bring_up(number, machine));
         let schedule = Box::default();
         self.ask(number, Asked::Other, OperatorCall::UpdateSchedule { schedule });
+        let off: Vec<String> = self.machines.off.iter().cloned().collect();
+        off.iter().for_each(|machine| self.switch_on(machine));
+        self.make_room(number);
         let Some(process) = &self.masters[number].process else { return };
         let view = process.master.view_without_metrics(self.agenda.now);
         let mut closed: BTreeSet<AgentId> =
@@ -99,6 +227,28 @@ impl World {
         closed.extend(self.closed.agents.iter().cloned());
         for agent in closed {
             self.reactivate(number, agent);
+        }
+    }
+
+    /// Others need some of what is reserved.
+    fn make_room(&mut self, number: usize) {
+        let Some(process) = &self.masters[number].process else { return };
+        let view = process.master.view_without_metrics(self.agenda.now);
+        for agent in &view.agents {
+            let resources = agent.total.non_revocable().to_proto(ResourceFormat::PostRefinement);
+            let plain = resources
+                .iter()
+                .filter(|resource| resource.name == "cpus" && resource.reservations.is_empty());
+            let free: f64 = plain.filter_map(|resource| resource.scalar).map(|scalar| scalar.value).sum();
+            if free >= 1.0 {
+                continue;
+            }
+            for role in plans::ROLES.iter().chain([&plans::PARENT]) {
+                let Some(operation) = Holding::of(&resources, role).unreserve() else { continue };
+                let call =
+                    OperatorCall::Operation { agent: agent.id.clone(), operation: Box::new(operation) };
+                self.ask(number, Asked::Other, call);
+            }
         }
     }
 
@@ -124,13 +274,9 @@ impl World {
         }
         let agent = &view.agents[self.pick(view.agents.len())];
         let id = agent.id.clone();
-        let machine = MachineId {
-            hostname: Some(agent.info.hostname.clone()),
-            ip: Some(agent.pid.address.ip().to_string()),
-        };
-        let call = match self.rng.below(12) {
+        let call = match self.rng.below(16) {
             0..=4 => {
-                let role = plans::ROLES[self.pick(plans::ROLES.len())];
+                let role = [plans::ROLES[0], plans::ROLES[1], plans::PARENT][self.pick(3)];
                 let other = plans::ROLES[self.pick(plans::ROLES.len())];
                 let resources = agent.total.to_proto(ResourceFormat::PostRefinement);
                 let mut holding = Holding::of(&resources, role);
@@ -140,7 +286,7 @@ impl World {
                     2 | 3 => holding.create(&name, self.rng.one_in(3)),
                     4 => holding.destroy(&mut self.rng),
                     5 => holding.unreserve(),
-                    6 if other != role => holding.hand_over(other),
+                    6 if other != role && role != plans::PARENT => holding.hand_over(other),
                     6 => holding.grow(&mut self.rng),
                     _ => holding.shrink(&mut self.rng),
                 };
@@ -154,10 +300,13 @@ impl World {
                 OperatorCall::UpdateWeights { weights: vec![WeightInfo { weight, role: Some(role) }] }
             }
             8 => {
-                let windows = if self.rng.one_in(3) { Vec::new() } else { vec![self.window(machine)] };
-                let schedule = Box::new(maintenance::Schedule { windows });
+                let schedule = self.some_schedule();
                 OperatorCall::UpdateSchedule { schedule }
             }
+            9 | 10 => return self.maintain(number),
+            // It is thought to be lost, and is not.
+            11 if self.rng.one_in(3) => return self.mark_gone(number, id),
+            11 => return,
             kind => {
                 if agent.deactivated {
                     return self.reactivate(number, id);
@@ -167,11 +316,11 @@ impl World {
                 }
                 let change = self.closed.change(&id);
                 let call = match kind {
-                    9 => OperatorCall::DeactivateAgent { agent: id.clone() },
+                    12 => OperatorCall::DeactivateAgent { agent: id.clone() },
                     _ => OperatorCall::DrainAgent {
                         agent: id.clone(),
                         max_grace_period: None,
-                        mark_gone: false,
+                        mark_gone: self.rng.one_in(4),
                     },
                 };
                 return self.ask(number, Asked::Close(id, change), call);

@@ -7,7 +7,7 @@ use messor_proto::mesos::offer::operation::{
 use messor_proto::mesos::{Resource, offer, value};
 use messor_stdx::Random as Rng;
 
-use crate::keeper::{allocated, reserved, volume};
+use crate::keeper::{allocated, refined, reserved, volume};
 use crate::scheduler::scalar;
 
 /// Roles that things are kept for.
@@ -25,6 +25,8 @@ const MOST_RESERVED: f64 = 0.75;
 pub struct Holding {
     role: String,
     plain: Vec<Resource>,
+    /// Reserved for the role above it: it may use that, or keep some of it to itself.
+    inherited: Vec<Resource>,
     reserved: Vec<Resource>,
     volumes: Vec<Resource>,
     revocable: Vec<Resource>,
@@ -47,7 +49,8 @@ fn take(from: &mut [Resource], name: &str, wanted: f64) -> Option<Resource> {
 }
 
 fn put(into: &mut Vec<Resource>, resource: Resource) {
-    match into.iter_mut().find(|known| known.name == resource.name) {
+    let same = |known: &Resource| known.name == resource.name && known.reservations == resource.reservations;
+    match into.iter_mut().find(|known| same(known)) {
         Some(known) => known.scalar = Some(value::Scalar { value: amount(known) + amount(&resource) }),
         None => into.push(resource),
     }
@@ -58,17 +61,21 @@ impl Holding {
         let mut holding = Holding {
             role: role.to_string(),
             plain: Vec::new(),
+            inherited: Vec::new(),
             reserved: Vec::new(),
             volumes: Vec::new(),
             revocable: Vec::new(),
         };
         for resource in resources {
             let persistent = resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some());
-            let of_role = resource.reservations.last().is_some_and(|top| top.role() == role);
+            let reserved_for =
+                |role: &str| resource.reservations.last().is_some_and(|top| top.role() == role);
+            let of_role = reserved_for(role);
             match () {
                 () if resource.revocable.is_some() => holding.revocable.push(resource.clone()),
                 () if persistent && of_role => holding.volumes.push(resource.clone()),
                 () if of_role => holding.reserved.push(resource.clone()),
+                () if reserved_for(PARENT) && !persistent => holding.inherited.push(resource.clone()),
                 () if resource.reservations.is_empty() => holding.plain.push(resource.clone()),
                 () => {}
             }
@@ -86,6 +93,19 @@ impl Holding {
         for (name, wanted) in parts {
             resources.push(reserved(take(&mut self.plain, name, *wanted)?, &self.role));
         }
+        if resources.is_empty() {
+            return None;
+        }
+        resources.iter().for_each(|resource| put(&mut self.reserved, resource.clone()));
+        let reserve = Reserve { source: Vec::new(), resources };
+        Some(offer::Operation { reserve: Some(reserve), ..typed(Type::Reserve) })
+    }
+
+    /// Some of what is reserved for the role above becomes its own, on top of the reservation that is there.
+    pub fn refine(&mut self, rng: &mut Rng) -> Option<offer::Operation> {
+        let parts: Vec<&(&str, f64)> = PART.iter().filter(|_| !rng.one_in(3)).collect();
+        let taken = parts.iter().filter_map(|(name, wanted)| take(&mut self.inherited, name, *wanted));
+        let resources: Vec<Resource> = taken.map(|resource| refined(resource, &self.role)).collect();
         if resources.is_empty() {
             return None;
         }
@@ -144,7 +164,9 @@ impl Holding {
     pub fn task(&mut self, rng: &mut Rng, with_revocable: bool) -> Option<Vec<Resource>> {
         let revocable = if with_revocable { take(&mut self.revocable, "cpus", 0.25) } else { None };
         let mut some = |name: &str, wanted: f64| {
-            take(&mut self.reserved, name, wanted).or_else(|| take(&mut self.plain, name, wanted))
+            take(&mut self.reserved, name, wanted)
+                .or_else(|| take(&mut self.inherited, name, wanted))
+                .or_else(|| take(&mut self.plain, name, wanted))
         };
         let cpus = revocable.or_else(|| some("cpus", 0.25))?;
         let mut resources = vec![cpus, some("mem", 32.0)?];

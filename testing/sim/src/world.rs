@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use messor_agent_core::Event as AgentEvent;
+use messor_allocator::Priorities;
 use messor_master_core::Event as MasterEvent;
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
@@ -15,17 +16,18 @@ use messor_proto::mesos::internal::{
 };
 use messor_replog::Event as LogEvent;
 use messor_stdx::Time;
-use messor_types::{Pid, Resources};
+use messor_types::{Pid, Resources, Role};
 
 use crate::agenda::{Agenda, Clock};
 use crate::executors::Step;
-use crate::invariants::{self, Chosen, Ends, Ledger, Told};
+use crate::invariants::{self, Chosen, Ends, Told};
 use crate::keeper::Keeper;
+use crate::ledger::Ledger;
 use crate::network::{Break, Network, Packet, Way};
-use crate::operators::{Asked, Closed};
+use crate::operators::{Asked, Closed, Machines};
 use crate::scheduler::{Action, Kind, Scheduler};
 use crate::zookeeper::{Client, Service};
-use crate::{agents, checks, http, masters, zk};
+use crate::{agents, checks, http, masters, plans, zk};
 use messor_stdx::Random as Rng;
 
 /// What is to happen. What is inside a process carries the life of that process: nothing of an earlier one comes.
@@ -42,6 +44,8 @@ pub enum Happening {
     KeeperLeader(usize, Option<Pid>),
     StartMaster(usize),
     StartAgent(usize),
+    /// The machine of that name, if it is to be off still.
+    SwitchOff(String),
     Heal(Vec<(SocketAddr, SocketAddr)>),
     ZooKeeperUp,
     /// Looks for agents that will not come back.
@@ -88,6 +92,15 @@ impl Options {
     pub fn with_operations(self) -> Options {
         Options { keepers: KEEPERS, ..self }
     }
+
+    /// In some runs with operations roles go before others, whose tasks make room for what these are guaranteed.
+    pub(crate) fn role_priorities(&self) -> Priorities {
+        if self.keepers == 0 || self.seed % 4 >= 2 {
+            return Priorities::default();
+        }
+        let of = |role: &str, priority| (Role::new(role), priority);
+        [of(plans::PARENT, 2), of(plans::ROLES[1], 1), of("role-1", -1)].into_iter().collect()
+    }
 }
 
 pub struct World {
@@ -108,6 +121,7 @@ pub struct World {
     /// By the number of the answer.
     pub(crate) asked: BTreeMap<u64, Asked>,
     pub(crate) closed: Closed,
+    pub(crate) machines: Machines,
     pub(crate) numbers: u64,
     /// An operation that an agent is told of just now, and what the agent had before.
     pub(crate) before: Option<(usize, ApplyOperationMessage, Resources)>,
@@ -171,6 +185,7 @@ impl World {
             called: BTreeMap::new(),
             asked: BTreeMap::new(),
             closed: Closed::default(),
+            machines: Machines::default(),
             numbers: 0,
             before: None,
             rng,
@@ -325,6 +340,7 @@ impl World {
             }
             Happening::StartMaster(number) => self.start_master(number),
             Happening::StartAgent(number) => self.start_agent(number),
+            Happening::SwitchOff(machine) => self.switch_off(&machine),
             Happening::Heal(ways) => {
                 self.trace(|| format!("HEALED {ways:?}"));
                 ways.into_iter().for_each(|(from, to)| self.network.heal(from, to));

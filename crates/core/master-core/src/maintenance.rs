@@ -81,10 +81,12 @@ impl Master {
         turn.allocator(Allocation::UpdateUnavailability { agent_id: id.clone(), unavailability });
     }
 
-    /// The agent ends, and its tasks are lost: it may not have heard of it, hence it is not waited for.
+    /// The agent ends, and its tasks are lost: it may not have heard of it, hence it is not waited for. It is offered to
+    /// nobody while the registry forgets it.
     fn take_down(&mut self, turn: &mut Turn<'_>, id: &AgentId) {
         let Some(agent) = self.agents.get(id) else { return };
         shut_down(turn, &agent.pid, DOWN);
+        self.deactivate_agent(turn, id);
         self.remove_agent(turn, id, DOWN);
     }
 
