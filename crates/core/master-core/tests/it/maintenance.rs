@@ -1,5 +1,7 @@
 //! The maintenance schedule, and machines that go down and come up.
 
+use std::collections::VecDeque;
+
 use messor_master_core::{Event, OperatorCall, Outcome, ReplyId};
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::maintenance::{Schedule, Window};
@@ -181,6 +183,25 @@ fn the_registry_is_slow() {
     assert_eq!(world.take::<wire::ShutdownMessage>(&agent_pid(1)).len(), 1);
     assert!(world.view().agents.is_empty() && world.registry.agents().count() == 0);
     assert_eq!(world.registry.unreachable().count(), 0);
+
+    // Who is told that the machine is down gets nothing of it, although the registry has the agent still.
+    let Running { mut world, scheduler, .. } = World::running(modern());
+    world.operator(schedule(&[(5, &[1])]));
+    world.allocation();
+    let offers = world.offers(scheduler.stream);
+    assert!(!offers.is_empty());
+    world.hold_stores = true;
+    let reply = ask(&mut world, down(1));
+    let mut stored = VecDeque::new();
+    world.store_one(&mut stored);
+    stored.into_iter().for_each(|event| world.handle(event));
+    assert_eq!((world.reply(reply), world.registry.agents().count()), (Some(Outcome::Done), 1));
+    let events = world.events(scheduler.stream);
+    assert_eq!(events.iter().filter(|event| event.rescind.is_some()).count(), offers.len());
+    world.allocation();
+    assert!(world.offers(scheduler.stream).is_empty());
+    world.store_all();
+    assert!(world.view().agents.is_empty());
 
     // A registry that cannot be written ends the master, with nothing said.
     let mut world = World::new();

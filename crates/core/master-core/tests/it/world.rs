@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    fn store_one(&mut self, events: &mut VecDeque<Event>) {
+    pub fn store_one(&mut self, events: &mut VecDeque<Event>) {
         if let Some((ticket, operation)) = self.stores.pop_front() {
             let outcome = Ok(self.registry.apply(&operation).is_ok());
             events.push_back(Event::Stored { ticket, outcome });
