@@ -81,6 +81,7 @@ impl Recorder {
             boot_id,
             safe: Safe::default(),
             removed: Box::new(removed),
+            has_failed: false,
         };
         let answer: Answer = Box::new(answer);
         let thread = std::thread::Builder::new().name("recorder".into());
@@ -117,6 +118,8 @@ struct Writer {
     boot_id: String,
     safe: Safe,
     removed: Box<dyn Fn(&Path) + Send>,
+    /// Something could not be made durable. The agent ends on that; nothing may be there that rests on what is not.
+    has_failed: bool,
 }
 
 impl Writer {
@@ -144,12 +147,18 @@ impl Writer {
         let mut outcomes: Vec<Result<(), String>> = vec![Ok(()); records.len()];
         let mut batch = Batch::knowing(std::mem::take(&mut self.safe));
         for (index, (_, record)) in records.into_iter().enumerate() {
+            if self.has_failed {
+                outcomes[index] = Err("a record before it could not be written".to_string());
+                continue;
+            }
             let steps = self.steps(record);
             if let Err(error) = steps.and_then(|steps| Ok(batch.write(index, steps)?)) {
                 outcomes[index] = Err(error.to_string());
+                self.has_failed = true;
             }
         }
         self.safe = commit(batch, &mut outcomes);
+        self.has_failed |= outcomes.iter().any(Result::is_err);
         for (ticket, outcome) in tickets.into_iter().zip(outcomes) {
             if let Err(error) = &outcome {
                 tracing::error!("a checkpoint is not written: {error}");

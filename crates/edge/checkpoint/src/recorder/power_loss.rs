@@ -230,6 +230,7 @@ fn run(seed: u64) {
         boot_id: BOOT_ID.to_string(),
         safe: Default::default(),
         removed: Box::new(|_| ()),
+        has_failed: false,
     };
     NOTES.with_borrow_mut(Vec::clear);
     let mut steps = BTreeMap::new();

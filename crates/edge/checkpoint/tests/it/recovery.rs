@@ -11,7 +11,7 @@ use messor_proto::mesos::resource::{DiskInfo, ReservationInfo};
 use messor_proto::mesos::{AgentInfo, DrainConfig, ExecutorInfo, FrameworkInfo, Resource, Task};
 use messor_types::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 
-use crate::{BOOT_ID, Bench, strict};
+use crate::{BOOT_ID, Bench, quick_folder, strict, tree};
 
 fn agent_info() -> AgentInfo {
     AgentInfo { hostname: "h".into(), ..AgentInfo::default() }
@@ -335,15 +335,18 @@ fn ids_that_lead_elsewhere_are_refused() {
     let root = work.path().join("work");
     let mut bench = Bench::new(&root);
     bench.record(agent());
+    bench.all_good();
     for id in ["../x", "..", "", "a/b"] {
         let info = Box::new(FrameworkInfo::default());
-        bench.record(Record::Framework { id: FrameworkId::new(id), info, pid: None });
-        bench.record(task("c", id));
-        bench.record(executor(id));
+        let framework = Record::Framework { id: FrameworkId::new(id), info, pid: None };
+        for record in [framework, task("c", id), executor(id)] {
+            let mut bench = Bench::after(&root, Some("S0"), Vec::new());
+            bench.record(record);
+            let outcomes = bench.outcomes();
+            let [Err(error)] = outcomes.as_slice() else { panic!("{id}: {outcomes:?}") };
+            assert!(error.contains(&format!("'{id}' cannot be the name of a directory")), "{error}");
+        }
     }
-    let outcomes = bench.outcomes();
-    assert!(outcomes[0].is_ok() && outcomes[1..].iter().all(Result::is_err), "{outcomes:?}");
-    assert!(outcomes[1].as_ref().unwrap_err().contains("'../x' cannot be the name of a directory"));
     assert_eq!(fs::read_dir(root.join("meta/slaves/S0")).unwrap().count(), 1);
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
 }
@@ -359,4 +362,30 @@ fn many_records_are_answered_in_order() {
     bench.all_good();
     let path = work.path().join("meta/slaves/S0/frameworks/F/executors/e/runs/c/tasks/t0/task.updates");
     assert_eq!(fs::metadata(path).unwrap().len(), 600u64.div_ceil(7) * 24);
+}
+
+/// A disk that is full for a moment: an update that was written without the one before it would be told as if that had
+/// never been.
+#[test]
+fn nothing_is_written_after_what_could_not_be() {
+    let folder = quick_folder();
+    let work_dir = folder.path();
+    let mut bench = Bench::new(work_dir);
+    for record in [agent(), framework(), executor("c"), task("c", "t"), update("c", "t", 1)] {
+        bench.record(record);
+    }
+    bench.all_good();
+    let before = tree(work_dir);
+
+    let mut bench = Bench::after(work_dir, Some("S0"), Vec::new());
+    // No name of a directory is so long.
+    let id = FrameworkId::new(&"F".repeat(300));
+    bench.record(Record::Framework { id, info: Box::default(), pid: None });
+    // Together with it or after it.
+    for number in 2..200 {
+        bench.record(update("c", "t", number));
+    }
+    let outcomes = bench.outcomes();
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    assert_eq!(tree(work_dir), before);
 }
