@@ -54,13 +54,17 @@ pub fn generate(mut set: FileDescriptorSet) -> Result<Files, Failure> {
     prost_build::Config::new()
         .out_dir(folder.path())
         .btree_map(["."])
-        // A master holds resources by the hundred thousand, and few have a disk: 280 bytes each, not 1,160.
+        // A master holds resources by the hundred thousand, and few have a disk or the older form of a reservation.
         .boxed(".mesos.Resource.disk")
+        .boxed(".mesos.Resource.reservation")
         .boxed(".mesos.Task.container")
+        .boxed(".mesos.Task.discovery")
         .boxed(".mesos.Task.health_check")
         .boxed(".mesos.TaskInfo.container")
+        .boxed(".mesos.TaskInfo.discovery")
         .boxed(".mesos.TaskInfo.health_check")
         .boxed(".mesos.ExecutorInfo.container")
+        .boxed(".mesos.ExecutorInfo.discovery")
         .include_file("mod.rs")
         .compile_fds(set)?;
     let mut files = Files::new();

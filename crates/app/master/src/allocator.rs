@@ -77,8 +77,8 @@ impl Runs {
     }
 }
 
-/// After an event that asks for no allocation, so long the next ones are left to come together: else this thread would be
-/// woken for each.
+/// When nothing waits any more, so long the next events are left to come together: else this thread would be woken for each,
+/// as when agents come back one after another.
 const GATHER: Duration = Duration::from_micros(200);
 
 pub fn start(
@@ -167,7 +167,7 @@ fn run(
             metrics.extend(runs.metrics());
             *told.metrics.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = metrics;
         }
-        if !is_due && !wake && told.waiting.load(Ordering::Relaxed) == 0 {
+        if !wake && told.waiting.load(Ordering::Relaxed) == 0 {
             std::thread::sleep(GATHER);
         }
     }

@@ -64,6 +64,7 @@ pub(crate) struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Item<'a>>, Problem> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -88,6 +89,7 @@ impl<'a> Items<'a> {
         Ok(Some(Item { number, wire, value, payload }))
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Problem> {
         let split = self.rest.split_at_checked(length);
         let (chunk, rest) = split.ok_or_else(|| Problem::malformed("a field is cut off"))?;
@@ -95,7 +97,19 @@ impl<'a> Items<'a> {
         Ok(chunk)
     }
 
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, Problem> {
+        // Tags and lengths are one byte, nearly all of them.
+        match self.rest {
+            [byte @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Problem> {
         let mut value = 0_u64;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);

@@ -77,6 +77,7 @@ pub fn all() -> &'static [&'static MessageTable] {
 
 impl MessageTable {
     /// The index of the field with this number in v0.
+    #[inline]
     pub fn by_number(&self, number: u32) -> Option<usize> {
         // Most messages number their fields from 1 without gaps.
         let guess = self.by_number.get((number as usize).wrapping_sub(1)).map(|index| usize::from(*index));
@@ -85,6 +86,10 @@ impl MessageTable {
         {
             return Some(index);
         }
+        self.search_number(number)
+    }
+
+    fn search_number(&self, number: u32) -> Option<usize> {
         let found =
             self.by_number.binary_search_by_key(&number, |index| self.fields[usize::from(*index)].number);
         found.ok().map(|at| usize::from(self.by_number[at]))
@@ -120,8 +125,14 @@ impl EnumTable {
         self.values.get(first).filter(|value| value.number == number)
     }
 
+    #[inline]
     pub fn knows(&self, number: i32) -> bool {
-        self.find(number).is_some()
+        // Most enums count from 0 or 1 without gaps.
+        let at = |index: i32| usize::try_from(index).ok().and_then(|index| self.values.get(index));
+        [number, number.wrapping_sub(1)]
+            .iter()
+            .any(|index| at(*index).is_some_and(|value| value.number == number))
+            || self.find(number).is_some()
     }
 
     pub fn name_of(&self, number: i32, version: Version) -> Option<&'static str> {

@@ -36,7 +36,7 @@ pub fn resource_to_post_refinement(resource: &mut mesos::Resource) {
         resource.reservations.push(ReservationInfo {
             r#type: Some(kind.into()),
             role: Some(role),
-            ..reservation.unwrap_or_default()
+            ..reservation.map(|reservation| *reservation).unwrap_or_default()
         });
     }
 }
@@ -142,8 +142,8 @@ impl Resource {
             [only] => {
                 result.role = Some(only.role.to_string());
                 if only.kind == ReservationKind::Dynamic {
-                    result.reservation =
-                        Some(ReservationInfo { r#type: None, role: None, ..ReservationInfo::from(only) });
+                    let info = ReservationInfo { r#type: None, role: None, ..ReservationInfo::from(only) };
+                    result.reservation = Some(Box::new(info));
                 }
                 if format == ResourceFormat::PreRefinement {
                     result.reservations.clear();

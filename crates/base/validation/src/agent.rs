@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use messor_proto::mesos::internal::{RegisterAgentMessage, ReregisterAgentMessage};
 use messor_proto::mesos::{AgentInfo, TaskState};
-use messor_types::{ResourceError, Resources};
+use messor_types::{ResourceError, Resources, validate_resource};
 
 use crate::executor::{ExecutorError, validate_executor};
 use crate::framework::{FrameworkError, validate_framework};
@@ -99,7 +99,8 @@ pub fn validate_reregister_agent(message: &ReregisterAgentMessage) -> Result<(),
         {
             return Err(AgentError::TaskExecutor(id()));
         }
-        Resources::from_proto(&task.resources)?;
+        // Whether they can be read; the sum is made where the task is taken.
+        task.resources.iter().try_for_each(validate_resource)?;
     }
     Ok(())
 }

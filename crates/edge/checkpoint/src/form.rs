@@ -17,7 +17,7 @@ pub(crate) fn downgrade(resources: &mut [Resource]) {
             [only] => {
                 if only.r#type == Some(Type::Dynamic.into()) {
                     let of = ReservationInfo { r#type: None, role: None, ..only.clone() };
-                    resource.reservation = Some(of);
+                    resource.reservation = Some(Box::new(of));
                 }
                 resource.role.clone_from(&only.role);
                 resource.reservations.clear();

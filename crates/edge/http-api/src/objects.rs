@@ -212,7 +212,7 @@ pub fn task(object: &mut Object<'_>, task: &Task) {
         labels(object, "labels", value);
     }
     if let Some(discovery) = &task.discovery {
-        object.message("discovery", discovery, Version::V0);
+        object.message("discovery", discovery.as_ref(), Version::V0);
     }
     if let Some(container) = &task.container {
         object.message("container", container.as_ref(), Version::V0);

@@ -336,8 +336,8 @@ pub struct ExecutorInfo {
     pub source: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(bytes = "vec", optional, tag = "4")]
     pub data: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
-    #[prost(message, optional, tag = "12")]
-    pub discovery: ::core::option::Option<DiscoveryInfo>,
+    #[prost(message, optional, boxed, tag = "12")]
+    pub discovery: ::core::option::Option<::prost::alloc::boxed::Box<DiscoveryInfo>>,
     #[prost(message, optional, tag = "13")]
     pub shutdown_grace_period: ::core::option::Option<DurationInfo>,
     #[prost(message, optional, tag = "14")]
@@ -628,8 +628,8 @@ pub struct Resource {
     /// Set while the resource is allocated.
     #[prost(message, optional, tag = "11")]
     pub allocation_info: ::core::option::Option<resource::AllocationInfo>,
-    #[prost(message, optional, tag = "8")]
-    pub reservation: ::core::option::Option<resource::ReservationInfo>,
+    #[prost(message, optional, boxed, tag = "8")]
+    pub reservation: ::core::option::Option<::prost::alloc::boxed::Box<resource::ReservationInfo>>,
     /// A stack: each refines the one before, and the last one's role is that of the resource.
     #[prost(message, repeated, tag = "13")]
     pub reservations: ::prost::alloc::vec::Vec<resource::ReservationInfo>,
@@ -1450,8 +1450,8 @@ pub struct TaskInfo {
     pub data: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, optional, tag = "10")]
     pub labels: ::core::option::Option<Labels>,
-    #[prost(message, optional, tag = "11")]
-    pub discovery: ::core::option::Option<DiscoveryInfo>,
+    #[prost(message, optional, boxed, tag = "11")]
+    pub discovery: ::core::option::Option<::prost::alloc::boxed::Box<DiscoveryInfo>>,
     #[prost(message, optional, tag = "14")]
     pub max_completion_time: ::core::option::Option<DurationInfo>,
     #[prost(btree_map = "string, message", tag = "15")]
@@ -1488,8 +1488,8 @@ pub struct Task {
     pub status_update_uuid: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, optional, tag = "11")]
     pub labels: ::core::option::Option<Labels>,
-    #[prost(message, optional, tag = "12")]
-    pub discovery: ::core::option::Option<DiscoveryInfo>,
+    #[prost(message, optional, boxed, tag = "12")]
+    pub discovery: ::core::option::Option<::prost::alloc::boxed::Box<DiscoveryInfo>>,
     #[prost(message, optional, boxed, tag = "13")]
     pub container: ::core::option::Option<::prost::alloc::boxed::Box<ContainerInfo>>,
     #[prost(message, optional, boxed, tag = "15")]

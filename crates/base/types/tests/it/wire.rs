@@ -153,11 +153,11 @@ fn invalid_resources_are_refused_by_name() {
         ),
         (disk(disk_info::source::Type::Unknown, false), "'disk.source.type' is not"),
         (with(|r| r.role = Some("-x".into())), "begins with a dash"),
-        (with(|r| r.reservation = Some(resource::ReservationInfo::default())), "role '*' cannot"),
+        (with(|r| r.reservation = Some(Box::default())), "role '*' cannot"),
         (
             with(|r| {
                 r.role = Some("a".into());
-                r.reservation = Some(info(STATIC, None));
+                r.reservation = Some(Box::new(info(STATIC, None)));
             }),
             "'reservation.type' must not be set",
         ),

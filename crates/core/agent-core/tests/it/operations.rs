@@ -419,11 +419,7 @@ fn older_masters_say_what_there_is_to_be() {
     agent.edge.master_says(CheckpointResourcesMessage { resources: vec![] });
     assert!(agent.edge.records.is_empty(), "that is what there is");
     #[allow(deprecated)] // The older form of reservations.
-    let old = Resource {
-        role: Some("web".into()),
-        reservation: Some(ReservationInfo::default()),
-        ..scalar("cpus", 1.0)
-    };
+    let old = Resource { role: Some("web".into()), reservation: Some(Box::default()), ..scalar("cpus", 1.0) };
     agent.edge.master_says(CheckpointResourcesMessage { resources: vec![old] });
     assert_eq!(agent.kept().0, read(&[reserved("cpus", 1.0)]));
     agent.edge.master_says(CheckpointResourcesMessage { resources: vec![reserved("cpus", 100.0)] });

@@ -140,7 +140,7 @@ fn queued_task(array: &mut Array<'_>, info: &TaskInfo) {
             o.text("executor_id", &executor.executor_id.value);
         }
         if let Some(discovery) = &info.discovery {
-            o.message("discovery", discovery, Version::V0);
+            o.message("discovery", discovery.as_ref(), Version::V0);
         }
     });
 }
