@@ -39,12 +39,11 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
     board.wait(Count::Subscribed, frameworks as u64, STEP_TIME, "frameworks subscribe")?;
     // There is nothing to offer before all of them are there, or the first would be offered everything.
     fleet.register()?;
-    board.wait(Count::RunningAcknowledged, tasks as u64, STEP_TIME, "tasks launch")?;
-    let span = meter.stop()?;
-    let after = master.memory()?;
-    for count in [Count::Launched, Count::Running] {
+    for count in [Count::Launched, Count::Running, Count::RunningAcknowledged] {
         board.wait(count, tasks as u64, STEP_TIME, "tasks launch")?;
     }
+    let span = meter.stop()?;
+    let after = master.memory()?;
     expect_metric(&master, "master/frameworks_active", frameworks)?;
     expect_metric(&master, "master/tasks_running", tasks)?;
     board.close()?;
