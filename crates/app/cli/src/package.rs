@@ -116,12 +116,12 @@ esac
         };
         assert_eq!(put(&[]), Ok(None));
         let named = format!("--package={package}");
-        let uri = put(&[named.clone()]).unwrap().unwrap();
+        let uri = put(std::slice::from_ref(&named)).unwrap().unwrap();
         assert_eq!(uri, format!("hdfs://name:9000/me{package}"));
         let stored = folder.path().join("hdfs").join(uri.strip_prefix("hdfs://").unwrap());
         assert_eq!(fs::read_to_string(&stored).unwrap(), "one");
         fs::write(package, "two").unwrap();
-        assert!(put(&[named.clone()]).unwrap_err().contains("--overwrite"));
+        assert!(put(std::slice::from_ref(&named)).unwrap_err().contains("--overwrite"));
         assert_eq!(fs::read_to_string(&stored).unwrap(), "one");
         put(&[named, "--overwrite".to_owned()]).unwrap();
         assert_eq!(fs::read_to_string(&stored).unwrap(), "two");
