@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use messor_containers::Step;
+use messor_types::ContainerId;
 use rustix::process::{Signal, getpid, kill_process};
 
 /// Its value is a name out of [`points`].
@@ -41,6 +42,14 @@ pub(crate) fn name(step: &Step, isolator: impl Fn(usize) -> &'static str) -> Str
         Step::CleanUp(number) => format!("clean up {}", isolator(*number)),
         Step::Unprovision => "unprovision".into(),
         Step::Finish(_) => "finish".into(),
+    }
+}
+
+/// A step of a container, which has one name more where it is nested: behind `nested `, for those that are alone.
+pub(crate) fn step(container: &ContainerId, when: &str, name: &str) {
+    point(|| format!("{when} {name}"));
+    if container.parent().is_some() {
+        point(|| format!("nested {when} {name}"));
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) enum Problem {
 /// Carries out one step.
 pub(crate) async fn perform(shared: &Arc<Shared>, entry: &Arc<Entry>, step: &Step) -> Outcome {
     let name = fault::name(step, |number| shared.isolators.get(number).map_or("?", |one| one.name()));
-    fault::point(|| format!("before {name}"));
+    fault::step(&entry.id, "before", &name);
     let outcome = match step {
         Step::Begin => begin(shared, entry).await.map(|()| Outcome::Done),
         Step::Provision => Err(Problem::NotSupported("container images")),
@@ -89,7 +89,7 @@ pub(crate) async fn perform(shared: &Arc<Shared>, entry: &Arc<Entry>, step: &Ste
         Step::Unprovision => Ok(Outcome::Done),
         Step::Finish(termination) => finish(entry, termination).await.map(|()| Outcome::Done),
     };
-    fault::point(|| format!("after {name}"));
+    fault::step(&entry.id, "after", &name);
     outcome.unwrap_or_else(|problem| Outcome::Failed(problem.to_string()))
 }
 
