@@ -259,7 +259,10 @@ fn the_table_of_flags_has_a_row_for_each() {
     assert_eq!(code, 0);
     assert!(out.contains("\n| mesos-fetcher | log_dir |  |  | works |  |\n"), "{out}");
     assert!(out.contains("\n| mesos-log | path |  |  | works |  |\n"), "{out}");
-    assert!(out.contains("\n| mesos-execute | package |  |  | not yet | HDFS is not spoken |\n"), "{out}");
+    assert!(
+        out.contains("\n| mesos-execute | networks |  |  | not yet | container networks are not built |\n"),
+        "{out}"
+    );
     assert!(
         out.contains("\n| libprocess TLS | enabled |  | false | not yet | TLS is not built |\n"),
         "{out}"
