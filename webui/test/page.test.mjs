@@ -153,7 +153,7 @@ test("an agent: resources, reservations, volumes, containers; deactivated and ba
   await heading("Agents");
   await page.getByRole("grid", { name: "agents" }).locator(`a[href="#/agents/${cluster.agent}"]`).click();
   await page.getByRole("heading", { name: "Resources by role" }).waitFor();
-  await page.getByText("kept-data").waitFor();
+  await page.getByText("kept-data", { exact: true }).waitFor();
   await page.getByRole("cell", { name: "dynamic" }).first().waitFor();
   await page.getByRole("img", { name: /^Memory of steady: memory \d/ }).waitFor();
   const drawn = page.locator(".containers canvas").first();

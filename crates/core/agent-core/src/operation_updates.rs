@@ -251,6 +251,12 @@ impl Agent {
                 turn.error("Passing over a checkpointed operation without a 'uuid' of 16 bytes".to_string());
                 continue;
             };
+            // An agent that got a new id has them on its disk until it writes there: nobody could acknowledge them.
+            let own = self.own_id();
+            if operation.agent_id.as_ref().is_some_and(|id| id.value != own.as_str()) {
+                turn.info(format!("Operation {uuid} is of an agent whose id this one does not have"));
+                continue;
+            }
             // Apache Mesos's agent writes down what it is about to do.
             if !is_terminal_operation(operation.latest_status.state()) {
                 match self.with_operation(&mut operation.info) {

@@ -59,6 +59,13 @@ fn parse(text: &str) -> Result<Ranges, VolumeGroupsError> {
     Ok(ranges)
 }
 
+/// 1.11.0 writes a path as `--work_dir` is written, which may lead over links to where `work_dir` really is.
+fn within(path: &Path, work_dir: &Path) -> PathBuf {
+    let is_ours = |above: &&Path| fs::canonicalize(above).is_ok_and(|real| real == work_dir);
+    let below = path.ancestors().find(is_ours).and_then(|above| path.strip_prefix(above).ok());
+    below.map_or_else(|| path.to_path_buf(), |below| work_dir.join(below))
+}
+
 impl VolumeGroups {
     /// Those that an agent of before gave to volumes are taken, but for volumes that are gone.
     pub fn open(range: &str, work_dir: &Path) -> Result<VolumeGroups, VolumeGroupsError> {
@@ -66,7 +73,7 @@ impl VolumeGroups {
             return Err(VolumeGroupsError::NotRoot);
         }
         let all = parse(range)?;
-        let file = work_dir.join("meta/volume_gids");
+        let file = work_dir.join("meta/volume_gid_manager/volume_gids");
         let known = read_optional::<VolumeGidInfos>(&file)?.unwrap_or_default();
         let groups = VolumeGroups {
             work_dir: work_dir.to_path_buf(),
@@ -75,13 +82,21 @@ impl VolumeGroups {
             taken: Mutex::default(),
             free_count: AtomicU64::new(0),
         };
-        let (there, gone): (Vec<_>, Vec<_>) =
-            known.infos.into_iter().partition(|info| fs::symlink_metadata(&info.path).is_ok());
         let mut taken = groups.taken();
-        taken.extend(there.into_iter().map(|info| (PathBuf::from(&info.path), info)));
+        let all = known.infos.len();
+        for mut info in known.infos {
+            let path = within(Path::new(&info.path), work_dir);
+            if fs::symlink_metadata(&path).is_err() {
+                continue;
+            }
+            if let Some(text) = path.to_str() {
+                info.path = text.to_string();
+            }
+            taken.insert(path, info);
+        }
         groups.count(&taken);
-        if !gone.is_empty() {
-            tracing::info!("The groups of {} volumes that are gone are free", gone.len());
+        if taken.len() < all {
+            tracing::info!("The groups of {} volumes that are gone are free", all - taken.len());
             groups.note(&taken)?;
         }
         drop(taken);
@@ -160,9 +175,22 @@ impl VolumeGroups {
         Ok(group)
     }
 
-    /// A persistent volume is gone, with all that was in it.
+    /// A persistent volume is gone, with all that was in it. The root of a disk that was one stays, and is root's alone.
     pub fn destroyed(&self, path: &Path) {
         let mut taken = self.taken();
+        if !taken.contains_key(path) {
+            return;
+        }
+        let closed = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => opened.and_then(|opened| give_to_group(opened.as_fd(), 0, Sharing::Ends)),
+        };
+        if let Err(error) = closed {
+            return tracing::warn!(
+                "'{}' keeps its group, which cannot be taken from it: {error}",
+                path.display()
+            );
+        }
         if let Some(info) = taken.remove(path) {
             tracing::info!("The group {} of the volume '{}' is free", info.gid, path.display());
             self.note_all(&taken);
@@ -185,10 +213,13 @@ impl VolumeGroups {
         let ended: Vec<PathBuf> =
             shared.map(|info| PathBuf::from(&info.path)).filter(|path| has_ended(path)).collect();
         for path in &ended {
-            if let Err(error) = self.give_back(path) {
-                tracing::warn!("'{}' cannot be given back to its owner's group: {error}", path.display());
+            match self.give_back(path) {
+                Ok(()) => drop(taken.remove(path)),
+                // Its group stays taken: whoever had it next could write there.
+                Err(error) => {
+                    tracing::warn!("'{}' cannot be given back to its owner's group: {error}", path.display());
+                }
             }
-            taken.remove(path);
         }
         if !ended.is_empty() {
             self.note_all(&taken);
@@ -333,7 +364,34 @@ mod tests {
         next.keep(&[&c]);
         assert_eq!(free(&next), 8.0);
         next.keep(&[&d]);
-        assert_eq!((free(&next), group_and_mode(&outside).0), (9.0, 77));
+        // What had the group may be elsewhere in the sandbox: it stays taken until all of that is gone.
+        assert_eq!((free(&next), group_and_mode(&outside).0), (8.0, 77));
+        fs::remove_dir_all(&sandbox).unwrap();
+        assert_eq!(free(&open(&work, "[5001-5009]")), 9.0);
+    }
+
+    /// U111: where 1.11.0 has them, and as it writes them.
+    #[test]
+    fn what_an_agent_of_apache_mesos_gave_away_is_known() {
+        if !users::is_superuser() {
+            return crate::tests::skip("groups of volumes: only root gives them away");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let work = fs::canonicalize(folder.path()).unwrap().join("work");
+        let v = work.join("volumes/roles/r/v");
+        fs::create_dir_all(&v).unwrap();
+        let written = folder.path().join("link");
+        std::os::unix::fs::symlink(&work, &written).unwrap();
+        let path = written.join("volumes/roles/r/v").to_string_lossy().into_owned();
+        let info = VolumeGidInfo { r#type: Some(Kind::Persistent as i32), path, gid: 5001 };
+        let file = work.join("meta/volume_gid_manager/volume_gids");
+        write_message(&file, &VolumeGidInfos { infos: vec![info] }).unwrap();
+        let groups = open(&work, "[5001-5002]");
+        assert_eq!((free(&groups), take(&groups, &v, Kind::Persistent).unwrap()), (1.0, 5001));
+        assert_eq!(take(&groups, &work.join("volumes/roles/r/w"), Kind::Persistent).unwrap(), 5002);
+        groups.destroyed(&v);
+        // The directory is still there, as the root of a disk would be: it is root's again.
+        assert_eq!((group_and_mode(&v).0, group_and_mode(&v).1 & 0o2020, free(&groups)), (0, 0, 1.0));
     }
 
     #[test]

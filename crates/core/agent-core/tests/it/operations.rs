@@ -513,6 +513,24 @@ fn what_was_under_way_is_done() {
     assert!(statuses.iter().any(|update| update.status.uuid == Some(uuid(7))));
 }
 
+/// One that got a new id, and ended before it wrote what it has: what the agent before had done is nobody's to acknowledge
+/// (found by the simulator, seed 1795871814000168).
+#[test]
+fn what_another_id_did_is_not_told_of() {
+    let mut before = Agent::new();
+    before.apply(1, reserve(vec![reserved("disk", 64.0)]));
+    let (resources, mut operations) = before.kept();
+    let resources = resources.to_proto(messor_types::ResourceFormat::PostRefinement);
+    for operation in &mut operations {
+        operation.agent_id = Some(mesos::AgentId { value: "another".into() });
+    }
+    let mut agent = Agent::start(left(operations, resources.clone(), vec![]));
+    assert_eq!(read(&agent.registration().checkpointed_resources), read(&resources), "that is the host's");
+    agent.edge.master_says(AgentReregisteredMessage { agent_id: build::agent_id(), ..Default::default() });
+    assert!(agent.statuses().is_empty());
+    assert!(agent.edge.view().operations.is_empty());
+}
+
 #[test]
 fn resources_stay_with_the_host_and_have_to_fit_it() {
     let recovered = Recovered { resources: vec![reserved("cpus", 1.0)], ..Default::default() };

@@ -103,22 +103,6 @@ fn most(group: &Group) -> Result<Option<u64>, IsolatorError> {
     }
 }
 
-/// Whether a process was killed because the group had all that it may have. That the host had no memory left counts as a
-/// kill, too, but the group was then never refused any.
-fn ran_out(group: &Group) -> bool {
-    let count = |file: &str, name: &str| group.table(file).ok()?.get(name).copied();
-    match group.version() {
-        Version::V1 => {
-            let refused = group.number("memory.failcnt").unwrap_or(0);
-            refused > 0 && count("memory.oom_control", "oom_kill") > Some(0)
-        }
-        Version::V2 => {
-            let events = |name| count("memory.events", name);
-            events("oom") > Some(0) && events("oom_kill") > Some(0)
-        }
-    }
-}
-
 fn limitation(group: &Group) -> ContainerLimitation {
     let (limit, peak) = match group.version() {
         Version::V1 => {
@@ -274,7 +258,8 @@ impl Controller for Memory {
     }
 
     fn exceeded(&self, at: &At<'_>) -> Option<ContainerLimitation> {
-        ran_out(at.group).then(|| limitation(at.group))
+        let ticket = self.containers().get(at.id)?.ticket;
+        self.listener.ran_out(ticket).then(|| limitation(at.group))
     }
 
     fn cleanup(&self, at: &At<'_>) -> Result<(), IsolatorError> {

@@ -52,7 +52,7 @@ enum Source {
     /// Version 1.
     Descriptor(OwnedFd),
     /// Version 2: the watch, the group, and how often memory had run out when this began.
-    Changes { watch: i32, group: Group, before: u64 },
+    Changes { watch: i32, group: Group, before: Counts },
 }
 
 /// Which group's listening to end.
@@ -95,12 +95,26 @@ impl Listener {
             Version::V2 => {
                 let file = group.file("memory.events");
                 let watch = inotify::add_watch(&self.shared.changes, &file, inotify::WatchFlags::MODIFY)?;
-                Source::Changes { watch, group: group.clone(), before: kills(group) }
+                Source::Changes { watch, group: group.clone(), before: Counts::of(group) }
             }
         };
         state.next += 1;
         state.entries.insert(token, Entry { tell: Some(tell), source });
         Ok(Ticket(token))
+    }
+
+    /// Whether memory has run out since this listening began, also where word of it is still on its way.
+    pub fn ran_out(&self, ticket: Ticket) -> bool {
+        let mut state = self.shared.state();
+        let Some(entry) = state.entries.get_mut(&ticket.0) else { return false };
+        let now = match &entry.source {
+            Source::Descriptor(descriptor) => rustix::io::read(descriptor, &mut [0; 8]).is_ok(),
+            Source::Changes { group, before, .. } => before.has_run_out(group),
+        };
+        if now && let Some(tell) = entry.tell.take() {
+            tell();
+        }
+        entry.tell.is_none()
     }
 
     /// Before the group is removed: a removal is told as if memory had run out. When this returns, nothing is told any
@@ -182,7 +196,7 @@ impl Shared {
             // -1: some were lost for want of room, and any may be meant.
             let meant = watches.contains(watch) || watches.contains(&-1);
             if meant
-                && kills(group) > *before
+                && before.has_run_out(group)
                 && let Some(tell) = entry.tell.take()
             {
                 tell();
@@ -191,9 +205,30 @@ impl Shared {
     }
 }
 
-/// How often a process was killed because memory ran out in this group.
-fn kills(group: &Group) -> u64 {
-    group.table("memory.events").map_or(0, |table| table.get("oom_kill").copied().unwrap_or(0))
+/// Version 2: what is counted of memory that ran out.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    /// Processes that were killed in the group or in one within.
+    kills: u64,
+    /// How often it was the limit of this very group that was reached; kernels before 5.2 do not say.
+    own: Option<u64>,
+}
+
+impl Counts {
+    fn of(group: &Group) -> Counts {
+        let count = |file, name| group.table(file).ok().and_then(|table| table.get(name).copied());
+        Counts {
+            kills: count("memory.events", "oom_kill").unwrap_or(0),
+            own: count("memory.events.local", "oom"),
+        }
+    }
+
+    /// A kill in a group within that reached its own limit is not this group's matter, nor is one because the host had no
+    /// memory left.
+    fn has_run_out(self, group: &Group) -> bool {
+        let now = Counts::of(group);
+        now.kills > self.kills && (now.own.is_none() || now.own > self.own)
+    }
 }
 
 /// Version 1: `descriptor` is signalled for what a file of the group tells of.
