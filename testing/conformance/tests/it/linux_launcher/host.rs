@@ -68,6 +68,10 @@ impl Host {
         self.wardens.borrow_mut().insert(warden);
     }
 
+    pub fn wardens(&self) -> Vec<u32> {
+        self.wardens.borrow().iter().copied().collect()
+    }
+
     /// Launches tasks beside each other.
     pub fn launch(&self, tasks: &[Value]) {
         self.launch_after(Vec::new(), tasks);

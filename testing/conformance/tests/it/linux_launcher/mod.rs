@@ -5,5 +5,6 @@ mod abuse;
 mod defaults;
 mod host;
 mod restarts;
+mod starts;
 mod tasks;
 mod volume_groups;
