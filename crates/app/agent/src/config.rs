@@ -31,7 +31,7 @@ pub fn address(flags: &AgentFlags) -> Address {
     }
 }
 
-fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
+pub fn wrong(flag: &str, error: impl std::fmt::Display) -> Failure {
     Failure::Words(format!("--{flag}: {error}"))
 }
 

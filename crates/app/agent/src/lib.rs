@@ -5,6 +5,7 @@ mod detector;
 mod driver;
 mod garbage;
 mod oversubscription;
+mod own_groups;
 mod service;
 mod socket;
 mod source;

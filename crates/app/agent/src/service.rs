@@ -126,6 +126,7 @@ impl Agent {
         let expectation = Expectation { strict: flags.strict, boot_id: &boot_id };
         let recovered = messor_checkpoint::read(&work_dir, expectation).map_err(|error| words(&error))?;
         let pid = net.pid(&process);
+        crate::own_groups::enter(flags)?;
         let socket = crate::socket::open(flags, &runtime_dir)?;
         let gpus = config::gpus(flags)?;
         let mut machine_config =

@@ -71,8 +71,8 @@ flag_set! {
                 => "Range of secondary net_cls handles, 0xAAAA,0xBBBB (cgroups/net_cls).";
             allowed_devices: Option<Json>
                 => "Devices that containers may use beside the usual ones, as JSON (cgroups/devices).";
-            agent_subsystems: Option<String>, alias "slave_subsystems", not_yet "the agent does not move itself to a control group"
-                => "Subsystems of control groups for the agent itself, such as memory,cpuacct.";
+            agent_subsystems: Option<String>, alias "slave_subsystems"
+                => "Controllers in whose hierarchies the agent has a control group of its own, such as memory,cpuacct.";
             revocable_cpu_low_priority: bool = "true"
                 => "Whether containers with revocable CPU have a lower share of it (cgroups/cpu).";
             perf_events: Option<String>

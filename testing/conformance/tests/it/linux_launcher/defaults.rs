@@ -42,6 +42,49 @@ fn agents_of_root_have_the_linux_launcher() {
     host.leaves_no_trace(&before);
 }
 
+/// The agent and its warden are in groups of their own, tasks in theirs, also after a restart; a controller that there is not
+/// is named.
+#[test]
+fn an_agent_has_groups_of_its_own() {
+    let flags = ["--agent_subsystems=memory, cpuacct"];
+    let Some(mut host) = Host::start("cgroups/mem,cgroups/cpu", &flags) else { return };
+    for _ in 0..2 {
+        let before = host.traces();
+        let pid = host.cluster.pid("agent0");
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("groups");
+        for controller in ["memory", "cpuacct"] {
+            let own = format!("/{}/slave", host.groups.root());
+            let of = |line: &&str| {
+                line.split(':').nth(1).is_some_and(|all| all.split(',').any(|one| one == controller))
+            };
+            let line = groups.lines().find(of).expect("a hierarchy");
+            assert!(line.ends_with(&own), "{line}");
+        }
+        host.launch(&[task(
+            "t",
+            "grep -c /slave /proc/self/cgroup; grep -c memory:/messor-test /proc/self/cgroup",
+        )]);
+        host.ends("t", "TASK_FINISHED");
+        assert_eq!(host.stdout("t"), "0\n1\n");
+        host.leaves_no_trace(&before);
+        host.cluster.kill("agent0");
+        let flags = host.flags.clone();
+        host.cluster.restart_agent(0, &flags);
+    }
+    host.cluster.kill("agent0");
+    let other = |flag: &String| match flag.starts_with("--agent_subsystems") {
+        true => "--agent_subsystems=memory,nothing".to_string(),
+        false => flag.clone(),
+    };
+    let wrong: Vec<_> = host.flags.iter().map(other).collect();
+    let (code, said) = host.cluster.run_agent(0, &wrong, PATIENCE);
+    assert!(
+        code == Some(1) && said.contains("agent_subsystems") && said.contains("nothing"),
+        "{code:?}: {said}"
+    );
+    host.cluster.restart_agent(0, &host.flags.clone());
+}
+
 /// Where the control groups cannot be used it is posix, and an isolator that needs the other one says so.
 #[test]
 fn agents_without_control_groups_have_the_posix_launcher() {
