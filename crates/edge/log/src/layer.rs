@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use jiff::Zoned;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
@@ -35,7 +34,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         message.text.push_str(&message.fields);
         self.queue.push(Line::new(
             (*metadata.level()).into(),
-            &Zoned::now(),
+            &crate::time::now(),
             thread(),
             message.file.as_deref().or(metadata.file()).unwrap_or("unknown"),
             message.number.or(metadata.line()).unwrap_or(0),

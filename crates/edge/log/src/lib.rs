@@ -14,6 +14,7 @@ mod level;
 mod line;
 mod queue;
 mod surroundings;
+mod time;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -24,7 +25,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use jiff::Zoned;
 use messor_flags::LoggingFlags;
 use messor_stdx::Level;
 use tracing_subscriber::layer::SubscriberExt;
@@ -110,7 +110,7 @@ pub fn begin(program: &str, flags: &LoggingFlags) -> Result<Logging, LogError> {
         // The first line makes the file, which the web page looks for.
         logging.queue.push(Line::new(
             least.unwrap_or(Severity::Info),
-            &Zoned::now(),
+            &crate::time::now(),
             layer::thread(),
             file!(),
             line!(),
@@ -210,7 +210,7 @@ fn log_panics(queue: Arc<Queue>, then: impl Fn(&str) + Send + Sync + 'static) {
             texts.extend(backtrace.to_string().lines().map(str::to_string));
         }
         for text in texts {
-            queue.push(Line::new(Severity::Fatal, &Zoned::now(), layer::thread(), file, number, &text));
+            queue.push(Line::new(Severity::Fatal, &crate::time::now(), layer::thread(), file, number, &text));
         }
         queue.flush(PATIENCE);
         then(name);

@@ -32,7 +32,7 @@ impl Writer {
         loop {
             let wait = held_since.map(|since| self.hold.saturating_sub(since.elapsed()));
             let batch = self.queue.take(wait);
-            let now = Zoned::now();
+            let now = crate::time::now();
             self.write(&batch.lines, &now);
             if batch.lost > 0 {
                 let text =
