@@ -560,6 +560,38 @@ fn net_cls_is_mounted_and_gives_out_numbers() {
     messor_linux::mounts::unmount_below(&base).unwrap();
 }
 
+/// Of which nothing is set, as in 1.11.0: containers are in groups of their own, which others may set.
+#[test]
+fn hugetlb_and_net_prio_hold_containers() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = std::fs::canonicalize(folder.path()).unwrap();
+    let set = |flags: &mut AgentFlags| {
+        flags.containers.cgroups_hierarchy =
+            <messor_flags::Location as messor_flags::FlagValue>::read(base.to_str().unwrap()).unwrap();
+    };
+    let there = Hierarchies::find(Path::new("/sys/fs/cgroup")).unwrap().controllers().unwrap();
+    for name in ["hugetlb", "net_prio"] {
+        if !there.iter().any(|one| one == name) || Path::new("/sys/fs/cgroup").join(name).exists() {
+            skip("mounting the controllers hugetlb and net_prio: they are not there, or mounted already");
+            continue;
+        }
+        let Some(real) = Real::with(&[&format!("cgroups/{name}")], set) else { return };
+        let container = usual("a");
+        real.cgroups.prepare(&container).unwrap();
+        let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+        real.cgroups.isolate(&container, i32::try_from(sleeper.id()).unwrap()).unwrap();
+        real.cgroups.update(&container).unwrap();
+        let group = base.join(name).join(&real.root).join("a");
+        let inside = std::fs::read_to_string(group.join("cgroup.procs")).unwrap();
+        assert_eq!(inside.trim(), sleeper.id().to_string());
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        real.cgroups.cleanup(&container.id).unwrap();
+        assert!(!group.exists());
+    }
+    messor_linux::mounts::unmount_below(&base).unwrap();
+}
+
 #[test]
 fn perf_samples_containers() {
     let folder = tempfile::tempdir().unwrap();
