@@ -218,7 +218,8 @@ impl Framework {
         self.status(task, |status| ENDS.iter().any(|end| status["state"] == *end))
     }
 
-    fn status(&self, task: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    /// What was told of a task at some time, or is told.
+    pub fn status(&self, task: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let fits = |status: &Value| status["task_id"]["value"] == task && fits(status);
         let heard = self.updates.borrow().iter().find(|status| fits(status)).cloned();
         heard.unwrap_or_else(|| {

@@ -153,8 +153,10 @@ impl Host {
             }
         }
         let runtime = self.cluster.folder().join("agent0-run");
-        // Which stays when all that was in it is gone.
-        for path in tree(&runtime).into_iter().filter(|path| *path != runtime.join("containers")) {
+        // Which stay when all that was in them is gone.
+        let stays =
+            |path: &PathBuf| ["containers", "io_switchboards"].iter().any(|name| *path == runtime.join(name));
+        for path in tree(&runtime).into_iter().filter(|path| !stays(path)) {
             traces.insert(format!("file {}", path.display()));
         }
         let all = processes();

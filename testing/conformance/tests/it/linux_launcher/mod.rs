@@ -4,6 +4,7 @@
 mod abuse;
 mod defaults;
 mod host;
+mod pods;
 mod restarts;
 mod starts;
 mod tasks;
