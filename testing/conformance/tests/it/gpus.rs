@@ -167,10 +167,13 @@ fn tasks_have_gpus_of_their_own_across_restarts_of_their_agent() {
     let told = |cluster: &Cluster, id: &str| {
         let log = wait_for("the sandbox of a task", PATIENCE, || {
             let state = get(cluster.agents[0], "/state").ok()?.json();
-            let all = |name: &str| state["frameworks"][0][name].as_array().cloned().unwrap_or_default();
-            let mut executors = all("executors");
-            executors.extend(all("completed_executors"));
-            let found = executors.into_iter().find(|executor| executor["id"] == id)?;
+            let all = |of: &Value, name: &str| of[name].as_array().cloned().unwrap_or_default();
+            // A framework that has nothing left is one that is completed.
+            let frameworks = ["frameworks", "completed_frameworks"].iter().flat_map(|name| all(&state, name));
+            let mut executors = frameworks.flat_map(|framework| {
+                [all(&framework, "executors"), all(&framework, "completed_executors")].concat()
+            });
+            let found = executors.find(|executor| executor["id"] == id)?;
             let text =
                 std::fs::read_to_string(Path::new(found["directory"].as_str()?).join("stdout")).ok()?;
             text.contains("told").then_some(text)
