@@ -78,6 +78,13 @@ fn resources_are_promised_twice_kept_in_volumes_and_drained() {
     // The data outlives its task and its agent, and cannot be destroyed while it is used.
     cluster.kill("agent0");
     cluster.restart_agent(0, &agent_flags);
+    // What was offered of the agent before it was killed is of no use any more. It is all heard before this answer.
+    wait_for("the agent to be back", PATIENCE, || {
+        let found = get(master, "/slaves").ok()?.json();
+        found["slaves"][0]["reregistered_time"].is_number().then_some(())
+    });
+    framework.call(json!({"type": "RECONCILE", "reconcile": {"tasks": [{"task_id": {"value": "writer"}}]}}));
+    framework.next("UPDATE", |event| event["update"]["status"]["reason"] == "REASON_RECONCILIATION");
     let kept = |resource: &Value| resource["disk"]["persistence"]["id"] == "v";
     let offer = framework.offer_of(|all| twice(all) && all.iter().any(kept));
     let command = "grep kept data/file && sleep 1000";
