@@ -551,6 +551,8 @@ fn is_in(pid: i32, group: &Group) -> bool {
 }
 
 #[cfg(test)]
+mod mounted_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod unified_tests;
