@@ -11,7 +11,7 @@ use super::away::Away;
 use super::screen::Rows;
 use super::{Console, ConsoleError};
 
-/// Between two looks.
+/// Between two looks: the master's stream of events does not tell of roles, quota, weights, maintenance and reservations.
 const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

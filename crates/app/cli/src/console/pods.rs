@@ -2,8 +2,7 @@
 
 use messor_proto::mesos::Task;
 
-use super::away::{self, Away};
-use super::sandbox::{CHUNK_BYTES, LOOK, Sandbox, checked, while_read};
+use super::sandbox::{CHUNK_BYTES, Sandbox, checked};
 use super::{Console, ConsoleError};
 
 /// A line that is longer is printed in pieces.
@@ -28,8 +27,6 @@ impl Console<'_, '_> {
         lines: Option<usize>,
     ) -> Result<(), ConsoleError> {
         let file = checked(file)?;
-        let mut away = Away::default();
-        let mut was_read = false;
         let mut sources = Vec::new();
         for task in self.pod_of(task)? {
             let sandbox = self.sandbox(&task)?;
@@ -41,28 +38,18 @@ impl Console<'_, '_> {
             sources.push(Source { task, sandbox, path, offset, rest: Vec::new() });
         }
         let width = sources.iter().map(|source| source.task.name.chars().count()).max().unwrap_or_default();
-        loop {
-            let done = self.print_sources(&mut sources, width, follow);
+        if !follow {
+            let printed = self.print_sources(&mut sources, width, false);
             // What came before an error was printed.
             self.screen.out.flush()?;
-            match done {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    away.is_back();
-                    was_read = true;
-                    std::thread::sleep(LOOK);
-                }
-                Err(error) if follow => {
-                    away.wait(while_read(error, was_read, task), away::tell)?;
-                    // It may be somewhere else when it is back, and so may the leader be.
-                    let _ = self.api.find_again();
-                    if let Ok(agent) = self.agent_of(task) {
-                        sources.iter_mut().for_each(|source| source.sandbox.agent = agent.clone());
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+            return printed.map(drop);
         }
+        self.follow_output(task, |console, moved| {
+            if let Some(agent) = moved {
+                sources.iter_mut().for_each(|source| source.sandbox.agent = agent.clone());
+            }
+            console.print_sources(&mut sources, width, true)
+        })
     }
 
     /// Prints what there is of all, and says whether nothing more comes.

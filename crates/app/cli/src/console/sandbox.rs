@@ -16,7 +16,7 @@ use super::{AgentPlace, Console, ConsoleError};
 /// Of one answer. Agents give no more than they like.
 pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// Between two looks for more.
-pub const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(400);
 /// How deep a directory is copied.
 const DEPTH_LIMIT: usize = 64;
 /// Links to directories are files of type directory here, so that a copy might not end.
@@ -111,14 +111,27 @@ impl Console<'_, '_> {
             self.print_from(&sandbox.agent, &format!("{}/{file}", sandbox.folder), &mut offset)?;
             return Ok(());
         }
+        self.follow_output(task, |console, moved| {
+            sandbox.agent = moved.unwrap_or(sandbox.agent.clone());
+            // Asked before the rest is read: what it wrote before its end is there then.
+            let ended = console.has_ended(task)?;
+            console.print_from(&sandbox.agent, &format!("{}/{file}", sandbox.folder), &mut offset)?;
+            Ok(ended)
+        })
+    }
+
+    /// Reads until nothing more comes, also while the agent or the master is away. `read` prints what there is and says
+    /// whether that was all; it hears where the agent is when that may have changed.
+    pub fn follow_output(
+        &mut self,
+        task: &mesos::Task,
+        mut read: impl FnMut(&mut Self, Option<AgentPlace>) -> Result<bool, ConsoleError>,
+    ) -> Result<(), ConsoleError> {
         let mut away = Away::default();
         let mut was_read = false;
+        let mut moved = None;
         loop {
-            // Asked before the rest is read: what it wrote before its end is there then.
-            let done = self.has_ended(task).and_then(|ended| {
-                let path = format!("{}/{file}", sandbox.folder);
-                self.print_from(&sandbox.agent, &path, &mut offset).map(|()| ended)
-            });
+            let done = read(self, moved.take());
             // What came before an error was printed.
             self.screen.out.flush()?;
             match done {
@@ -126,15 +139,14 @@ impl Console<'_, '_> {
                 Ok(false) => {
                     away.is_back();
                     was_read = true;
+                    // Agents tell nobody that a file has grown.
                     std::thread::sleep(LOOK);
                 }
                 Err(error) => {
                     away.wait(while_read(error, was_read, task), away::tell)?;
                     // It may be somewhere else when it is back, and so may the leader be.
                     let _ = self.api.find_again();
-                    if let Ok(agent) = self.agent_of(task) {
-                        sandbox.agent = agent;
-                    }
+                    moved = self.agent_of(task).ok();
                 }
             }
         }
@@ -282,7 +294,7 @@ impl Console<'_, '_> {
 }
 
 /// An error while a file is followed. What was read before is there again when its agent has recovered.
-pub fn while_read(error: ConsoleError, was_read: bool, task: &mesos::Task) -> ConsoleError {
+fn while_read(error: ConsoleError, was_read: bool, task: &mesos::Task) -> ConsoleError {
     match error {
         ConsoleError::NoFile { .. } if was_read => ConsoleError::AgentAway(task.agent_id.value.clone()),
         error => error,

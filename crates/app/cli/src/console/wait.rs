@@ -7,14 +7,12 @@ use messor_proto::mesos::master::{Event, event};
 use messor_proto::mesos::{Task, TaskState, TaskStatus};
 use messor_types::is_terminal_task;
 
+use super::away::Away;
 use super::words::task_state;
 use super::{Console, ConsoleError};
 
 /// Between two turns of what shows that this program waits.
 const TURN: Duration = Duration::from_millis(100);
-/// How long a master may be away before this gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Console<'_, '_> {
     /// The exit status is 0 if it finished, and 1 if it ended otherwise.
@@ -30,7 +28,7 @@ impl Console<'_, '_> {
         }
         let name = &task.task_id.value;
         bar.set_message(format!("{name} is {}", task_state(task.state()).0));
-        let mut away_since = None;
+        let mut away = Away::default();
         loop {
             let error = match self.end_of(task, &bar, begun, timeout) {
                 Ok(end) => {
@@ -43,17 +41,14 @@ impl Console<'_, '_> {
                     };
                     return self.tell_end(task, state, status.as_ref());
                 }
-                Err(ConsoleError::Api(error)) if error.may_pass() => error,
-                Err(error) => return Err(error),
+                Err(error) => error,
             };
-            let since: Instant = *away_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > PATIENCE {
-                return Err(error.into());
-            }
-            bar.set_message(format!("{error}; trying again"));
-            std::thread::sleep(PAUSE);
+            away.wait(error, |error| {
+                bar.set_message(format!("{error}; trying again"));
+                Ok(())
+            })?;
             if self.api.find_again().is_ok() {
-                away_since = None;
+                away.is_back();
             }
         }
     }
