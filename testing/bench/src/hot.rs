@@ -217,14 +217,7 @@ fn update() -> Result<(Work, usize), String> {
 }
 
 fn show_state() -> Result<(Work, usize), String> {
-    let build = BuildInfo {
-        version: "1.11.0",
-        git_sha: "",
-        git_tag: "",
-        build_date: "",
-        build_time: 0.0,
-        build_user: "",
-    };
+    let build = BuildInfo { version: "1.11.0", ..BuildInfo::default() };
     let program = ProgramInfo { build, flags: Vec::new() };
     // What is printed once is remembered, so the size is taken from another one.
     let twin = with_agents();

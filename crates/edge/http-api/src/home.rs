@@ -99,14 +99,7 @@ mod tests {
     use crate::info::BuildInfo;
 
     fn program(flags: &[(&str, &str)]) -> ProgramInfo {
-        let build = BuildInfo {
-            version: "1.11.0",
-            git_sha: "",
-            git_tag: "",
-            build_date: "",
-            build_time: 0.0,
-            build_user: "",
-        };
+        let build = BuildInfo { version: "1.11.0", ..BuildInfo::default() };
         ProgramInfo { build, flags: flags.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect() }
     }
 

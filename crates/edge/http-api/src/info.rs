@@ -1,7 +1,7 @@
 //! What a program says of itself: its build, its flags, where its log is.
 
 /// Of which source and when this binary was built. `version` is the version of Apache Mesos whose behaviour it has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct BuildInfo {
     pub version: &'static str,
     pub git_sha: &'static str,

@@ -15,7 +15,8 @@ const LABEL_BYTES: usize = 400_000;
 /// More than a stream's queue of 64 MB and the kernel's buffers hold.
 const MOST_UPDATES: usize = 400;
 
-fn subscribe(master: SocketAddr) -> TcpStream {
+/// An operator's stream, whose answer has begun.
+pub fn subscribe(master: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(master).expect("a connection");
     let body = r#"{"type":"SUBSCRIBE"}"#;
     let head = format!(

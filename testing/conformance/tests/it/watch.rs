@@ -1,8 +1,7 @@
 //! `mesos … watch`, `mesos task wait` and logs of whole pods, on a real cluster.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -243,14 +242,7 @@ fn a_pod_is_run_and_its_logs_are_read_while_it_runs_and_afterwards() {
 fn operators_hear_a_heartbeat_at_once() {
     let cluster = Cluster::start();
     for _ in 0..3 {
-        let mut stream = TcpStream::connect(cluster.master).expect("a connection");
-        let body = r#"{"type":"SUBSCRIBE"}"#;
-        let head = format!(
-            "POST /api/v1 HTTP/1.1\r\nHost: master\r\nContent-Type: application/json\r\n\
-             Accept: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).expect("a request");
+        let mut stream = crate::streams::subscribe(cluster.master);
         // A fifth of the interval.
         stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a time-out");
         let mut seen = String::new();

@@ -7,6 +7,11 @@ const FILTERED: &str = "viewing each framework, executor, task and role; the oth
 const TAKEN: (u16, &str) = (202, "it is right as far as the master knows, and on its way to the agent");
 const CONFLICT: (u16, &str) = (409, "it does not fit what there is, or no longer");
 const AGENT: (u16, &str) = (400, "the request is wrong, or there is no such agent; the answer says what");
+const AGENT_WRONG: (u16, &str) = (502, "the agent answers wrongly");
+const AGENT_SILENT: (u16, &str) = (504, "the agent did not answer within 10 seconds");
+const OFFSET: (&str, &str) = ("offset", "the first byte; 0 if it is left out");
+const LENGTH: (&str, &str) = ("length", "at most so many bytes, up to 65536");
+const PIECE: &str = "An object: agent_id, path, size, offset, length, data.";
 
 const fn operation(path: &'static str, summary: &'static str) -> Endpoint {
     Endpoint::new(path, POST, summary)
@@ -53,16 +58,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             ("framework_id", "the framework of the task"),
             ("task_id", "the task"),
             ("file", "a path in its sandbox; stdout if it is left out"),
-            ("offset", "the first byte; 0 if it is left out"),
-            ("length", "at most so many bytes, up to 65536"),
+            OFFSET,
+            LENGTH,
         ])
-        .answer("An object: agent_id, path, size, offset, length, data.")
+        .answer(PIECE)
         .codes(&[
             DONE,
             (400, "a parameter is missing or wrong"),
             (404, "there is no such framework, task, agent or file; the answer says which"),
-            (502, "the agent answers wrongly"),
-            (504, "the agent did not answer within 10 seconds"),
+            AGENT_WRONG,
+            AGENT_SILENT,
         ])
         .of_leader()
         .own(),
@@ -70,16 +75,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .about("Agents write one with --log_dir.")
         .query(&[
             ("agent_id", "the agent"),
-            ("offset", "the first byte; 0 if it is left out"),
-            ("length", "at most so many bytes, up to 65536"),
+            OFFSET,
+            LENGTH,
         ])
-        .answer("An object: agent_id, path, size, offset, length, data.")
+        .answer(PIECE)
         .codes(&[
             DONE,
             (400, "a parameter is missing or wrong"),
             (404, "there is no such agent, or it writes no log"),
-            (502, "the agent answers wrongly"),
-            (504, "the agent did not answer within 10 seconds"),
+            AGENT_WRONG,
+            AGENT_SILENT,
         ])
         .of_leader()
         .own(),
