@@ -1,7 +1,7 @@
 // The frame around every page: where one can go, whether the cluster is heard, light and dark.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { live, useLive } from "./data/live";
 import { count } from "./format";
 import { Card, Page } from "./parts/bits";
@@ -99,6 +99,22 @@ function Connection() {
   return <span class={`connection ${tone}`} role="status" title={problem}><span class="dot" aria-hidden="true" />{text}</span>;
 }
 
+function Keys({ close }: { close: () => void }) {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => element.current?.showModal(), []);
+  return (
+    <dialog ref={element} class="keys" aria-label="Keys" onClick={close} onCancel={(event) => { event.preventDefault(); close(); }}>
+      <h2>Keys</h2>
+      <dl>
+        {PLACES.map(([path, name, key]) => <div key={path}><dt><kbd>g</kbd> <kbd>{key}</kbd></dt><dd>{name}</dd></div>)}
+        <div><dt><kbd>/</kbd></dt><dd>Search the table</dd></div>
+        <div><dt><kbd>↓</kbd> <kbd>↑</kbd> <kbd>Enter</kbd></dt><dd>Move in a table, open a row</dd></div>
+      </dl>
+      <button type="button" autofocus onClick={close}>Close</button>
+    </dialog>
+  );
+}
+
 export function App() {
   const at = usePlace();
   const { phase, problem, model } = useLive();
@@ -109,6 +125,7 @@ export function App() {
   const where = at.parts.join("/");
   useEffect(() => {
     scrollTo(0, 0);
+    setKeys(false);
     // Where the places are a line that is wider than the window.
     document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [where]);
@@ -137,17 +154,7 @@ export function App() {
         {phase === "broken" && <p class="problem banner" role="alert">The master is not heard ({problem}). What is shown may be old; trying again.</p>}
         {route(at)}
       </main>
-      {keys && (
-        <dialog open class="keys" aria-label="Keys" onClick={() => setKeys(false)}>
-          <h2>Keys</h2>
-          <dl>
-            {PLACES.map(([path, name, key]) => <div key={path}><dt><kbd>g</kbd> <kbd>{key}</kbd></dt><dd>{name}</dd></div>)}
-            <div><dt><kbd>/</kbd></dt><dd>Search the table</dd></div>
-            <div><dt><kbd>↓</kbd> <kbd>↑</kbd> <kbd>Enter</kbd></dt><dd>Move in a table, open a row</dd></div>
-          </dl>
-          <button type="button" autofocus onClick={() => setKeys(false)}>Close</button>
-        </dialog>
-      )}
+      {keys && <Keys close={() => setKeys(false)} />}
     </div>
   );
 }

@@ -112,6 +112,11 @@ test("a sandbox: its folders, a file, the other output", { skip }, async () => {
   await page.getByText("exited with status 3").first().waitFor();
   await page.getByRole("button", { name: "stderr" }).click();
   await page.getByRole("log").getByText("what went wrong").waitFor();
+  // What a task that has ended wrote is not asked for again and again.
+  await page.getByRole("status").filter({ hasText: /· the task has ended$/ }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Follow" }).count(), 0);
+  await go(`#/tasks/${cluster.framework.id}/${cluster.task.id}`);
+  await page.getByRole("status").filter({ hasText: /· following$/ }).waitFor();
 });
 
 test("by the keyboard alone", { skip }, async () => {
@@ -142,6 +147,15 @@ test("by the keyboard alone", { skip }, async () => {
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await page.getByRole("button", { name: "Close" }).press("Enter");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
+  await page.keyboard.press("?");
+  await page.keyboard.press("g");
+  await page.keyboard.press("a");
+  await heading("Agents");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
 });
 
 test("an agent: resources, reservations, volumes, containers; deactivated and back", { skip }, async () => {
@@ -254,6 +268,17 @@ test("the master: replicas, metrics, flags", { skip }, async () => {
   await page.getByRole("button", { name: "Flags" }).click();
   await page.getByRole("searchbox").fill("work_dir");
   await page.getByRole("grid", { name: "flags" }).getByText("work_dir").waitFor();
+});
+
+test("what an agent and the master write themselves", { skip }, async () => {
+  await go(`#/agents/${cluster.agent}`);
+  await page.getByRole("link", { name: "what the agent writes" }).click();
+  await heading("Log of the agent");
+  await page.getByRole("log").getByText("Registered with master").first().waitFor();
+  await go("#/master");
+  await page.getByRole("link", { name: "Log of this master" }).click();
+  await heading("Log");
+  await page.getByRole("log").getByText("TASK_RUNNING of task steady").first().waitFor();
 });
 
 test("links to the page of Apache Mesos lead somewhere right", { skip }, async () => {

@@ -1,16 +1,18 @@
 // Pictures of every page of a cluster that runs, light and dark:
 //
-//   node test/screenshots.mjs http://127.0.0.1:5050 ../docs/screenshots
+//   node test/screenshots.mjs http://127.0.0.1:5050 ../docs/screenshots TASK
+//
+// TASK is the name of one whose sandbox has a folder and a stdout worth looking at. Afterwards: pngquant --ext .png --force FILES
 
 import { mkdirSync } from "node:fs";
 import { open, watched } from "./browser.mjs";
 
-const [url, folder] = process.argv.slice(2);
+const [url, folder, wanted] = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
 const state = await (await fetch(`${url}/master/state`)).json();
 const agent = state.slaves.find((each) => Object.keys(each.reserved_resources).length > 0) ?? state.slaves[0];
-const framework = state.frameworks.toSorted((a, b) => b.tasks.length - a.tasks.length)[0];
-const task = framework.tasks[0];
+const framework = state.frameworks.find((each) => each.tasks.some((task) => task.name === wanted));
+const task = framework.tasks.find((each) => each.name === wanted);
 const pages = {
   cluster: "#/", tasks: "#/tasks", task: `#/tasks/${framework.id}/${task.id}`, agents: "#/agents", agent: `#/agents/${agent.id}`,
   frameworks: "#/frameworks", framework: `#/frameworks/${framework.id}`, roles: "#/roles", offers: "#/offers",

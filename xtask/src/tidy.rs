@@ -98,7 +98,39 @@ pub fn broken_layers() -> Vec<String> {
     }
     broken.extend(listed.difference(&used).map(|e| format!("{e}: listed in ARCHITECTURE.md and not there")));
     broken.extend(impure(&metadata, &members));
+    broken.extend(never_run(&members));
     broken.extend(unsafe_crates(&members));
+    broken
+}
+
+/// Tests that nothing would run, because their Cargo.toml says that there are none beside the code (so that the code is not
+/// compiled twice).
+fn never_run(members: &BTreeMap<String, &Package>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (name, package) in members {
+        for target in package.targets.iter().filter(|target| !target.test && !target.is_custom_build()) {
+            let mut files = Vec::new();
+            if target.is_lib() {
+                rust_files(&package.manifest_path.as_std_path().with_file_name("src"), &mut files);
+                files.retain(|path| {
+                    !path.ends_with("src/main.rs") && !path.to_string_lossy().contains("/src/bin/")
+                });
+            } else {
+                files.push(target.src_path.clone().into_std_path_buf());
+            }
+            // Also `#[tokio::test]` and the like.
+            let marks = ["#[test]", "::test]", "::test("];
+            let has_tests = |path: &PathBuf| {
+                std::fs::read_to_string(path).is_ok_and(|text| marks.iter().any(|mark| text.contains(mark)))
+            };
+            if let Some(path) = files.into_iter().find(has_tests) {
+                broken.push(format!(
+                    "{name}: {} has tests, and its Cargo.toml says `test = false`",
+                    path.display()
+                ));
+            }
+        }
+    }
     broken
 }
 

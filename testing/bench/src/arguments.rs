@@ -33,13 +33,17 @@ impl Arguments {
         Ok(self.values(name)?.pop())
     }
 
-    /// A number from 1, or what it is by default.
-    pub fn number(&mut self, name: &str, default: usize) -> Result<usize, String> {
+    /// A number from 1, where it is named.
+    pub fn number_if_any(&mut self, name: &str) -> Result<Option<usize>, String> {
         match self.value(name)? {
             Some(0) => Err(format!("{name} is a number from 1")),
-            Some(number) => Ok(number),
-            None => Ok(default),
+            number => Ok(number),
         }
+    }
+
+    /// A number from 1, or what it is by default.
+    pub fn number(&mut self, name: &str, default: usize) -> Result<usize, String> {
+        self.number_if_any(name).map(|number| number.unwrap_or(default))
     }
 
     /// What is left, where that is names of files.

@@ -92,6 +92,15 @@ impl Board {
 
     /// Waits until a count is reached, and checks that it is not passed; nothing new for so long as `limit` is a fault.
     pub fn wait(&self, count: Count, target: u64, limit: Duration, what: &str) -> Result<(), String> {
+        let now = self.reach(count, target, limit, what)?;
+        if now > target {
+            return Err(format!("{what}: {now} of {target}, more than there may be"));
+        }
+        Ok(())
+    }
+
+    /// The same of a count that goes on: how far it is then.
+    pub fn reach(&self, count: Count, target: u64, limit: Duration, what: &str) -> Result<u64, String> {
         let progress = Progress::new(what, target);
         let mut moved = Instant::now();
         let mut last = None;
@@ -101,11 +110,8 @@ impl Board {
                 break Err(format!("{what}: {fault}"));
             }
             let now = state.counts[count as usize];
-            if now > target {
-                break Err(format!("{what}: {now} of {target}, more than there may be"));
-            }
-            if now == target {
-                break Ok(());
+            if now >= target {
+                break Ok(now);
             }
             progress.show(now);
             if last.replace(now) != Some(now) {
@@ -143,6 +149,7 @@ mod tests {
         board.wait(Count::Running, 2, SHORT, "two").unwrap();
         assert!(board.wait(Count::Running, 3, SHORT, "three").unwrap_err().contains("2 of 3"));
         assert!(board.wait(Count::Running, 1, SHORT, "one").unwrap_err().contains("more than"));
+        assert_eq!(board.reach(Count::Running, 1, SHORT, "one"), Ok(2));
         board.fail("first".into());
         board.fail("second".into());
         assert_eq!(board.wait(Count::Running, 2, SHORT, "two").unwrap_err(), "two: first");

@@ -11,6 +11,8 @@ use crate::usage::Span;
 pub enum Better {
     Less,
     More,
+    /// It is no cost, or not the same of both: it says under what the rest was measured.
+    Neither,
 }
 
 /// What Messor is to reach.
@@ -30,21 +32,41 @@ pub struct Line {
     pub unit: &'static str,
     pub better: Better,
     pub goal: Option<Goal>,
+    /// What was published of Apache Mesos, in the same unit: in process, and on another machine.
+    pub published: Option<f64>,
     pub samples: Vec<(Kind, f64)>,
 }
 
+/// Who was the limit of a workload, or of one part of it.
 #[derive(Clone, Debug)]
-struct Limit {
-    workload: String,
-    size: String,
+pub struct Limit {
+    pub workload: String,
+    pub size: String,
     kind: Kind,
     spans: Vec<Span>,
+}
+
+/// A run that did not come to its end: its column has a sample less, and what was measured of the rest stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub workload: String,
+    pub kind: Kind,
+    /// From 1.
+    pub run: usize,
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}, run {}: {}", self.workload, self.kind, self.run, self.what)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub lines: Vec<Line>,
-    limits: Vec<Limit>,
+    pub faults: Vec<Fault>,
+    pub limits: Vec<Limit>,
 }
 
 /// The middle one; of an even number, the mean of the two in the middle.
@@ -58,8 +80,29 @@ pub fn median(mut samples: Vec<f64>) -> Option<f64> {
 }
 
 impl Line {
+    pub fn samples(&self, kind: Kind) -> Vec<f64> {
+        self.samples.iter().filter(|(of, _)| *of == kind).map(|(_, value)| *value).collect()
+    }
+
     pub fn median(&self, kind: Kind) -> Option<f64> {
-        median(self.samples.iter().filter(|(of, _)| *of == kind).map(|(_, value)| *value).collect())
+        median(self.samples(kind))
+    }
+
+    /// The least and the most of each, where there is more than one sample.
+    fn range(&self) -> String {
+        let of = |kind| {
+            let samples = self.samples(kind);
+            let least = samples.iter().copied().reduce(f64::min)?;
+            let most = samples.iter().copied().reduce(f64::max)?;
+            Some(if samples.len() > 1 {
+                format!("{} – {}", figure(least), figure(most))
+            } else {
+                figure(least)
+            })
+        };
+        let is_repeated = [Kind::Real, Kind::Messor].into_iter().any(|kind| self.samples(kind).len() > 1);
+        let both: Vec<String> = [Kind::Real, Kind::Messor].into_iter().filter_map(of).collect();
+        if is_repeated { both.join("; ") } else { String::new() }
     }
 
     /// How many times better Messor is than 1.11.0.
@@ -68,6 +111,7 @@ impl Line {
         let times = match self.better {
             Better::Less => real / messor,
             Better::More => messor / real,
+            Better::Neither => return None,
         };
         times.is_finite().then_some(times)
     }
@@ -91,22 +135,31 @@ pub struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub fn put(&mut self, what: &str, unit: &'static str, better: Better, value: f64, goal: Option<Goal>) {
-        let lines = &mut self.figures.lines;
-        let same =
-            |line: &Line| line.workload == self.workload && line.size == self.size && line.what == what;
-        let at = lines.iter().position(same).unwrap_or_else(|| {
-            lines.push(Line {
+        let at = self.find(what).unwrap_or_else(|| {
+            // Beside what is of the same, also where one master has lines that the other has not.
+            let lines = &mut self.figures.lines;
+            let beside = |line: &Line| line.workload == self.workload && line.size == self.size;
+            let at = lines.iter().rposition(beside).map_or(lines.len(), |last| last + 1);
+            let line = Line {
                 workload: self.workload.to_string(),
                 size: self.size.clone(),
                 what: what.to_string(),
                 unit,
                 better,
                 goal,
+                published: None,
                 samples: Vec::new(),
-            });
-            lines.len() - 1
+            };
+            lines.insert(at, line);
+            at
         });
-        lines[at].samples.push((self.kind, value));
+        self.figures.lines[at].samples.push((self.kind, value));
+    }
+
+    fn find(&self, what: &str) -> Option<usize> {
+        let same =
+            |line: &Line| line.workload == self.workload && line.size == self.size && line.what == what;
+        self.figures.lines.iter().position(same)
     }
 
     pub fn less(&mut self, what: &str, unit: &'static str, value: f64, goal: Option<Goal>) {
@@ -115,6 +168,18 @@ impl Recorder<'_> {
 
     pub fn more(&mut self, what: &str, unit: &'static str, value: f64, goal: Option<Goal>) {
         self.put(what, unit, Better::More, value, goal);
+    }
+
+    /// What is told beside the costs, and compared with nothing.
+    pub fn tell(&mut self, what: &str, unit: &'static str, value: f64) {
+        self.put(what, unit, Better::Neither, value, None);
+    }
+
+    /// What was published of a line that is there.
+    pub fn published(&mut self, what: &str, value: f64) {
+        if let Some(at) = self.find(what) {
+            self.figures.lines[at].published = Some(value);
+        }
     }
 
     pub fn span(&mut self, span: Span) {
@@ -152,38 +217,48 @@ pub(crate) fn figure(value: f64) -> String {
 }
 
 impl Figures {
+    /// Nothing was seen of this line, and a run of the workload went wrong.
+    fn has_failed(&self, line: &Line, kind: Kind) -> bool {
+        let faults = self.faults.iter().any(|fault| fault.workload == line.workload && fault.kind == kind);
+        faults && line.median(kind).is_none()
+    }
+
     /// One JSON document a line.
     pub fn to_json_lines(&self) -> String {
         let mut out = String::new();
         for line in &self.lines {
-            let samples = |kind: Kind| -> Vec<f64> {
-                line.samples.iter().filter(|(of, _)| *of == kind).map(|(_, value)| *value).collect()
-            };
             let value = json!({
                 "workload": line.workload,
                 "size": line.size,
                 "what": line.what,
                 "unit": line.unit,
-                "better": match line.better { Better::Less => "less", Better::More => "more" },
-                "1.11.0": { "median": line.median(Kind::Real), "samples": samples(Kind::Real) },
-                "messor": { "median": line.median(Kind::Messor), "samples": samples(Kind::Messor) },
+                "better": match line.better {
+                    Better::Less => "less",
+                    Better::More => "more",
+                    Better::Neither => "neither",
+                },
+                "1.11.0": {
+                    "median": line.median(Kind::Real),
+                    "samples": line.samples(Kind::Real),
+                    "failed": self.has_failed(line, Kind::Real),
+                },
+                "messor": {
+                    "median": line.median(Kind::Messor),
+                    "samples": line.samples(Kind::Messor),
+                    "failed": self.has_failed(line, Kind::Messor),
+                },
                 "times": line.times(),
+                "published": line.published,
                 "goal": goal(line.goal),
                 "met": line.met(),
             });
             let _ = writeln!(out, "{value}");
         }
         for limit in &self.limits {
-            let value = json!({
-                "workload": limit.workload,
-                "size": limit.size,
-                "who": limit.kind.to_string(),
-                "wall_seconds": limit.of(|span| span.wall.as_secs_f64()),
-                "master_cores": limit.of(Span::master_cores),
-                "bench_cores": limit.of(Span::bench_cores),
-                "others_cores": limit.of(Span::others_cores),
-                "limits": limit.names(),
-            });
+            let _ = writeln!(out, "{}", limit.to_json("workload"));
+        }
+        for Fault { workload, kind, run, what } in &self.faults {
+            let value = json!({ "workload": workload, "who": kind.to_string(), "run": run, "fault": what });
             let _ = writeln!(out, "{value}");
         }
         out
@@ -204,8 +279,22 @@ impl Limit {
         median(self.spans.iter().map(what).collect()).unwrap_or(f64::NAN)
     }
 
+    /// The workload is named under this key.
+    pub fn to_json(&self, key: &str) -> Value {
+        json!({
+            key: self.workload,
+            "size": self.size,
+            "who": self.kind.to_string(),
+            "wall_seconds": self.of(|span| span.wall.as_secs_f64()),
+            "master_cores": self.of(Span::master_cores),
+            "bench_cores": self.of(Span::bench_cores),
+            "others_cores": self.of(Span::others_cores),
+            "limits": self.names(),
+        })
+    }
+
     /// Who it was, of each run.
-    fn names(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.spans.iter().map(Span::limit).collect();
         names.sort_unstable();
         names.dedup();
@@ -215,11 +304,23 @@ impl Limit {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| workload | size | what | unit | runs | 1.11.0 | Messor | times better | goal |")?;
-        writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
+        writeln!(
+            f,
+            "| workload | size | what | unit | runs | 1.11.0 | Messor | times better | goal | published | from – to: 1.11.0; Messor |"
+        )?;
+        writeln!(f, "|{}", " --- |".repeat(11))?;
         for line in &self.lines {
-            let runs = |kind| line.samples.iter().filter(|(of, _)| *of == kind).count();
+            let runs = |kind| line.samples(kind).len();
             let optional = |value: Option<f64>| value.map(figure).unwrap_or_default();
+            let column = |kind| match line.median(kind) {
+                None if self.has_failed(line, kind) => "failed".to_string(),
+                seen => optional(seen),
+            };
+            let runs = match (runs(Kind::Real), runs(Kind::Messor)) {
+                (0, runs) | (runs, 0) => runs.to_string(),
+                (real, messor) if real == messor => real.to_string(),
+                (real, messor) => format!("{real}, {messor}"),
+            };
             let goal = match line.goal {
                 None => String::new(),
                 Some(Goal::Times(times)) => format!("{times} times"),
@@ -233,18 +334,20 @@ impl fmt::Display for Figures {
             };
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {goal}{met} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {goal}{met} | {} | {} |",
                 line.workload,
                 line.size,
                 line.what,
                 line.unit,
-                runs(Kind::Messor).max(runs(Kind::Real)),
-                optional(line.median(Kind::Real)),
-                optional(line.median(Kind::Messor)),
+                runs,
+                column(Kind::Real),
+                column(Kind::Messor),
                 optional(line.times()),
+                optional(line.published),
+                line.range(),
             )?;
         }
-        writeln!(f, "\n| workload | size | who | s | cores: master | bench | others | limit |")?;
+        writeln!(f, "\n| workload | size | who | s | cores: master (and agent) | bench | others | limit |")?;
         writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
         for limit in &self.limits {
             writeln!(
@@ -259,6 +362,14 @@ impl fmt::Display for Figures {
                 figure(limit.of(Span::others_cores)),
                 limit.names().join(", "),
             )?;
+        }
+        if !self.faults.is_empty() {
+            writeln!(f, "\n| workload | who | run | what went wrong |\n| --- | --- | --- | --- |")?;
+        }
+        for Fault { workload, kind, run, what } in &self.faults {
+            // A bar would be the end of a column.
+            let what = what.replace('|', "/").replace('\n', " ");
+            writeln!(f, "| {workload} | {kind} | {run} | {what} |")?;
         }
         Ok(())
     }
@@ -285,10 +396,37 @@ mod tests {
         assert_eq!((line.met(), figures.lines[1].met()), (Some(false), Some(true)));
         let text = figures.to_string();
         assert!(
-            text.contains("| w | 3 agents | time | s | 3 | 3.00 | 0.20 | 15.0 | 20 times: missed |"),
+            text.contains(
+                "| w | 3 agents | time | s | 3 | 3.00 | 0.20 | 15.0 | 20 times: missed |  | 2.00 – 4.00; 0.10 – 0.30 |"
+            ),
             "{text}"
         );
         assert_eq!(figures.to_json_lines().lines().count(), 2);
+        let what = "its stream | ended".to_string();
+        figures.faults.push(Fault { workload: "w".into(), kind: Kind::Real, run: 2, what });
+        figures.lines[1].samples.retain(|(kind, _)| *kind == Kind::Messor);
+        figures.lines[0].samples.remove(0);
+        let text = figures.to_string();
+        assert!(text.contains("| w | 3 agents | time | s | 2, 3 | 2.50 |"), "{text}");
+        assert!(text.contains("| rate | tasks/s | 3 | failed | 0.20 |"), "{text}");
+        assert!(text.contains("| w | 1.11.0 | 2 | its stream / ended |"), "{text}");
+        assert!(figures.to_json_lines().contains("\"fault\":\"its stream | ended\""));
         assert_eq!(median(vec![1.0, 4.0]), Some(2.5));
+    }
+
+    #[test]
+    fn what_is_no_cost_is_not_compared() {
+        let mut figures = Figures::default();
+        for (kind, value) in [(Kind::Real, 4.0), (Kind::Messor, 2.0)] {
+            let size = "3 agents".to_string();
+            let mut recorder = Recorder { figures: &mut figures, kind, workload: "w", size };
+            recorder.tell("size", "MB", value);
+            recorder.less("time", "s", value, None);
+            recorder.published("time", 5.5);
+        }
+        assert_eq!((figures.lines[0].times(), figures.lines[1].times()), (None, Some(2.0)));
+        let text = figures.to_string();
+        assert!(text.contains("| size | MB | 1 | 4.00 | 2.00 |  |  |  |  |"), "{text}");
+        assert!(text.contains("| time | s | 1 | 4.00 | 2.00 | 2.00 |  | 5.50 |  |"), "{text}");
     }
 }

@@ -92,6 +92,12 @@ fn scalar(name: &str, amount: f64) -> Resource {
     }
 }
 
+/// The first agent has more than the others: a scheduler that asks for more than they have is offered that one alone.
+const LARGE_CPUS: f64 = 128.0;
+const CPUS: f64 = 64.0;
+/// What it asks for then.
+pub const MORE_CPUS: f64 = CPUS + 1.0;
+
 /// What each agent has.
 pub fn agent_resources() -> Vec<Resource> {
     let ports = Resource {
@@ -100,7 +106,7 @@ pub fn agent_resources() -> Vec<Resource> {
         ranges: Some(Ranges { range: vec![Range { begin: 31000, end: 32000 }] }),
         ..Default::default()
     };
-    vec![scalar("cpus", 64.0), scalar("mem", 262_144.0), scalar("disk", 1_048_576.0), ports]
+    vec![scalar("cpus", CPUS), scalar("mem", 262_144.0), scalar("disk", 1_048_576.0), ports]
 }
 
 /// What each task needs: an agent has room for 640.
@@ -197,10 +203,14 @@ impl Fleet {
     }
 
     fn info(&self, agent: usize, id: &str) -> AgentInfo {
+        let mut resources = agent_resources();
+        if agent == 0 {
+            resources[0] = scalar("cpus", LARGE_CPUS);
+        }
         AgentInfo {
             hostname: format!("agent{agent}.bench"),
             port: Some(i32::from(self.0.address.port())),
-            resources: agent_resources(),
+            resources,
             id: (!id.is_empty()).then(|| AgentId { value: id.to_string() }),
             checkpoint: Some(true),
             ..Default::default()
@@ -239,6 +249,7 @@ impl Fleet {
         let agents = state.ids.len();
         state.framework_id = framework_id.value.clone();
         state.tasks = vec![Phase::RunningAcknowledged; tasks];
+        state.agent_of = vec![0; tasks];
         if agents < 2 && completed > 0 {
             return Err("completed tasks take two agents".to_string());
         }
@@ -246,6 +257,7 @@ impl Fleet {
             |number: usize, all: usize, agents: usize| (number * all / agents)..((number + 1) * all / agents);
         let mut result = Vec::with_capacity(agents);
         for agent in 0..agents {
+            state.agent_of[shares(agent, tasks, agents)].fill(agent as u32);
             let id = &state.ids[agent];
             let task =
                 |number: usize, task_state: TaskState| known_task(number, task_state, id, &framework_id);
@@ -287,12 +299,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Each of the running tasks says once more that it runs.
-    pub fn repeat(&self, repetition: u32) -> Result<(), String> {
+    /// Each of these running tasks says once more that it runs.
+    pub fn repeat(&self, tasks: impl IntoIterator<Item = usize>, repetition: u32) -> Result<(), String> {
         let state = lock(&self.0.state);
         let now = now();
-        for (task, agent) in state.agent_of.iter().enumerate() {
-            let agent = *agent as usize;
+        for task in tasks {
+            let agent = state.agent_of[task] as usize;
             let update = (task, TaskState::TaskRunning, uuid(task, Said::Repeated, repetition));
             let agent = (agent, state.ids[agent].as_str());
             self.0.send(|out, master| {

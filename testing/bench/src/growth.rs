@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde_json::json;
 
 use crate::compare::{Work, play};
-use crate::figures::figure;
+use crate::figures::{Fault, Figures, Limit, Line, figure};
 use crate::fleet::Life;
 use crate::masters::{Kind, Programs};
 use crate::scheduler::Api;
@@ -103,26 +103,52 @@ fn total(unit: &str, value: f64, size: Size) -> Option<(&'static str, f64)> {
     })
 }
 
+/// What was seen of a cost at one size.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    median: f64,
+    samples: Vec<f64>,
+}
+
 /// A cost by size.
 #[derive(Clone, Debug)]
 struct Row {
-    workload: String,
     what: String,
     unit: &'static str,
-    /// How large it was, in words; how large, and what was seen.
-    points: Vec<(String, f64, f64)>,
+    /// None where nothing was seen of it.
+    points: [Option<Seen>; PARTS.len()],
+}
+
+/// One of the four sizes of a workload.
+#[derive(Clone, Debug)]
+struct Step {
+    /// How large it was, in words, and as a number.
+    size: String,
+    length: f64,
+    limits: Vec<Limit>,
+    faults: Vec<Fault>,
+}
+
+#[derive(Clone, Debug)]
+struct Section {
+    workload: &'static str,
+    steps: Vec<Step>,
+    rows: Vec<Row>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Growth {
     kind: Kind,
-    rows: Vec<Row>,
+    sections: Vec<Section>,
 }
 
-/// The power of the size that a cost grows with, by least squares over the logarithms: 0 stays, 1 is linear.
-fn power(points: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
-    let positive = points.into_iter().filter(|(_, y)| *y > 0.0);
-    let logs: Vec<(f64, f64)> = positive.map(|(x, y)| (x.ln(), y.ln())).collect();
+/// The power of the size that a cost grows with, by least squares over the logarithms: 0 stays, 1 is linear. What is nothing at one size
+/// has none.
+fn power(points: &[(f64, f64)]) -> Option<f64> {
+    if points.iter().any(|(_, y)| *y <= 0.0) {
+        return None;
+    }
+    let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
     let count = logs.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| logs.iter().map(of).sum::<f64>() / count;
     let (mean_x, mean_y) = (mean(|log| log.0), mean(|log| log.1));
@@ -131,9 +157,47 @@ fn power(points: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
     (logs.len() > 1 && spread > 0.0).then(|| common / spread)
 }
 
-impl Row {
-    fn power(&self) -> Option<f64> {
-        power(self.points.iter().map(|(_, x, y)| (*x, *y)))
+impl Section {
+    /// Takes what was seen at the next size.
+    fn take(&mut self, axis: Axis, size: Size, kind: Kind, figures: Figures) {
+        let at = self.steps.len();
+        self.take_lines(at, (size, kind), &figures.lines);
+        let Figures { limits, faults, .. } = figures;
+        let (size, length) = (axis.describe(size), axis.length(size) as f64);
+        self.steps.push(Step { size, length, limits, faults });
+    }
+
+    fn take_lines(&mut self, at: usize, (size, kind): (Size, Kind), lines: &[Line]) {
+        for line in lines {
+            let in_all = |value: f64| total(line.unit, value, size);
+            let Some((unit, median)) = line.median(kind).and_then(in_all) else { continue };
+            let samples = line.samples(kind).into_iter().filter_map(in_all).map(|(_, value)| value).collect();
+            // A rate is told as the time that all of it took.
+            let what = if line.what == "rate" { "time" } else { &line.what };
+            let found = self.rows.iter().position(|row| row.what == what);
+            let row = found.unwrap_or_else(|| {
+                self.rows.push(Row { what: what.to_string(), unit, points: Default::default() });
+                self.rows.len() - 1
+            });
+            self.rows[row].points[at] = Some(Seen { median, samples });
+        }
+    }
+
+    /// Only where all sizes have a figure.
+    fn power(&self, row: &Row) -> Option<f64> {
+        let point = |(step, seen): (&Step, &Option<Seen>)| Some((step.length, seen.as_ref()?.median));
+        let points: Option<Vec<_>> = self.steps.iter().zip(&row.points).map(point).collect();
+        power(&points?)
+    }
+}
+
+impl Step {
+    /// Who was the limit, of each part and run.
+    fn limits(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.limits.iter().flat_map(Limit::names).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 
@@ -145,49 +209,59 @@ pub fn run(
     largest: Size,
     runs: usize,
 ) -> (Growth, Vec<String>) {
-    let mut growth = Growth { kind, rows: Vec::new() };
+    let mut growth = Growth { kind, sections: Vec::new() };
     let mut faults = Vec::new();
     for axis in axes {
+        let workload = axis.at(largest, 1).1.name();
+        let mut section = Section { workload, steps: Vec::new(), rows: Vec::new() };
         for part in PARTS {
             let (size, work) = axis.at(largest, part);
-            let (figures, more) = play(programs, &[kind], &[work], runs);
-            faults.extend(more);
-            for line in figures.lines {
-                let seen = line.median(kind).and_then(|value| total(line.unit, value, size));
-                let Some((unit, value)) = seen else { continue };
-                // A rate is told as the time that all of it took.
-                let what = if line.what == "rate" { "time".to_string() } else { line.what };
-                let point = (axis.describe(size), axis.length(size) as f64, value);
-                let rows = &mut growth.rows;
-                match rows.iter_mut().find(|row| row.workload == line.workload && row.what == what) {
-                    Some(row) => row.points.push(point),
-                    None => rows.push(Row { workload: line.workload, what, unit, points: vec![point] }),
-                }
-            }
+            let figures = play(programs, &[kind], &[(work, runs)], |_| {});
+            faults.extend(figures.faults.iter().map(|fault| format!("{}: {fault}", axis.describe(size))));
+            section.take(*axis, size, kind, figures);
         }
+        growth.sections.push(section);
     }
     (growth, faults)
 }
 
 impl Growth {
-    /// One JSON document a line.
+    /// One JSON document a line: the costs, then who was the limit at each size, and what went wrong.
     pub fn to_json_lines(&self) -> String {
         let mut out = String::new();
-        for row in &self.rows {
-            let points: Vec<_> = row
-                .points
-                .iter()
-                .map(|(size, x, value)| json!({ "size": size, "x": x, "value": value }))
-                .collect();
-            let line = json!({
-                "growth": row.workload,
-                "who": self.kind.to_string(),
-                "what": row.what,
-                "unit": row.unit,
-                "points": points,
-                "power": row.power(),
-            });
-            let _ = writeln!(out, "{line}");
+        for section in &self.sections {
+            for row in &section.rows {
+                let point = |(step, seen): (&Step, &Option<Seen>)| {
+                    json!({
+                        "size": step.size,
+                        "x": step.length,
+                        "value": seen.as_ref().map(|seen| seen.median),
+                        "samples": seen.as_ref().map_or(&[][..], |seen| &seen.samples),
+                        "limits": step.limits(),
+                        "failed": seen.is_none() && !step.faults.is_empty(),
+                    })
+                };
+                let line = json!({
+                    "growth": section.workload,
+                    "who": self.kind.to_string(),
+                    "what": row.what,
+                    "unit": row.unit,
+                    "points": section.steps.iter().zip(&row.points).map(point).collect::<Vec<_>>(),
+                    "power": section.power(row),
+                });
+                let _ = writeln!(out, "{line}");
+            }
+            for step in &section.steps {
+                for limit in &step.limits {
+                    let _ = writeln!(out, "{}", limit.to_json("limit_of"));
+                }
+                for Fault { workload, kind, run, what } in &step.faults {
+                    let (who, size) = (kind.to_string(), &step.size);
+                    let line =
+                        json!({ "fault_of": workload, "size": size, "who": who, "run": run, "fault": what });
+                    let _ = writeln!(out, "{line}");
+                }
+            }
         }
         out
     }
@@ -195,22 +269,28 @@ impl Growth {
 
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut workload = "";
-        for row in &self.rows {
-            if row.workload != workload {
-                workload = &row.workload;
-                let sizes: Vec<&str> = row.points.iter().map(|(size, ..)| size.as_str()).collect();
-                writeln!(
-                    f,
-                    "| {}: {workload}, in all | unit | {} | grows with the power |",
-                    self.kind,
-                    sizes.join(" | ")
-                )?;
-                writeln!(f, "| --- | --- |{} --- |", " --- |".repeat(sizes.len()))?;
+        for section in &self.sections {
+            let (workload, steps) = (section.workload, &section.steps);
+            let sizes: Vec<&str> = steps.iter().map(|step| step.size.as_str()).collect();
+            writeln!(
+                f,
+                "| {}: {workload}, in all | unit | {} | grows with the power |",
+                self.kind,
+                sizes.join(" | ")
+            )?;
+            writeln!(f, "| --- | --- |{} --- |", " --- |".repeat(sizes.len()))?;
+            for row in &section.rows {
+                let value = |(step, seen): (&Step, &Option<Seen>)| match seen {
+                    Some(seen) => figure(seen.median),
+                    None if step.faults.is_empty() => String::new(),
+                    None => "failed".to_string(),
+                };
+                let values: Vec<String> = steps.iter().zip(&row.points).map(value).collect();
+                let power = section.power(row).map(|power| format!("{power:.2}")).unwrap_or_default();
+                writeln!(f, "| {} | {} | {} | {power} |", row.what, row.unit, values.join(" | "))?;
             }
-            let values: Vec<String> = row.points.iter().map(|(_, _, value)| figure(*value)).collect();
-            let power = row.power().map(|power| format!("{power:.2}")).unwrap_or_default();
-            writeln!(f, "| {} | {} | {} | {power} |", row.what, row.unit, values.join(" | "))?;
+            let limits: Vec<String> = steps.iter().map(|step| step.limits().join(", ")).collect();
+            writeln!(f, "| the limit |  | {} |  |", limits.join(" | "))?;
         }
         Ok(())
     }
@@ -219,14 +299,49 @@ impl fmt::Display for Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Recorder;
 
     #[test]
     fn powers() {
         let of = |power: i32| [1.0, 2.0, 4.0, 8.0].map(|x: f64| (x, 3.0 * x.powi(power)));
         for expected in [0, 1, 2] {
-            assert!((power(of(expected)).unwrap() - f64::from(expected)).abs() < 1e-9);
+            assert!((power(&of(expected)).unwrap() - f64::from(expected)).abs() < 1e-9);
         }
-        assert_eq!(power([(1.0, 1.0)]), None);
+        assert_eq!(power(&[(1.0, 1.0)]), None);
+        assert_eq!(power(&[(1.0, 0.0), (2.0, 1.0), (4.0, 2.0)]), None);
+    }
+
+    #[test]
+    fn a_size_that_failed_is_told_and_has_no_power() {
+        let kind = Kind::Messor;
+        let largest = Size { agents: 80, tasks: 0, frameworks: 0 };
+        let section = |failed: Option<usize>| {
+            let mut section = Section { workload: "registration", steps: Vec::new(), rows: Vec::new() };
+            for (at, part) in PARTS.into_iter().enumerate() {
+                let (size, mut figures) = (Axis::Agents.at(largest, part).0, Figures::default());
+                if failed == Some(at) {
+                    let (workload, what) = ("registration".to_string(), "it ended".to_string());
+                    figures.faults.push(Fault { workload, kind, run: 1, what });
+                } else {
+                    let size = size.agents.to_string();
+                    let mut recorder =
+                        Recorder { figures: &mut figures, kind, workload: "registration", size };
+                    recorder.more("rate", "agents/s", 10.0, None);
+                    recorder.more("rate", "agents/s", 20.0, None);
+                    recorder.more("rate", "agents/s", 20.0, None);
+                }
+                section.take(Axis::Agents, size, kind, figures);
+            }
+            Growth { kind, sections: vec![section] }
+        };
+        let whole = section(None);
+        assert!(whole.to_string().contains("| time | s | 0.50 | 1.00 | 2.00 | 4.00 | 1.00 |"), "{whole}");
+        assert!(whole.to_json_lines().contains("\"samples\":[1.0,0.5,0.5]"), "{}", whole.to_json_lines());
+        let failed = section(Some(1));
+        assert!(failed.to_string().contains("| time | s | 0.50 | failed | 2.00 | 4.00 |  |"), "{failed}");
+        let lines = failed.to_json_lines();
+        assert!(lines.contains("\"power\":null") && lines.contains("\"fault\":\"it ended\""), "{lines}");
+        assert_eq!(lines.lines().count(), 2);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub fn run(programs: &Programs, agents: usize, tasks: usize) -> Result<(), Strin
     let master = Master::start(programs, Kind::Messor, &[])?;
     let board = Arc::new(Board::default());
     let fleet = registered(&master, &board, agents, tasks, Life::Stay)?;
-    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
+    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), ..Plan::default() };
     let scheduler = Scheduler::subscribe(&board, master.address, Api::Http, plan, None)?;
     // Programs that were built to be debugged take their time.
     board.wait(Count::RunningAcknowledged, tasks as u64, STEP_TIME * 4, "tasks launch")?;

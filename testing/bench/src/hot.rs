@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use messor_http_api::master::state::state;
 use messor_http_api::{BuildInfo, ProgramInfo};
-use messor_master_core::{Config, Effect, Event, Master};
+use messor_master_core::{Config, Effect, Event, Master, Message};
 use messor_proto::mesos::MasterInfo;
 use messor_proto::mesos::internal::{ReregisterAgentMessage, StatusUpdateMessage};
 use messor_proto::mesos::master::response::GetTasks;
@@ -149,7 +149,7 @@ impl Machine {
     }
 
     fn tell<M: Wire>(&mut self, from: Pid, body: Vec<u8>) {
-        self.handle(Event::Message { from, name: M::NAME.to_string(), body });
+        self.handle(Event::Message { from, message: Message::read(M::NAME, &body) });
     }
 
     fn running(&self) -> usize {
@@ -221,9 +221,9 @@ fn show_state() -> Result<(Work, usize), String> {
     let program = ProgramInfo { build, flags: Vec::new() };
     // What is printed once is remembered, so the size is taken from another one.
     let twin = with_agents();
-    let expected = state(&twin.master.view_without_metrics(twin.now), &program).len();
+    let expected = state(&twin.master.view_without_metrics(twin.now), &program, None).len();
     let machine = with_agents();
-    let work = move || state(&machine.master.view_without_metrics(machine.now), &program).len();
+    let work = move || state(&machine.master.view_without_metrics(machine.now), &program, None).len();
     Ok((Box::new(work), expected))
 }
 

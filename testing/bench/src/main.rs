@@ -16,9 +16,12 @@ use std::time::Duration;
 use messor_bench::allocator::{self, SHAPES};
 use messor_bench::arguments::Arguments;
 use messor_bench::compare::{WORKLOADS, Work, play};
+use messor_bench::figures::{Fault, Figures};
 use messor_bench::growth::{self, AXES};
+use messor_bench::made::Made;
 use messor_bench::masters::{Kind, Programs};
-use messor_bench::{codec, containers, counts, hot, plots};
+use messor_bench::report::Report;
+use messor_bench::{codec, containers, counts, hot, inprocess, plots};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 // As in `messor`, or the figures would be another program's.
@@ -26,27 +29,32 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: messor-bench allocator [--shape NAME]... [--runs N] [--rounds N] [--json] [--list]
+       messor-bench master [--shape NAME]... [--runs N] [--json] [--list]    in process: agents come back, /state
        messor-bench codec [--tasks N] [--rounds N] [--json]
        messor-bench counts [--record]      instructions of hot paths, by callgrind; more than before is an error
        messor-bench containers [--count N] [--parallel N] [--idle N] [--pod N] [--isolation NAMES] [--seconds N]
-       messor-bench compare [--only WORKLOAD]... [--runs N] [--json] [--smallest]
+       messor-bench compare [--only WORKLOAD]... [--runs N] [--json] [--save FILE] [--smallest]
+                           all workloads, medians of three (the largest sizes: one run); --save: JSON lines beside the table, after each run
        messor-bench growth [--real] [--axis AXIS]... [--agents N] [--tasks N] [--frameworks N] [--runs N] [--json]
                            four sizes, these the largest; an axis is agents, tasks, both or frameworks
        messor-bench plot --to FOLDER FILE...    SVGs of what compare and growth printed with --json
        messor-bench hold [--agents N] [--tasks N]    a master with them, until standard input ends; prints its address
-       messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [sizes]
+       messor-bench WORKLOAD [--real] [--both] [--runs N] [--json] [--save FILE] [sizes]
 workloads and their sizes:
        registration  --agents N
        launch        --agents N --tasks N [--stay] [--driver]    --stay: tasks do not end; --driver: by libprocess
        frameworks    --frameworks N --agents N --tasks N
        commands      --tasks N                                   with a real agent
-       reads         --agents N --tasks N --completed N --clients N --rounds N
+       reads         --agents N --tasks N --completed N --clients N --rounds N [--state]    --state: /state alone, by one client
        failover      --agents N --tasks N
        offers        --agents N --rounds N
        updates       --agents N --tasks N
        subscribers   --subscribers N --agents N --tasks N
        idle          --seconds N
---messor FILE: the binary, instead of target/release/messor";
+       agent         --seconds N                                 a real one that has nothing to do
+       executor      --rounds N --seconds N                      of Messor alone
+--messor FILE: the binary, instead of target/release/messor
+--commit NAME: what the first line of --json and --save says was measured, instead of MESSOR_COMMIT or what git says";
 
 /// Why nothing was measured, or what was wrong.
 enum Failure {
@@ -54,22 +62,43 @@ enum Failure {
     Fault(String),
 }
 
+/// Those that are named, or None where they were listed instead.
+fn shapes<'a>(
+    arguments: &mut Arguments,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Option<Vec<String>>, String> {
+    if arguments.flag("--list") {
+        known.for_each(|name| println!("{name}"));
+        return Ok(None);
+    }
+    let named = arguments.values::<String>("--shape")?;
+    match named.iter().find(|name| !known.clone().any(|known| known == name.as_str())) {
+        Some(name) => Err(format!("there is no shape '{name}': see --list")),
+        None => Ok(Some(named)),
+    }
+}
+
+/// What stands in the first line, where JSON is wanted.
+fn json(arguments: &mut Arguments) -> Result<Option<Made>, String> {
+    let made = Made::take(arguments)?;
+    Ok(arguments.flag("--json").then_some(made))
+}
+
+fn show(report: &Report, json: Option<&Made>) {
+    match json {
+        Some(made) => println!("{}\n{}", made.to_json(), report.to_json()),
+        None => print!("{report}"),
+    }
+}
+
 fn allocator(mut arguments: Arguments) -> Result<(), Failure> {
     let understood = (|| {
         let mut options = allocator::Options::default();
-        let json = arguments.flag("--json");
-        if arguments.flag("--list") {
-            for shape in SHAPES {
-                println!("{}", shape.name);
-            }
+        let json = json(&mut arguments)?;
+        let Some(named) = shapes(&mut arguments, SHAPES.iter().map(|shape| shape.name))? else {
             return Ok(None);
-        }
-        for name in arguments.values::<String>("--shape")? {
-            if !SHAPES.iter().any(|shape| shape.name == name) {
-                return Err(format!("there is no shape '{name}': see --list"));
-            }
-            options.shapes.push(name);
-        }
+        };
+        options.shapes = named;
         options.runs = arguments.number("--runs", options.runs)?;
         options.rounds = arguments.value("--rounds")?;
         if options.rounds == Some(0) {
@@ -80,11 +109,7 @@ fn allocator(mut arguments: Arguments) -> Result<(), Failure> {
     })();
     let Some((options, json)) = understood.map_err(Failure::Usage)? else { return Ok(()) };
     let report = allocator::run(&options).map_err(Failure::Fault)?;
-    if json {
-        println!("{}", report.to_json())
-    } else {
-        print!("{report}")
-    }
+    show(&report, json.as_ref());
     Ok(())
 }
 
@@ -95,16 +120,30 @@ fn codec(mut arguments: Arguments) -> Result<(), Failure> {
             tasks: arguments.number("--tasks", usual.tasks)?,
             rounds: arguments.number("--rounds", usual.rounds)?,
         };
-        let json = arguments.flag("--json");
+        let json = json(&mut arguments)?;
         arguments.finish().map(|()| (options, json))
     })();
     let (options, json) = understood.map_err(Failure::Usage)?;
     let report = codec::run(&options).map_err(Failure::Fault)?;
-    if json {
-        println!("{}", report.to_json())
-    } else {
-        print!("{report}")
-    }
+    show(&report, json.as_ref());
+    Ok(())
+}
+
+fn master(mut arguments: Arguments) -> Result<(), Failure> {
+    let understood = (|| {
+        let mut options = inprocess::Options::default();
+        let json = json(&mut arguments)?;
+        let Some(named) = shapes(&mut arguments, inprocess::SHAPES.iter().map(|shape| shape.name))? else {
+            return Ok(None);
+        };
+        options.shapes = named;
+        options.runs = arguments.number("--runs", options.runs)?;
+        arguments.finish()?;
+        Ok(Some((options, json)))
+    })();
+    let Some((options, json)) = understood.map_err(Failure::Usage)? else { return Ok(()) };
+    let report = inprocess::run(&options).map_err(Failure::Fault)?;
+    show(&report, json.as_ref());
     Ok(())
 }
 
@@ -166,9 +205,12 @@ fn containers(mut arguments: Arguments) -> Result<(), Failure> {
 struct Order {
     programs: Programs,
     kinds: Vec<Kind>,
-    works: Vec<Work>,
-    runs: usize,
+    /// Each with how often it is played.
+    works: Vec<(Work, usize)>,
     json: bool,
+    made: Made,
+    /// Where JSON lines are kept beside the table.
+    save: Option<PathBuf>,
 }
 
 fn order(command: &str, mut arguments: Arguments) -> Result<Order, String> {
@@ -176,8 +218,10 @@ fn order(command: &str, mut arguments: Arguments) -> Result<Order, String> {
     if let Some(path) = arguments.value::<PathBuf>("--messor")? {
         programs.messor = path;
     }
+    let made = Made::take(&mut arguments)?;
     let json = arguments.flag("--json");
-    let (kinds, works, default_runs) = if command == "compare" {
+    let save = arguments.value::<PathBuf>("--save")?;
+    let (kinds, works) = if command == "compare" {
         let mut names = arguments.values::<String>("--only")?;
         if let Some(name) = names.iter().find(|name| !WORKLOADS.contains(&name.as_str())) {
             return Err(format!("'{name}' is not measured; there are {}", WORKLOADS.join(", ")));
@@ -190,7 +234,8 @@ fn order(command: &str, mut arguments: Arguments) -> Result<Order, String> {
         } else {
             names.iter().flat_map(|name| Work::compared(name)).collect()
         };
-        (vec![Kind::Real, Kind::Messor], works, 3)
+        let works: Vec<_> = works.into_iter().map(|work| (work, work.compared_runs())).collect();
+        (vec![Kind::Real, Kind::Messor], works)
     } else {
         let kinds = if arguments.flag("--both") {
             vec![Kind::Real, Kind::Messor]
@@ -199,26 +244,39 @@ fn order(command: &str, mut arguments: Arguments) -> Result<Order, String> {
         } else {
             vec![Kind::Messor]
         };
-        (kinds, Work::named(command, &mut arguments)?, 1)
+        let works = Work::named(command, &mut arguments)?;
+        (kinds, works.into_iter().map(|work| (work, 1)).collect())
     };
-    let runs = arguments.number("--runs", default_runs)?;
+    // What is named is of all of them.
+    let runs = arguments.number_if_any("--runs")?;
+    let works = works.into_iter().map(|(work, usual)| (work, runs.unwrap_or(usual))).collect();
     arguments.finish()?;
-    Ok(Order { programs, kinds, works, runs, json })
+    Ok(Order { programs, kinds, works, json, made, save })
 }
 
 fn workloads(command: &str, arguments: Arguments) -> Result<(), Failure> {
-    let Order { programs, kinds, works, runs, json } = order(command, arguments).map_err(Failure::Usage)?;
+    let Order { programs, kinds, works, json, made, save } =
+        order(command, arguments).map_err(Failure::Usage)?;
     for kind in &kinds {
         programs.check(*kind).map_err(Failure::Fault)?;
     }
     raise_limits()?;
-    let (figures, faults) = play(&programs, &kinds, &works, runs);
+    let lines = |figures: &Figures| format!("{}\n{}", made.to_json(), figures.to_json_lines());
+    let mut lost = None;
+    let figures = play(&programs, &kinds, &works, |figures| {
+        if let Some(path) = &save
+            && let Err(error) = std::fs::write(path, lines(figures))
+        {
+            lost = Some(format!("{}: {error}", path.display()));
+        }
+    });
     if json {
-        print!("{}", figures.to_json_lines())
+        print!("{}", lines(&figures))
     } else {
-        print!("{figures}")
+        print!("{made}\n\n{figures}")
     }
-    told(&faults)
+    lost.map_or(Ok(()), |error| Err(Failure::Fault(error)))?;
+    told(&figures.faults.iter().map(Fault::to_string).collect::<Vec<_>>())
 }
 
 fn raise_limits() -> Result<(), Failure> {
@@ -231,6 +289,7 @@ fn raise_limits() -> Result<(), Failure> {
 fn growth(mut arguments: Arguments) -> Result<(), Failure> {
     let understood = (|| {
         let kind = if arguments.flag("--real") { Kind::Real } else { Kind::Messor };
+        let made = Made::take(&mut arguments)?;
         let json = arguments.flag("--json");
         let mut axes = Vec::new();
         for name in arguments.values::<String>("--axis")? {
@@ -251,16 +310,15 @@ fn growth(mut arguments: Arguments) -> Result<(), Failure> {
             programs.messor = path;
         }
         arguments.finish()?;
-        Ok((programs, kind, axes, size, runs, json))
+        Ok((programs, kind, axes, size, runs, json.then_some(made)))
     })();
     let (programs, kind, axes, size, runs, json) = understood.map_err(Failure::Usage)?;
     programs.check(kind).map_err(Failure::Fault)?;
     raise_limits()?;
     let (figures, faults) = growth::run(&programs, kind, &axes, size, runs);
-    if json {
-        print!("{}", figures.to_json_lines())
-    } else {
-        print!("{figures}")
+    match json {
+        Some(made) => print!("{}\n{}", made.to_json(), figures.to_json_lines()),
+        None => print!("{figures}"),
     }
     told(&faults)
 }
@@ -296,6 +354,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::new(words);
     let outcome = match command.as_str() {
         "allocator" => allocator(arguments),
+        "master" => master(arguments),
         "codec" => codec(arguments),
         "containers" => containers(arguments),
         "counts" => counts(arguments),

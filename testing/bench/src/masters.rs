@@ -1,10 +1,11 @@
 //! Masters to be measured, each a process of its own: Messor's, or the real one of Apache Mesos 1.11.0.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use messor_proto::Wire;
@@ -12,10 +13,24 @@ use messor_proto::mesos::master::{Call, call};
 use tempfile::TempDir;
 
 use crate::client::{Client, JSON};
+use crate::guard;
 use crate::usage::{self, Memory};
+use crate::waiting::until;
 
 const START_TIME: Duration = Duration::from_secs(60);
 const REAL_MASTER: &str = include_str!("real-master.py");
+/// Of each thread; only what is used of it is memory.
+const REAL_STACK_KB: usize = 1 << 20;
+
+thread_local! {
+    /// How the last master of this thread ended that nobody had killed.
+    static DIED: Cell<Option<ExitStatus>> = const { Cell::new(None) };
+}
+
+/// Whether a master ended by itself since this was asked last, and how.
+pub fn died() -> Option<ExitStatus> {
+    DIED.take()
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -68,8 +83,14 @@ pub struct Master {
     pub ready: Duration,
 }
 
+/// Gone when it is dropped.
+pub(crate) fn folder() -> Result<TempDir, String> {
+    let folder = tempfile::Builder::new().prefix("messor-bench-").tempdir();
+    folder.map_err(|error| format!("no temporary folder: {error}"))
+}
+
 /// A port that nobody listens at, at this moment.
-fn free_address() -> Result<SocketAddr, String> {
+pub(crate) fn free_address() -> Result<SocketAddr, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     listener.and_then(|listener| listener.local_addr()).map_err(|error| format!("no free port: {error}"))
 }
@@ -140,8 +161,11 @@ impl Programs {
                 Ok(command)
             }
             Kind::Real => {
-                let mut command = Command::new(python27()?);
-                command.args(["-c", REAL_MASTER]).env_clear();
+                // 1.11.0 goes on to the next call that waits by recursion: with some 7,500 calls that wait for the one before them a
+                // stack of the usual 8 MB is full, and the master dies of SIGSEGV.
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", &format!("ulimit -s {REAL_STACK_KB} && exec \"$0\" \"$@\"")]);
+                command.arg(python27()?).args(["-c", REAL_MASTER]).env_clear();
                 command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
                 command.env("ORACLE_HOME", &self.home).env("LD_LIBRARY_PATH", &self.home);
                 command.env("LIBPROCESS_IP", address.ip().to_string());
@@ -161,8 +185,7 @@ impl Programs {
 impl Master {
     pub fn start(programs: &Programs, kind: Kind, flags: &[String]) -> Result<Master, String> {
         programs.check(kind)?;
-        let folder = tempfile::Builder::new().prefix("messor-bench-").tempdir();
-        let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
+        let folder = folder()?;
         let address = free_address()?;
         let (child, base, ready) = spawn(programs, kind, address, folder.path(), flags)?;
         let (programs, flags) = (programs.clone(), flags.to_vec());
@@ -178,9 +201,10 @@ impl Master {
     }
 
     pub fn kill(&mut self) {
-        // It is gone already if this fails.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Ok(Some(status)) = self.child.try_wait() {
+            DIED.set(Some(status));
+        }
+        end(&mut self.child);
     }
 
     pub fn pid(&self) -> u32 {
@@ -207,6 +231,14 @@ impl Drop for Master {
     }
 }
 
+/// Kills what was started and watched.
+pub(crate) fn end(child: &mut Child) {
+    // It is gone already if this fails.
+    let _ = child.kill();
+    let _ = child.wait();
+    guard::forget(child.id());
+}
+
 fn spawn(
     programs: &Programs,
     kind: Kind,
@@ -225,11 +257,13 @@ fn spawn(
         Kind::Messor => command.stdout(log),
     };
     let health = Call { r#type: Some(call::Type::GetHealth as i32), ..Default::default() }.encode_bytes();
+    guard::start()?;
     let mut start = Instant::now();
     let mut child = command.spawn().map_err(failed)?;
     let outcome = (|| {
         let mut base = Memory::default();
         let pid = child.id();
+        guard::watch(pid)?;
         if let (Some(output), Some(input)) = (child.stdout.take(), &mut child.stdin) {
             let mut line = String::new();
             BufReader::new(output).read_line(&mut line).map_err(failed)?;
@@ -237,26 +271,20 @@ fn spawn(
             start = Instant::now();
             input.write_all(b"go\n").map_err(failed)?;
         }
-        loop {
-            // /health answers before the registry is recovered, when messages are dropped yet; calls are answered after it.
-            let answer = Client::connect(address).and_then(|mut client| client.call(&health, JSON));
-            if answer.is_ok_and(|answer| answer.status == 200) {
-                return Ok((base, start.elapsed()));
-            }
+        until("the master answers calls", START_TIME, Duration::from_millis(1), || {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(format!("the master ended with {status}"));
             }
-            if start.elapsed() > START_TIME {
-                return Err(format!("the master is not healthy after {START_TIME:?}"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+            // /health answers before the registry is recovered, when messages are dropped yet; calls are answered after it.
+            let answer = Client::connect(address).and_then(|mut client| client.call(&health, JSON));
+            Ok(answer.is_ok_and(|answer| answer.status == 200))
+        })?;
+        Ok::<_, String>((base, start.elapsed()))
     })();
     match outcome {
         Ok((base, ready)) => Ok((child, base, ready)),
         Err(error) => {
-            let _ = child.kill();
-            let _ = child.wait();
+            end(&mut child);
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(5).collect();
             Err(format!(

@@ -33,6 +33,12 @@ impl Line {
         self.sorted().last().copied().unwrap_or(f64::NAN)
     }
 
+    /// How many times less the median is than what was published.
+    pub fn times(&self) -> Option<f64> {
+        let times = self.published? / self.median();
+        times.is_finite().then_some(times)
+    }
+
     /// The middle one; of an even number, the mean of the two in the middle.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
@@ -83,6 +89,7 @@ impl Report {
                 "worst_ms": line.worst(),
                 "target_ms": line.target,
                 "published_ms": line.published,
+                "published_to_median": line.times(),
             })
         };
         json!({ "lines": self.lines.iter().map(line).collect::<Vec<_>>() })
@@ -100,13 +107,16 @@ fn figure(millis: f64) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| shape | what, in ms | samples | best | median | worst | target | published |")?;
-        writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
+        writeln!(
+            f,
+            "| shape | what, in ms | samples | best | median | worst | target | published | times the median |"
+        )?;
+        writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
         for line in &self.lines {
             let optional = |value: Option<f64>| value.map(figure).unwrap_or_default();
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 line.shape,
                 line.what,
                 line.samples.len(),
@@ -115,6 +125,7 @@ impl fmt::Display for Report {
                 figure(line.worst()),
                 optional(line.target),
                 optional(line.published),
+                line.times().map(|times| format!("{times:.1}")).unwrap_or_default(),
             )?;
         }
         Ok(())
@@ -141,7 +152,9 @@ mod tests {
         assert_eq!((line.best(), line.median(), line.worst()), (1.0, 2.5, 4.0));
         report.record("s", "w", Duration::from_millis(200)).target = Some(50.0);
         assert_eq!(report.line("s", "w").unwrap().median(), 3.0);
-        assert!(report.to_string().contains("| s | w | 5 | 1.00 | 3.00 | 200 | 50.00 |  |"), "{report}");
+        assert!(report.to_string().contains("| s | w | 5 | 1.00 | 3.00 | 200 | 50.00 |  |  |"), "{report}");
+        report.lines[0].published = Some(7.5);
+        assert!(report.to_string().contains("| 50.00 | 7.50 | 2.5 |"), "{report}");
         assert_eq!(report.to_json()["lines"][0]["target_ms"], 50.0);
     }
 }

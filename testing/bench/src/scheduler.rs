@@ -11,8 +11,10 @@ use messor_codec::{message, recordio};
 use messor_proto::mesos::framework_info::{self, capability};
 use messor_proto::mesos::offer::{self, operation};
 use messor_proto::mesos::scheduler::{Call, call};
+use messor_proto::mesos::value::Scalar;
 use messor_proto::mesos::{
-    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, OfferId, TaskId, TaskInfo, TaskState,
+    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, OfferFilters, OfferId, TaskId, TaskInfo,
+    TaskState, offer_filters,
 };
 use messor_proto::{Version, Wire};
 use prost::Message;
@@ -48,6 +50,10 @@ pub struct Plan {
     pub tasks_per_offer: usize,
     /// Offers are kept, not declined.
     pub keeps_offers: bool,
+    /// The framework comes back to its tasks: all of them run already.
+    pub comes_back: bool,
+    /// It is offered only what has so many CPUs.
+    pub least_cpus: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +109,13 @@ pub fn framework(id: Option<&str>) -> FrameworkInfo {
     }
 }
 
+fn at_least(cpus: f64) -> OfferFilters {
+    let quantities = [("cpus".to_string(), Scalar { value: cpus })].into();
+    let quantities = vec![offer_filters::ResourceQuantities { quantities }];
+    let min_allocatable_resources = Some(offer_filters::MinAllocatableResources { quantities });
+    OfferFilters { min_allocatable_resources }
+}
+
 fn offer_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<OfferId> {
     ids.into_iter().map(|id| OfferId { value: id.to_string() }).collect()
 }
@@ -132,16 +145,22 @@ impl Scheduler {
         plan: Plan,
         id: Option<&str>,
     ) -> Result<Scheduler, String> {
-        let tasks = vec![Phase::Unknown; plan.tasks];
-        let state =
-            State { plan, tasks, framework_id: id.unwrap_or_default().to_string(), ..Default::default() };
+        let (phase, launched) =
+            if plan.comes_back { (Phase::Running, plan.tasks) } else { (Phase::Unknown, 0) };
+        let tasks = vec![phase; plan.tasks];
+        let framework_id = id.unwrap_or_default().to_string();
+        let state = State { plan, launched, tasks, framework_id, ..Default::default() };
         let inner =
             Arc::new(Inner { board: Arc::clone(board), state: Mutex::new(state), calls: Mutex::new(None) });
+        let mut framework_info = framework(id);
+        if let Some(cpus) = plan.least_cpus {
+            framework_info.offer_filters.insert(ROLE.to_string(), at_least(cpus));
+        }
         let subscribe = Call {
             framework_id: id.map(|id| FrameworkId { value: id.to_string() }),
             r#type: Some(call::Type::Subscribe as i32),
             subscribe: Some(call::Subscribe {
-                framework_info: framework(id),
+                framework_info,
                 force: (api == Api::Driver).then_some(true),
                 ..Default::default()
             }),
@@ -290,7 +309,7 @@ impl Inner {
         loop {
             let count = stream.read(&mut buffer).map_err(|error| format!("its stream: {error}"))?;
             if count == 0 {
-                return Err("its stream ended".to_string());
+                return Err("its connection ended".to_string());
             }
             decoder.push(&buffer[..count]);
             while let Some(part) = decoder.next_part().map_err(|error| error.to_string())? {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// The unit of times in /proc: the same on every architecture that Messor is built for.
 const TICK: Duration = Duration::from_millis(10);
+/// Who uses more than so much of a core may be what all wait for: one thread can do no more than a whole one.
+const BUSY_CORES: f64 = 0.8;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -24,6 +26,10 @@ fn read(path: PathBuf) -> Result<String, String> {
 pub fn cpu(pid: u32) -> Result<Duration, String> {
     let text = read(file(pid, "stat"))?;
     parse_cpu(&text).ok_or_else(|| format!("/proc/{pid}/stat is not understood"))
+}
+
+fn cpu_of_all(pids: &[u32]) -> Result<Duration, String> {
+    pids.iter().map(|pid| cpu(*pid)).sum()
 }
 
 fn parse_cpu(stat: &str) -> Option<Duration> {
@@ -47,6 +53,36 @@ fn parse_memory(text: &str) -> Option<Memory> {
     Some(Memory { anonymous_bytes: of("Anonymous:")?, resident_bytes: of("Rss:")? })
 }
 
+/// How many there are, and of which kind.
+pub fn processors() -> (usize, String) {
+    let cpu = read(PathBuf::from("/proc/cpuinfo")).unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("an unknown processor", |(_, model)| model.trim());
+    (std::thread::available_parallelism().map_or(0, usize::from), model.to_string())
+}
+
+fn first_word(path: &str) -> String {
+    let text = read(PathBuf::from(path)).unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_string()
+}
+
+pub fn kernel() -> String {
+    first_word("/proc/sys/kernel/osrelease")
+}
+
+/// Of the last minute.
+pub fn load() -> String {
+    first_word("/proc/loadavg")
+}
+
+/// What these processes use while nothing is asked of them.
+pub fn at_rest(pids: &[u32], stretch: Duration) -> Result<Span, String> {
+    let meter = Meter::of(pids)?;
+    // A stretch of time is what is measured here; nothing is waited for.
+    std::thread::sleep(stretch);
+    meter.stop()
+}
+
 /// What all processors did, and did not, in ticks.
 fn machine() -> Result<(Duration, Duration), String> {
     let text = read(PathBuf::from("/proc/stat"))?;
@@ -68,6 +104,7 @@ fn machine() -> Result<(Duration, Duration), String> {
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub wall: Duration,
+    /// Of the master, and of its real agent where there is one.
     pub master: Duration,
     pub bench: Duration,
     pub others: Duration,
@@ -75,7 +112,7 @@ pub struct Span {
 }
 
 pub struct Meter {
-    pid: u32,
+    pids: Vec<u32>,
     start: Instant,
     master: Duration,
     bench: Duration,
@@ -84,15 +121,21 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Of a master alone.
     pub fn start(pid: u32) -> Result<Meter, String> {
+        Meter::of(&[pid])
+    }
+
+    /// Of a master and its agent, or what else is measured together.
+    pub fn of(pids: &[u32]) -> Result<Meter, String> {
         let (busy, idle) = machine()?;
-        let (master, bench) = (cpu(pid)?, cpu(std::process::id())?);
-        Ok(Meter { pid, start: Instant::now(), master, bench, busy, idle })
+        let (master, bench) = (cpu_of_all(pids)?, cpu(std::process::id())?);
+        Ok(Meter { pids: pids.to_vec(), start: Instant::now(), master, bench, busy, idle })
     }
 
     pub fn stop(&self) -> Result<Span, String> {
         let wall = self.start.elapsed();
-        let master = cpu(self.pid)?.saturating_sub(self.master);
+        let master = cpu_of_all(&self.pids)?.saturating_sub(self.master);
         let bench = cpu(std::process::id())?.saturating_sub(self.bench);
         let (busy, idle) = machine()?;
         let others = busy.saturating_sub(self.busy).saturating_sub(master + bench);
@@ -103,6 +146,11 @@ impl Meter {
 impl Span {
     fn cores(&self, of: Duration) -> f64 {
         of.as_secs_f64() / self.wall.as_secs_f64().max(1e-9)
+    }
+
+    /// Milliseconds of CPU that the master used in a second.
+    pub fn master_rate(&self) -> f64 {
+        self.master_cores() * 1e3
     }
 
     pub fn master_cores(&self) -> f64 {
@@ -123,9 +171,11 @@ impl Span {
         let full = self.cores(self.idle) < 0.1;
         if full && others > 0.5 {
             "other processes"
-        } else if bench > master && (full || bench > 0.8) {
+        } else if master > BUSY_CORES && bench > BUSY_CORES {
+            "master and bench"
+        } else if bench > master && (full || bench > BUSY_CORES) {
             "bench"
-        } else if full || master > 0.8 {
+        } else if full || master > BUSY_CORES {
             "master"
         } else {
             "waiting"
@@ -150,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn machines() {
+        assert!(processors().0 > 0 && kernel().contains('.') && load().contains('.'));
+        let used = at_rest(&[std::process::id()], Duration::from_millis(1)).unwrap();
+        assert!(used.wall >= Duration::from_millis(1) && used.master_rate() >= 0.0);
+        assert!(at_rest(&[u32::MAX], Duration::ZERO).is_err());
+    }
+
+    #[test]
     fn limits() {
         let span = |master, bench, others, idle| {
             let time = Duration::from_millis;
@@ -158,6 +216,8 @@ mod tests {
         };
         assert_eq!(span(900, 300, 0, 800).limit(), "master");
         assert_eq!(span(300, 900, 0, 800).limit(), "bench");
+        assert_eq!(span(1100, 850, 50, 0).limit(), "master and bench");
+        assert_eq!(span(850, 1100, 50, 0).limit(), "master and bench");
         assert_eq!(span(500, 400, 1100, 0).limit(), "other processes");
         assert_eq!(span(10, 20, 0, 1900).limit(), "waiting");
     }

@@ -4,7 +4,7 @@
     play.py run --messor BINARY [--only NAME,…] [--jobs N]    each scenario on a fresh `messor local`
     play.py run --real SCRIPT   [--only NAME,…] [--jobs N]    on a fresh Apache Mesos 1.11.0 (the script apache-mesos-local)
     play.py run --master URL    [--only NAME,…]               on a master that runs, with the flags that `list` names
-    play.py diff [--same] EXPECTED.jsonl ANSWERS.jsonl        exit status 1 where they differ, on purpose excepted
+    play.py diff [--same] EXPECTED.jsonl… ANSWERS.jsonl       exit status 1 where they differ, on purpose excepted
     play.py list
 
 Compared are codes, events in their order with everything they say of resources, states and reasons, and the whole answers
@@ -26,11 +26,11 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import agents, metrics, offers, operations, quotas, reservations, roles, volumes  # noqa: E401
+import agents, containers, isolated, metrics, offers, operations, quotas, reservations, roles, volumes  # noqa: E401
 from world import Stopped, World
 
 SCENARIOS = {}
-for module in (reservations, volumes, operations, offers, roles, quotas, agents, metrics):
+for module in (reservations, volumes, operations, offers, roles, quotas, agents, metrics, containers, isolated):
     SCENARIOS.update(module.SCENARIOS)
 
 
@@ -64,7 +64,7 @@ class Messor:
             self.process.kill()
             self.process.wait()
         self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
     def said(self):
         return open(self.folder + "/log").read()[-2000:]
@@ -86,7 +86,7 @@ class Real:
 
     def stop(self):
         subprocess.run([self.script, "--home", self.folder, "stop"], capture_output=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
     def said(self):
         return open("%s/local-%d.log" % (self.folder, self.port)).read()[-2000:]
@@ -108,6 +108,10 @@ def ready(url, agents):
     raise Stopped("no %d agents at %s" % (agents, url))
 
 
+def has_groups():
+    return os.geteuid() == 0 and all(os.path.isdir("/sys/fs/cgroup/" + name) for name in ("freezer", "cpu", "memory"))
+
+
 def alone(world):
     """The script's own framework, which takes offers of "*", goes before anything is played."""
     found = []
@@ -120,12 +124,20 @@ def play(name, options):
     function = SCENARIOS[name]
     folder, program, mount = tempfile.mkdtemp(prefix="scenario-disk-"), None, None
     try:
+        if function.flags.get("MESOS_LAUNCHER") == "linux" and not has_groups():
+            return {"name": name, "skipped": "no control groups of version 1 here, or not root"}
         if any("{mount}" in value for value in function.flags.values()):
             mount = os.path.join(folder, "mount")
             os.mkdir(mount)
             if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "scenario", mount], capture_output=True).returncode:
                 return {"name": name, "skipped": "nothing can be mounted here"}
-        flags = {k: v.replace("{folder}", folder).replace("{mount}", str(mount)) for k, v in function.flags.items()}
+        programs = os.path.join(folder, "programs")
+        if any("{programs}" in value for value in function.flags.values()):
+            if not (options.programs or options.messor):
+                return {"name": name, "skipped": "no --programs to launch containers with"}
+            subprocess.run([options.programs or options.messor, "install", programs], check=True, capture_output=True)
+        flags = {k: v.replace("{folder}", folder).replace("{mount}", str(mount)).replace("{programs}", programs).replace("{cgroups}", os.path.basename(folder))
+                 for k, v in function.flags.items()}
         if options.messor:
             program = Messor(options.messor, flags, function.agents)
         elif options.real:
@@ -142,17 +154,38 @@ def play(name, options):
             if program and options.verbose:
                 print(program.said(), file=sys.stderr)
         world.close()
-        return {"name": name, "lines": [line.replace(folder, "{folder}") for line in world.ordered()]}
+        answer = {"name": name, "lines": [line.replace(folder, "{folder}") for line in world.ordered()]}
+        return dict(answer, source=function.documented) if function.documented else answer
     finally:
         if program:
             program.stop()
-        if mount:
-            subprocess.run(["umount", mount], capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+        remove_groups(os.path.basename(folder))
+
+
+def remove(folder):
+    """With what an agent has mounted there."""
+    with open("/proc/self/mountinfo") as file:
+        paths = [line.split()[4] for line in file]
+    for path in reversed(paths):
+        if path.startswith(folder + "/"):
+            subprocess.run(["umount", "--lazy", path], capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_groups(name):
+    """The agent's, with those of containers that ended when it did."""
+    for hierarchy in os.listdir("/sys/fs/cgroup") if os.path.isdir("/sys/fs/cgroup") else ():
+        for path, _, _ in os.walk(os.path.join("/sys/fs/cgroup", hierarchy, name), topdown=False):
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass
 
 
 def run(options):
-    only = options.only.split(",") if options.only else list(SCENARIOS)
+    known = [name for name, function in SCENARIOS.items() if not (options.real and function.documented)]
+    only = options.only.split(",") if options.only else known
     unknown = [name for name in only if name not in SCENARIOS]
     if unknown:
         sys.exit("no such scenario: " + ", ".join(unknown))
@@ -173,7 +206,8 @@ def load(path):
 
 
 def diff(options):
-    expected, got, wrong = load(options.expected), load(options.answers), 0
+    got, wrong = load(options.answers), 0
+    expected = {name: lines for path in options.expected for name, lines in load(path).items()}
     for name, want in expected.items():
         have = got.get(name, ["(not played)"])
         why = SCENARIOS[name].differs if name in SCENARIOS and not options.same else None
@@ -203,11 +237,12 @@ def main():
     where = r.add_mutually_exclusive_group(required=True)
     for flag in ("--messor", "--real", "--master"):
         where.add_argument(flag)
+    r.add_argument("--programs", help="Messor's binary, with which the agent of 1.11.0 launches containers")
     r.add_argument("--only")
-    r.add_argument("--jobs", type=int, default=4)
+    r.add_argument("--jobs", type=int, default=8)
     r.add_argument("--verbose", action="store_true")
     d = verbs.add_parser("diff")
-    d.add_argument("expected")
+    d.add_argument("expected", nargs="+")
     d.add_argument("answers")
     d.add_argument("--same", action="store_true", help="of the same program: nothing differs on purpose")
     verbs.add_parser("list")

@@ -102,6 +102,22 @@ def plain(value, key=None):
     return "?" if now else value
 
 
+def records(answer):
+    """The records of a stream, as they come."""
+    buffer = b""
+    while True:
+        piece = answer.read1(65536)
+        if not piece:
+            return
+        buffer += piece
+        while b"\n" in buffer:
+            length, _, rest = buffer.partition(b"\n")
+            if len(rest) < int(length):
+                break
+            yield json.loads(rest[:int(length)])
+            buffer = rest[int(length):]
+
+
 class Stream:
     """A RecordIO stream of JSON events, read by a thread."""
 
@@ -119,21 +135,10 @@ class Stream:
             self.answer.read()
 
     def read(self):
-        buffer = b""
         try:
-            while True:
-                piece = self.answer.read1(65536)
-                if not piece:
-                    break
-                buffer += piece
-                while b"\n" in buffer:
-                    length, _, rest = buffer.partition(b"\n")
-                    if len(rest) < int(length):
-                        break
-                    event = json.loads(rest[: int(length)])
-                    buffer = rest[int(length):]
-                    if event.get("type") != "HEARTBEAT":
-                        self.events.put(event)
+            for event in records(self.answer):
+                if event.get("type") != "HEARTBEAT":
+                    self.events.put(event)
         except (OSError, ValueError, AttributeError, http.client.HTTPException):
             pass
         self.events.put({"type": "(closed)"})

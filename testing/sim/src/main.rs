@@ -1,7 +1,7 @@
 //! Runs the simulator.
 //!
 //! `cargo run -p messor-sim -- --seed 4711 --trace` replays one run; `--seconds 120` runs fresh seeds for so long on
-//! every core and tells how many; `--from 1 --to 1000` runs these. With `--operations` there are reservations, volumes, quota,
+//! every core (seconds of work: they take longer on a core that has better to do) and tells how many; `--from 1 --to 1000` runs these. With `--operations` there are reservations, volumes, quota,
 //! drains and doubled messages too; with `--mixed` in every second run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -112,6 +112,12 @@ fn keepers(options: &Options, mixed: bool, seed: u64) -> usize {
     if mixed { if seed.is_multiple_of(2) { KEEPERS } else { 0 } } else { options.keepers }
 }
 
+/// How long this thread had a core for itself: `./test` lets the simulator have what others leave.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
 fn many(options: &Options, mixed: bool, from: u64, to: u64, at_most: Duration) -> ExitCode {
     let start = Instant::now();
     let next = AtomicU64::new(from);
@@ -121,7 +127,7 @@ fn many(options: &Options, mixed: bool, from: u64, to: u64, at_most: Duration) -
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while start.elapsed() < at_most && lock_failed().len() < 5 {
+                while worked() < at_most && lock_failed().len() < 5 {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > to {
                         return;

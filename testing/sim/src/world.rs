@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use messor_agent_core::Event as AgentEvent;
 use messor_allocator::Priorities;
-use messor_master_core::Event as MasterEvent;
+use messor_master_core::{Event as MasterEvent, Message as MasterMessage};
 use messor_proto::Wire;
 use messor_proto::mesos::MasterInfo;
 use messor_proto::mesos::internal::{
@@ -454,7 +454,8 @@ impl World {
             } else if name == http::CLOSE {
                 self.close_arrives(number, &body);
             } else if to.id == self.masters[number].pid.id {
-                self.master(number, MasterEvent::Message { from, name, body });
+                let message = MasterMessage::read(&name, &body);
+                self.master(number, MasterEvent::Message { from, message });
             } else {
                 self.log(number, LogEvent::Message { from, to: to.id.to_string(), name, body });
             }

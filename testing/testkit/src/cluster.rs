@@ -89,19 +89,31 @@ impl Cluster {
     /// Runs a master, or an agent, in the place of one that ended, to its own end: its exit code, None if it had to be
     /// killed, and what it wrote.
     pub fn run_master(&self, flags: &[String], patience: Duration) -> (Option<i32>, String) {
-        self.run_to_its_end("mesos-master", &self.master_arguments(flags), patience)
+        self.run_to_its_end("mesos-master", &self.master_arguments(flags), &[], patience)
     }
 
     pub fn run_agent(&self, number: usize, flags: &[String], patience: Duration) -> (Option<i32>, String) {
+        self.run_agent_in(number, flags, &[], patience)
+    }
+
+    /// The same, with more in its environment.
+    pub fn run_agent_in(
+        &self,
+        number: usize,
+        flags: &[String],
+        environment: &[(&str, &str)],
+        patience: Duration,
+    ) -> (Option<i32>, String) {
         let master = self.master.to_string();
         let arguments = self.agent_arguments(number, self.agents[number], &master, flags);
-        self.run_to_its_end("mesos-agent", &arguments, patience)
+        self.run_to_its_end("mesos-agent", &arguments, environment, patience)
     }
 
     fn run_to_its_end(
         &self,
         program: &str,
         arguments: &[String],
+        environment: &[(&str, &str)],
         patience: Duration,
     ) -> (Option<i32>, String) {
         let log = self.path("run-to-its-end.log");
@@ -110,6 +122,7 @@ impl Cluster {
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a log file"))
             .stderr(file)

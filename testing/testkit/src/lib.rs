@@ -2,6 +2,7 @@
 //! framework, skips that are told.
 
 mod cluster;
+pub mod files;
 mod framework;
 mod groups;
 mod http;
@@ -52,13 +53,23 @@ pub fn skip(why: &str) {
 }
 
 /// Asks again and again until `ask` has an answer; panics with `what` when it takes longer than `limit`.
-pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
+pub fn wait_for<T>(what: &str, limit: Duration, ask: impl FnMut() -> Option<T>) -> T {
+    wait_or(limit, ask, || format!("waited {limit:?} in vain for {what}"))
+}
+
+/// The same, with words for what is so in the end.
+pub fn wait_or<T>(limit: Duration, ask: impl FnMut() -> Option<T>, words: impl FnOnce() -> String) -> T {
+    try_wait(limit, Duration::from_millis(20), ask).unwrap_or_else(|| panic!("{}", words()))
+}
+
+/// The same for what shows only to who asks, with so long a pause after each question; None when it takes longer.
+pub fn try_wait<T>(limit: Duration, pause: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
     loop {
-        if let Some(answer) = ask() {
+        let answer = ask();
+        if answer.is_some() || start.elapsed() > limit {
             return answer;
         }
-        assert!(Instant::now() < end, "waited {limit:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(pause);
     }
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call } from "./api";
-import { Model, type Raw } from "./model";
+import { isOver, Model, type Raw } from "./model";
 import { Records } from "./recordio";
 
 export type Phase = "connecting" | "live" | "broken";
@@ -143,6 +143,17 @@ export function useLive(): Live {
   const [, draw] = useState(0);
   useEffect(() => live.listen(() => draw(live.version)), []);
   return live;
+}
+
+/** Whether no task writes to the sandbox of an executor any more: there were some, and all are over. */
+export function hasEnded(agent: string, framework: string, executor: string): boolean {
+  let seen = false;
+  for (const task of live.model.tasks.values()) {
+    if (task.framework !== framework || task.agent !== agent || (task.executor || task.id) !== executor) continue;
+    if (!isOver(task.state)) return false;
+    seen = true;
+  }
+  return seen;
 }
 
 /** What a path answers with, asked again every `seconds` while the page is looked at. */

@@ -6,7 +6,7 @@ import { live, useLive, useRead } from "../data/live";
 import { SUMS, sumsOf, noSums, type RawResource, type Sums, type Task } from "../data/model";
 import { amount, bytes, count, megabytes, resource, RESOURCE_NAMES } from "../format";
 import { Ago, Card, Copy, Empty, Facts, Id, Meters, Page, Problem, ResourceList, Tags, resourceText } from "../parts/bits";
-import { Chart } from "../parts/chart";
+import { BINARY_STEPS, Chart } from "../parts/chart";
 import { useQuestion, type Question } from "../parts/dialog";
 import { browseHref, href } from "../router";
 import { AgentBadge } from "./agents";
@@ -177,7 +177,7 @@ function Containers({ agent, tasks }: { agent: string; tasks: Task[] }) {
                     <Chart label={`CPUs of ${name}`} height={84} times={track.times} format={amount} atLeast={0.1}
                       lines={[{ label: "CPUs", color: "--accent", filled: true, values: track.cpus }]} /></div>
                   <div><p class="quiet">Memory{s?.mem_limit_bytes ? ` of ${bytes(s.mem_limit_bytes)}` : ""}</p>
-                    <Chart label={`Memory of ${name}`} height={84} times={track.times} format={bytes} atLeast={16 * 1024 * 1024}
+                    <Chart label={`Memory of ${name}`} height={84} times={track.times} format={bytes} atLeast={16 * 1024 * 1024} steps={BINARY_STEPS}
                       lines={[{ label: "memory", color: "--second", filled: true, values: track.memory }]} /></div>
                 </div>
               )}
@@ -270,7 +270,7 @@ export function Agent({ id }: { id: string }) {
             ["Fault domain", agent.domain],
             ["Attributes", agent.attributes.length > 0 && <Tags tags={agent.attributes} />],
             ["Draining", document?.drain_info && `${document.drain_info.state.toLowerCase()}${document.drain_info.config?.mark_gone ? ", then it is marked as gone" : ""}`],
-            ["Log", <a href={browseHref(id, "/slave/log", "/slave/log")}>of the agent</a>],
+            ["Log", <a href={browseHref(id, "/slave/log", "/slave/log")}>what the agent writes</a>],
           ]} />
         </Card>
         <Card title="Used by tasks"><Meters used={agent.used} total={agent.total} /></Card>

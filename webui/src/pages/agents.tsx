@@ -20,7 +20,7 @@ const stateOf = (a: Agent) => (a.drain ? 1 : a.deactivated ? 2 : a.active ? 0 : 
 const share = (used: number, total: number) => (total > 0 ? used / total : 0);
 
 const COLUMNS: Column<Agent>[] = [
-  { name: "Agent", width: "minmax(0, 1.9fr)", by: (a) => `${a.hostname}:${a.port}`, cell: (a) => <Two top={`${a.hostname}:${a.port}`} below={a.id} /> },
+  { name: "Agent", width: "minmax(0, 1.9fr)", by: (a) => `${a.hostname}:${a.port}`, cell: (a) => <Two top={`${a.hostname}:${a.port}`} below={a.id} ends /> },
   { name: "State", width: "112px", by: stateOf, cell: (a) => <AgentBadge agent={a} /> },
   { name: "Tasks", width: "56px", number: true, by: (a) => a.tasks, cell: (a) => count(a.tasks) },
   { name: "CPUs", width: "minmax(0, 1fr)", by: (a) => share(a.used.cpus, a.total.cpus), largestFirst: true, from: "medium", cell: (a) => <Meter name="cpus" used={a.used.cpus} total={a.total.cpus} /> },

@@ -1,12 +1,15 @@
 // A sandbox by its path, and where older links to sandboxes lead.
 
 import { useEffect, useState } from "preact/hooks";
-import { live, useLive } from "../data/live";
+import { hasEnded, live, useLive } from "../data/live";
 import { taskKey } from "../data/model";
 import { Card, Page, Problem } from "../parts/bits";
 import { Folder, LogView, sandboxRoot } from "../parts/files";
 import { browseHref, href } from "../router";
 import { findSandbox } from "./task";
+
+/** Not of a task: what an agent writes with --log_dir. */
+const AGENT_LOG = "/slave/log";
 
 export function Browse({ agent, path, file }: { agent: string; path: string; file: string }) {
   useLive();
@@ -14,13 +17,15 @@ export function Browse({ agent, path, file }: { agent: string; path: string; fil
   const run = /\/frameworks\/([^/]+)\/executors\/([^/]+)\/runs\//.exec(path);
   // A command task's executor has the id of its task.
   const task = run && live.model.tasks.get(taskKey(run[1]!, run[2]!));
+  const ended = run !== null && hasEnded(agent, run[1]!, run[2]!);
   const trail: [string, string][] = [["Agents", "#/agents"], [host ? `${host.hostname}:${host.port}` : agent, href("agents", agent)]];
   if (task) trail.push([task.name || task.id, href("tasks", task.framework, task.id)]);
+  const own = path === AGENT_LOG;
   return (
-    <Page title="Sandbox" trail={trail} status={<code class="path quiet">{sandboxRoot(path)}</code>}>
+    <Page title={own ? "Log of the agent" : "Sandbox"} trail={trail} status={<code class="path quiet">{sandboxRoot(path)}</code>}>
       {!path && <Card><Problem>The address names no path.</Problem></Card>}
       {path && path !== file && <Card flush><Folder agent={agent} path={path} file={file} /></Card>}
-      {file && <Card flush><LogView key={file} agent={agent} path={file} /></Card>}
+      {file && <Card flush><LogView key={file} agent={agent} path={file} ended={ended} /></Card>}
     </Page>
   );
 }

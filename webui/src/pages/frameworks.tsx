@@ -22,7 +22,7 @@ export function FrameworkBadge({ framework }: { framework: FrameworkRecord }) {
 const stateOf = (f: FrameworkRecord) => (f.completed ? 3 : !f.connected ? 2 : !f.active ? 1 : 0);
 
 const COLUMNS: Column<FrameworkRecord>[] = [
-  { name: "Framework", width: "minmax(0, 1.6fr)", by: (f) => f.name, cell: (f) => <Two top={f.name || f.id} below={f.id} /> },
+  { name: "Framework", width: "minmax(0, 1.6fr)", by: (f) => f.name, cell: (f) => <Two top={f.name || f.id} below={f.id} ends /> },
   { name: "State", width: "124px", by: stateOf, cell: (f) => <FrameworkBadge framework={f} /> },
   { name: "Roles", width: "minmax(0, 1fr)", by: (f) => f.roles.join(" "), from: "medium", cell: (f) => <span class="cut" title={f.roles.join(", ")}>{f.roles.join(", ")}</span> },
   { name: "User", width: "90px", by: (f) => f.user, from: "wide", cell: (f) => f.user },

@@ -127,7 +127,7 @@ export function Maintenance() {
         })}
       </Card>
       <Card title="Agents that are drained or deactivated" flush>
-        {drained.length === 0 ? <Empty>None. An agent is drained on its own page.</Empty> : (
+        {drained.length === 0 ? <Empty>None. An agent is drained on <a href="#/agents">its own page</a>.</Empty> : (
           <div class="scroll-x"><table class="plain"><tbody>
             {drained.map((agent) => {
               const name = `${agent.hostname}:${agent.port}`;

@@ -61,7 +61,7 @@ export function MasterPage() {
             ["Writes waiting", m["registrar/queued_operations"] !== undefined && count(m["registrar/queued_operations"]!)],
             ["Write latency, median", milliseconds("registrar/state_store_ms/p50")],
             ["Write latency, 99%", milliseconds("registrar/state_store_ms/p99")],
-            ["Other masters", flags.data?.flags["zk"] ? `elected over ${flags.data.flags["zk"]}` : "none: this master is alone"],
+            ["Other masters", flags.data?.flags["zk"] ? `elected over ${withoutPassword(flags.data.flags["zk"])}` : "none: this master is alone"],
           ]} />
         </Card>
       </div>
@@ -77,6 +77,9 @@ export function MasterPage() {
     </Page>
   );
 }
+
+/** zk://user:password@host:port/path */
+const withoutPassword = (zk: string) => zk.replace(/\/\/[^/]*@/, "//");
 
 export function MasterLog({ path }: { path: string }) {
   return (

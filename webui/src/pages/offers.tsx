@@ -33,11 +33,14 @@ interface Offer {
   inverse: boolean;
 }
 
+/** An inverse offer without resources asks for all that the framework has on the agent. */
+const allOr = (offer: Offer, text: string) => (offer.inverse && offer.resources.length === 0 ? <span class="quiet">all</span> : text);
+
 const COLUMNS: Column<Offer>[] = [
   { name: "Framework", width: "minmax(0, 1fr)", by: (o) => o.name, cell: (o) => <Two top={o.name} below={o.inverse ? "asked to give back" : o.role} /> },
-  { name: "Agent", width: "minmax(0, 1fr)", by: (o) => o.host, cell: (o) => <Two top={<a href={`#/agents/${o.agent}`}>{o.host}</a>} below={o.agent} /> },
-  { name: "CPUs", width: "76px", number: true, by: (o) => o.cpus, cell: (o) => amount(o.cpus) },
-  { name: "Memory", width: "84px", number: true, by: (o) => o.mem, cell: (o) => megabytes(o.mem) },
+  { name: "Agent", width: "minmax(0, 1fr)", by: (o) => o.host, cell: (o) => <Two top={<a href={`#/agents/${o.agent}`}>{o.host}</a>} below={o.agent} ends /> },
+  { name: "CPUs", width: "76px", number: true, by: (o) => o.cpus, cell: (o) => allOr(o, amount(o.cpus)) },
+  { name: "Memory", width: "84px", number: true, by: (o) => o.mem, cell: (o) => allOr(o, megabytes(o.mem)) },
   { name: "All of it", width: "minmax(0, 1.8fr)", from: "wide", cell: (o) => <ResourceList resources={o.resources} /> },
   { name: "Offer", width: "minmax(0, 0.9fr)", by: (o) => o.id, from: "medium", cell: (o) => <Id id={o.id} /> },
 ];

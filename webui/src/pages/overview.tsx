@@ -5,7 +5,7 @@ import { live, useAgentStates, useLive, useRead } from "../data/live";
 import { SUMS, type Agent, type SumName } from "../data/model";
 import { count, percent, resource, RESOURCE_NAMES, stateName, stateTone } from "../format";
 import { Ago, Badge, Card, Empty, Page, State, Track } from "../parts/bits";
-import { Chart } from "../parts/chart";
+import { Chart, WHOLE_STEPS } from "../parts/chart";
 
 const ORDER = ["TASK_RUNNING", "TASK_STARTING", "TASK_STAGING", "TASK_KILLING", "TASK_UNREACHABLE", "TASK_FINISHED",
   "TASK_FAILED", "TASK_KILLED", "TASK_LOST", "TASK_ERROR", "TASK_DROPPED", "TASK_GONE", "TASK_GONE_BY_OPERATOR"];
@@ -60,7 +60,7 @@ export function Overview() {
                 </ul>
               </>
             )}
-            <Chart label="Running tasks" height={130} times={model.history.map((point) => point.time)} format={count} atLeast={1}
+            <Chart label="Running tasks" height={130} times={model.history.map((point) => point.time)} format={count} atLeast={1} steps={WHOLE_STEPS}
               lines={[{ label: "running", color: "--good", filled: true, values: model.history.map((point) => point.running) }]} />
           </Card>
           <div class="pair">

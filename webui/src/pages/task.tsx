@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { agentPath, read } from "../data/api";
-import { live, useLive, useRead } from "../data/live";
+import { hasEnded, live, useLive, useRead } from "../data/live";
 import { isOver, taskKey, type Status, type Task as TaskRecord } from "../data/model";
 import { amount, clock, duration, megabytes, stamp, stateName, stateTone } from "../format";
 import { Ago, Badge, Card, Copy, Empty, Facts, Id, Page, Problem, State, Tags } from "../parts/bits";
@@ -92,12 +92,15 @@ function Sandbox({ task }: { task: TaskRecord }) {
     );
     return () => stop.abort();
   }, [task.key, task.agent, container]);
+  // Of several in one executor, each of a pod has a folder of its own; others share theirs.
+  const ended = directory?.endsWith(`/tasks/${task.id}`) ? isOver(task.state)
+    : isOver(task.state) && hasEnded(task.agent, task.framework, task.executor || task.id);
   if (problem) return <Card title="Sandbox"><Problem>{problem}</Problem></Card>;
   if (!directory) return <Card title="Sandbox"><p class="quiet">Looking for it…</p></Card>;
   return (
     <>
       <Card flush>
-        <LogView agent={task.agent} path={`${directory}/${file}`} lead={(
+        <LogView agent={task.agent} path={`${directory}/${file}`} ended={ended} lead={(
           <>
             <h2>Output</h2>
             <div class="choices" role="group" aria-label="Which output">

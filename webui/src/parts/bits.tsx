@@ -26,14 +26,30 @@ export function Id({ id, whole = false }: { id: string; whole?: boolean }) {
   return <span class="id" title={id}>{whole ? id : shortId(id)}</span>;
 }
 
+/** Browsers give pages the clipboard over https alone, and on the machine itself; elsewhere what is selected can be copied. */
+async function toClipboard(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
 export function Copy({ text, label }: { text: string; label: string }) {
-  const [done, set] = useState(false);
+  const [told, tell] = useState("");
   const copy = async () => {
-    await navigator.clipboard?.writeText(text);
-    set(true);
-    setTimeout(() => set(false), 1500);
+    const done = await toClipboard(text);
+    tell(done ? "Copied" : "Not copied");
+    setTimeout(() => tell(""), 1500);
   };
-  return <button type="button" class="small ghost" onClick={copy} aria-label={`Copy ${label}`}>{done ? "Copied" : "Copy"}</button>;
+  return <button type="button" class="small ghost" onClick={copy} aria-label={`Copy ${label}`}>{told || "Copy"}</button>;
 }
 
 /** How much of something is taken, as a bar. */

@@ -23,7 +23,14 @@ interface Props {
   atLeast?: number;
   /** Only the line: figures stand beside it. */
   bare?: boolean;
+  /** How far apart the figures of the scale may be, where not every round number is one of what is shown. */
+  steps?: number[];
 }
+
+/** Of what is counted there are no halves. */
+export const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat();
+/** What is round in bytes. */
+export const BINARY_STEPS = Array.from({ length: 51 }, (_, power) => 2 ** power);
 
 const property = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -31,7 +38,7 @@ const property = (name: string) => getComputedStyle(document.documentElement).ge
 const REPAINT = "messor-theme";
 export const repaintCharts = () => dispatchEvent(new Event(REPAINT));
 
-export function Chart({ label, times, lines, height = 110, format, atLeast = 0, bare = false }: Props) {
+export function Chart({ label, times, lines, height = 110, format, atLeast = 0, bare = false, steps }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const data = (): uPlot.AlignedData => [times, ...lines.map((line) => line.values)];
@@ -58,7 +65,7 @@ export function Chart({ label, times, lines, height = 110, format, atLeast = 0, 
         axes: [
           { ...axis, show: !bare, grid: { show: false }, size: 20, space: 60,
             values: (_, marks) => marks.map((mark) => new Date(mark * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" })) },
-          { ...axis, show: !bare, size: 58, gap: 4, space: 28, values: (_, marks) => marks.map((mark) => latest.current.format(mark)) },
+          { ...axis, show: !bare, size: 58, gap: 4, space: 28, ...(steps ? { incrs: steps } : {}), values: (_, marks) => marks.map((mark) => latest.current.format(mark)) },
         ],
         series: [{}, ...lines.map((line) => {
           const color = property(line.color);

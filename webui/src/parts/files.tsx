@@ -77,11 +77,17 @@ interface Piece {
   text: string;
 }
 
-export function LogView({ agent, path, lead }: { agent: string; path: string; lead?: ComponentChildren }) {
+/** A file of a task that has ended is looked at so many times more without anything new; then it is left alone. */
+const LAST_LOOKS = 3;
+
+export function LogView({ agent, path, ended = false, lead }: { agent: string; path: string; ended?: boolean; lead?: ComponentChildren }) {
   const [pieces, setPieces] = useState<Piece[]>([]);
   const [problem, setProblem] = useState("");
   const [size, setSize] = useState(-1);
   const [following, setFollowing] = useState(true);
+  const [over, setOver] = useState(false);
+  const hasEnded = useRef(ended);
+  hasEnded.current = ended;
   const [wrap, setWrap] = useState(true);
   const box = useRef<HTMLDivElement>(null);
   const held = useRef<Piece[]>([]);
@@ -93,8 +99,10 @@ export function LogView({ agent, path, lead }: { agent: string; path: string; le
     setPieces([]);
     setSize(-1);
     setProblem("");
+    setOver(false);
     let timer: number | undefined;
     let pause = 500;
+    let looks = 0;
     const show = (next: Piece[]) => {
       let sum = next.reduce((all, piece) => all + piece.text.length, 0);
       while (next.length > 1 && sum > HELD_CHARACTERS) sum -= next.shift()!.text.length;
@@ -124,6 +132,8 @@ export function LogView({ agent, path, lead }: { agent: string; path: string; le
             end = piece.end;
           }
           pause = end > before ? 500 : Math.min(pause * 1.5, 3000);
+          looks = hasEnded.current && end === before ? looks + 1 : 0;
+          if (looks === LAST_LOOKS) return setOver(true);
         }
       } catch (error) {
         if (stop.signal.aborted) return;
@@ -179,10 +189,10 @@ export function LogView({ agent, path, lead }: { agent: string; path: string; le
     <section class="log" aria-label={`File ${name}`}>
       <header>
         {lead ?? <h2>{name}</h2>}
-        <span class="quiet" role="status">{size < 0 ? "…" : bytes(size)}{following ? " · following" : ""}</span>
+        <span class="quiet" role="status">{size < 0 ? "…" : bytes(size)}{over ? " · the task has ended" : following ? " · following" : ""}</span>
         <div class="aside">
           <button type="button" class="small ghost" aria-pressed={wrap} onClick={() => setWrap(!wrap)}>Wrap</button>
-          <button type="button" class="small ghost" aria-pressed={following} onClick={() => setFollowing(!following)}>Follow</button>
+          {!over && <button type="button" class="small ghost" aria-pressed={following} onClick={() => setFollowing(!following)}>Follow</button>}
           <a class="button small ghost" href={downloadPath(agent, path)} download={name}>Download</a>
         </div>
       </header>

@@ -216,7 +216,7 @@ function cellClass(column: { number?: boolean; from?: string }): string {
   return ["cell", column.number ? "number" : "", column.from ? `from-${column.from}` : ""].join(" ").trim();
 }
 
-/** A cell of two lines. */
-export const Two = ({ top, below }: { top: ComponentChildren; below: ComponentChildren }) => (
-  <span class="two"><span class="top">{top}</span><span class="below">{below}</span></span>
+/** A cell of two lines. Where there is no room for the second one, `ends` shows its end. */
+export const Two = ({ top, below, ends = false }: { top: ComponentChildren; below: ComponentChildren; ends?: boolean }) => (
+  <span class="two"><span class="top">{top}</span><span class={`below ${ends ? "ends" : ""}`}>{ends ? <bdi>{below}</bdi> : below}</span></span>
 );

@@ -7,7 +7,7 @@ use messor_agent_core::{Agent, ContainerCommand, Effect, Event, Record, Timer, V
 use messor_checkpoint::{Recorder, WorkDirLock};
 use messor_containerizer::Containerizer;
 use messor_http_api::{AgentSite, Files};
-use messor_net::{Net, NetEvent};
+use messor_net::{Net, NetEvent, Packet};
 use messor_runtime::{Driver, Load, Timers};
 use messor_stdx::Time;
 
@@ -124,6 +124,7 @@ impl AgentDriver {
 impl Driver for AgentDriver {
     type Event = Event;
     type View = View;
+    type Message = Packet;
 
     fn handle(&mut self, now: Time, event: Event) {
         self.cannot_write |= matches!(event, Event::Persisted { outcome: Err(_), .. });

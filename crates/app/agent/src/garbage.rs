@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use messor_containerizer::EndedSandbox;
 use messor_http_api::Files;
-use messor_linux::{mounts, remove};
+use messor_linux::{faults, mounts, remove};
 use tokio::sync::mpsc;
 
 #[derive(Clone, Default)]
@@ -164,6 +164,7 @@ impl Garbage {
 }
 
 fn remove(work_dir: &Path, path: &Path) -> io::Result<()> {
+    faults::point(|| "gc before unmount".into());
     let full = work_dir.join(path);
     for target in mounts::unmount_below(&full)? {
         tracing::warn!(
@@ -171,7 +172,10 @@ fn remove(work_dir: &Path, path: &Path) -> io::Result<()> {
             target.display()
         );
     }
-    remove::remove_below(work_dir, path)
+    faults::point(|| "gc before remove".into());
+    remove::remove_below(work_dir, path)?;
+    faults::point(|| "gc after remove".into());
+    Ok(())
 }
 
 #[cfg(test)]

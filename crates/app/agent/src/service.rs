@@ -17,7 +17,7 @@ use messor_http_api::{
 };
 use messor_isolators::VolumeGroups;
 use messor_net::Net;
-use messor_runtime::{Clock, Failure, LevelLogging, Timers, run_machine};
+use messor_runtime::{Clock, Failure, LevelLogging, Place, Timers, run_machine};
 use messor_types::ContainerId;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -258,7 +258,7 @@ impl Agent {
             failure: Arc::clone(&failure),
             over: false,
         };
-        let over = run_machine("agent", clock, driver, mailbox, inputs)?;
+        let over = run_machine("agent", Place::OwnThread, clock, driver, mailbox, inputs)?;
         let origins = flags.http_cors_allowed_origins.as_ref();
         let cors = Cors::new(origins.map_or(&[], |list| &list.0));
         Ok((Agent { site, machine, failure, cors }, over))

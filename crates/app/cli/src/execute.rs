@@ -91,6 +91,7 @@ pub fn run(args: &[String], out: &mut dyn Write, patience: Duration) -> Result<(
         Some(json) => {
             let Group { tasks, executor, required } = task::group(json.as_str())?;
             Scheduler::of_group(framework, tasks, executor, required, flags.kill_after)
+                .in_container(task::executor_container(&flags))
         }
         None => {
             let (mut task, required) = task::task(&flags)?;

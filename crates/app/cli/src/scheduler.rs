@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use messor_proto::mesos::scheduler::{Call, Event, call, event};
 use messor_proto::mesos::{
-    AgentId, ExecutorId, ExecutorInfo, FrameworkInfo, Offer, TaskGroupInfo, TaskInfo, TaskState, TaskStatus,
-    executor_info, offer, task_status,
+    AgentId, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Offer, TaskGroupInfo, TaskInfo,
+    TaskState, TaskStatus, executor_info, offer, task_status,
 };
 use messor_proto::{Version, Wire, WireEnum};
 use messor_types::{Reservation, ReservationKind, ResourceFormat, Resources, is_terminal_task};
@@ -41,6 +41,8 @@ pub struct Scheduler {
     tasks: Vec<TaskInfo>,
     /// The resources of the executor, where the tasks are a group.
     executor: Option<Resources>,
+    /// Of that executor.
+    container: Option<ContainerInfo>,
     /// How the tasks ended that did.
     ended: BTreeMap<String, TaskState>,
     /// All that an offer must have.
@@ -77,6 +79,7 @@ impl Scheduler {
             framework,
             tasks: vec![task],
             executor: None,
+            container: None,
             ended: BTreeMap::new(),
             required,
             kill_after,
@@ -97,6 +100,11 @@ impl Scheduler {
     ) -> Scheduler {
         let scheduler = Scheduler::new(framework, TaskInfo::default(), required, kill_after);
         Scheduler { tasks, executor: Some(executor), ..scheduler }
+    }
+
+    /// What the executor of a group runs in.
+    pub fn in_container(self, container: Option<ContainerInfo>) -> Scheduler {
+        Scheduler { container, ..self }
     }
 
     pub fn subscribe(&self) -> Call {
@@ -246,6 +254,7 @@ impl Scheduler {
             executor_id: ExecutorId { value: GROUP_EXECUTOR.to_string() },
             framework_id: self.framework.id.clone(),
             resources: executor.to_proto(ResourceFormat::PostRefinement),
+            container: self.container.clone().map(Box::new),
             ..ExecutorInfo::default()
         };
         let group = offer::operation::LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };

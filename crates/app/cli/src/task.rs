@@ -1,10 +1,11 @@
 //! From flags to the framework and its task.
 
-use messor_flags::{ExecuteFlags, Json};
+use messor_flags::{ExecuteFlags, Json, names};
 use messor_proto::mesos::framework_info::{Capability, capability};
 use messor_proto::mesos::{
-    CapabilityInfo, CommandInfo, ContainerInfo, Environment, FrameworkInfo, LinuxInfo, RLimitInfo, TaskId,
-    TaskInfo, TtyInfo, Volume, capability_info, container_info, environment, volume,
+    CapabilityInfo, CommandInfo, ContainerInfo, Environment, FrameworkInfo, Image, Label, Labels, LinuxInfo,
+    NetworkInfo, RLimitInfo, TaskId, TaskInfo, TtyInfo, Volume, capability_info, container_info, environment,
+    image,
 };
 use messor_proto::{JsonError, Version, Wire, WireEnum};
 use messor_types::{
@@ -38,11 +39,7 @@ pub enum TaskError {
     UnknownSystemCapability { flag: &'static str, name: String },
     #[error("--volumes is not a list of Volume: {0}")]
     Volumes(String),
-    #[error("not supported yet: {what} of --volumes ({path})")]
-    Volume { what: &'static str, path: String },
-    #[error(
-        "--no-shell needs --command=PROGRAM, with arguments behind it: commands of images are not supported yet"
-    )]
+    #[error("--no-shell needs --command=PROGRAM, with arguments behind it, or an image that has a command")]
     NoShell,
 }
 
@@ -105,7 +102,10 @@ fn command(flags: &ExecuteFlags) -> Result<CommandInfo, TaskError> {
     }
     let words: Vec<String> =
         flags.command.iter().flat_map(|line| line.split_whitespace()).map(str::to_owned).collect();
-    let value = Some(words.first().ok_or(TaskError::NoShell)?.clone());
+    let value = words.first().cloned();
+    if value.is_none() && image(flags).is_none() {
+        return Err(TaskError::NoShell);
+    }
     Ok(CommandInfo { shell: Some(false), value, arguments: words, ..CommandInfo::default() })
 }
 
@@ -120,19 +120,65 @@ fn container(flags: &ExecuteFlags) -> Result<Option<ContainerInfo>, TaskError> {
         bounding_capabilities: bounding,
         ..LinuxInfo::default()
     });
+    let volumes = flags.volumes.as_ref().map_or(Ok(Vec::new()), |json| volumes(json.as_str()))?;
+    let network_infos = networks(flags.networks.as_deref());
+    if flags.containerizer == "docker" {
+        // As in Apache Mesos, the rest is for the other containerizer.
+        let network = (!network_infos.is_empty()).then(|| container_info::docker_info::Network::User.into());
+        let docker = container_info::DockerInfo {
+            image: flags.docker_image.clone().unwrap_or_default(),
+            network,
+            ..container_info::DockerInfo::default()
+        };
+        return Ok(Some(ContainerInfo {
+            r#type: container_info::Type::Docker.into(),
+            docker: Some(docker),
+            volumes,
+            network_infos,
+            ..ContainerInfo::default()
+        }));
+    }
     let container = ContainerInfo {
         r#type: container_info::Type::Mesos.into(),
-        volumes: flags.volumes.as_ref().map_or(Ok(Vec::new()), |json| volumes(json.as_str()))?,
+        mesos: image(flags).map(|image| container_info::MesosInfo { image: Some(image) }),
+        volumes,
+        network_infos,
         linux_info: linux,
         rlimit_info: limits.transpose().map_err(TaskError::Limits)?,
         tty_info: flags.tty.then(TtyInfo::default),
         ..ContainerInfo::default()
     };
-    let is_empty = container.volumes.is_empty()
-        && container.linux_info.is_none()
-        && container.rlimit_info.is_none()
-        && container.tty_info.is_none();
-    Ok((!is_empty).then_some(container))
+    let nothing = ContainerInfo { r#type: container.r#type, ..ContainerInfo::default() };
+    Ok((container != nothing).then_some(container))
+}
+
+fn image(flags: &ExecuteFlags) -> Option<Image> {
+    if let Some(name) = &flags.docker_image {
+        let docker = image::Docker { name: name.clone(), ..image::Docker::default() };
+        return Some(Image { r#type: image::Type::Docker.into(), docker: Some(docker), ..Image::default() });
+    }
+    // Which of several of this name, as Apache Mesos has it.
+    let label = |key: &str, value: &str| Label { key: key.to_owned(), value: Some(value.to_owned()) };
+    let labels = Labels { labels: vec![label("os", "linux"), label("arch", "amd64")] };
+    flags.appc_image.as_ref().map(|name| Image {
+        r#type: image::Type::Appc.into(),
+        appc: Some(image::Appc { name: name.clone(), labels: Some(labels), ..image::Appc::default() }),
+        ..Image::default()
+    })
+}
+
+fn networks(list: Option<&str>) -> Vec<NetworkInfo> {
+    names(list).map(|name| NetworkInfo { name: Some(name.to_owned()), ..NetworkInfo::default() }).collect()
+}
+
+/// Of the executor of a group, whose tasks are all in its networks.
+pub fn executor_container(flags: &ExecuteFlags) -> Option<ContainerInfo> {
+    let network_infos = networks(flags.networks.as_deref());
+    (!network_infos.is_empty()).then(|| ContainerInfo {
+        r#type: container_info::Type::Mesos.into(),
+        network_infos,
+        ..ContainerInfo::default()
+    })
 }
 
 fn capabilities(flag: &'static str, json: Option<&Json>) -> Result<Option<CapabilityInfo>, TaskError> {
@@ -156,17 +202,8 @@ fn volumes(json: &str) -> Result<Vec<Volume>, TaskError> {
     list.iter()
         .enumerate()
         .map(|(number, one)| {
-            let volume = Volume::from_json(one.to_string().as_bytes(), Version::V1)
-                .map_err(|error| wrong(format!("the volume at {number}: {error}")))?;
-            let unsupported = |what| TaskError::Volume { what, path: volume.container_path.clone() };
-            if volume.image.is_some() {
-                return Err(unsupported("images as volumes"));
-            }
-            match volume.source.as_ref().map(|source| source.r#type()) {
-                Some(volume::source::Type::DockerVolume) => Err(unsupported("volumes of Docker's drivers")),
-                Some(volume::source::Type::CsiVolume) => Err(unsupported("volumes of CSI")),
-                _ => Ok(volume),
-            }
+            Volume::from_json(one.to_string().as_bytes(), Version::V1)
+                .map_err(|error| wrong(format!("the volume at {number}: {error}")))
         })
         .collect()
 }
@@ -275,7 +312,6 @@ mod tests {
         assert_eq!(linux.bounding_capabilities.unwrap().capabilities.len(), 2);
         assert_eq!(container.volumes[0].host_path.as_deref(), Some("/data"));
         assert_eq!(found(&["--volumes=[]"]), Ok(None));
-        let driver = r#"{"type": "DOCKER_VOLUME", "docker_volume": {"name": "v"}}"#;
         for (flag, part) in [
             (
                 r#"--effective_capabilities={"capabilities": ["FLY"]}"#.to_string(),
@@ -283,14 +319,41 @@ mod tests {
             ),
             ("--volumes={}".to_string(), "it is no list"),
             (r#"--volumes=[{"mode": "RW"}]"#.to_string(), "the volume at 0"),
-            (
-                format!(r#"--volumes=[{{"mode": "RW", "container_path": "p", "source": {driver}}}]"#),
-                "not supported yet: volumes of Docker's drivers of --volumes (p)",
-            ),
         ] {
             let error = found(&[&flag]).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn images_and_networks_are_said_as_apache_mesos_says_them() {
+        let found = |more: &[&str]| {
+            let (task, _) = task(&flags(&[&["--name=n", "--command=true"], more].concat())).unwrap();
+            task.container.map(|container| container.to_json(Version::V0)).unwrap_or_default()
+        };
+        let json = |more: &[&str]| serde_json::from_slice::<serde_json::Value>(&found(more)).unwrap();
+        assert_eq!(
+            json(&["--docker_image=busybox:latest", "--networks=a, b,"]),
+            serde_json::json!({"type": "MESOS", "network_infos": [{"name": "a"}, {"name": "b"}],
+                "mesos": {"image": {"type": "DOCKER", "docker": {"name": "busybox:latest"}, "cached": true}}})
+        );
+        let labels = [("os", "linux"), ("arch", "amd64")]
+            .map(|(key, value)| serde_json::json!({"key": key, "value": value}));
+        assert_eq!(
+            json(&["--appc_image=example.com/worker"]),
+            serde_json::json!({"type": "MESOS", "mesos": {"image": {"type": "APPC",
+                "appc": {"name": "example.com/worker", "labels": {"labels": labels}}, "cached": true}}})
+        );
+        assert_eq!(
+            json(&["--containerizer=docker", "--docker_image=busybox", "--networks=net"]),
+            serde_json::json!({"type": "DOCKER", "docker": {"image": "busybox", "network": "USER", "privileged": false},
+                "network_infos": [{"name": "net"}]})
+        );
+        assert!(found(&["--networks="]).is_empty());
+        let (own, _) = task(&flags(&["--name=n", "--no-shell", "--docker_image=busybox"])).unwrap();
+        assert_eq!(own.command, Some(CommandInfo { shell: Some(false), ..CommandInfo::default() }));
+        let executor = executor_container(&flags(&["--task_group={}", "--networks=net"])).unwrap();
+        assert_eq!(executor.network_infos[0].name.as_deref(), Some("net"));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use messor_http_api::{Machine, MasterSite};
-use messor_master_core::{Effect, Event, Master, Timer, View};
-use messor_net::{Net, NetEvent};
+use messor_master_core::{Effect, Event, Master, Message, Timer, View};
+use messor_net::{Net, NetEvent, Packet};
 use messor_proto::mesos::MasterInfo;
 use messor_registry::{Registrar, RegistrarEffect, RegistrarEvent, RegistrarTimer};
-use messor_runtime::{Driver, Load, Timers};
+use messor_runtime::{Driver, Load, Timers, at_length};
 use messor_stdx::Time;
+use messor_types::Pid;
 use messor_zk::Lease;
 
 use crate::allocator::ToAllocator;
@@ -44,6 +45,21 @@ pub struct MasterDriver {
     /// Why it ended, if not because it was told to.
     pub failure: Arc<OnceLock<String>>,
     pub over: bool,
+}
+
+/// How many times the bytes of a message it may take when it is read: fields of few bytes become whole structures.
+pub const READ_GROWTH: usize = 4;
+
+/// A message for the master machine.
+pub struct Heard {
+    pub from: Pid,
+    pub message: Message,
+}
+
+impl Heard {
+    pub fn read(packet: Packet) -> Heard {
+        Heard { message: Message::read(&packet.name, &packet.body), from: packet.from }
+    }
 }
 
 impl MasterDriver {
@@ -93,7 +109,10 @@ impl MasterDriver {
 
     fn carry_out_for_registrar(&mut self, now: Time, effect: RegistrarEffect) {
         match effect {
-            RegistrarEffect::Recovered(registry) => self.master(now, Event::Elected { registry }),
+            // Each agent of it is read.
+            RegistrarEffect::Recovered(registry) => {
+                at_length(|| self.master(now, Event::Elected { registry }));
+            }
             // Not at once: the master machine may be in the midst of its own effects.
             RegistrarEffect::Applied { ticket, outcome } => {
                 self.own.event(Input::Master(Event::Stored { ticket, outcome }));
@@ -127,6 +146,7 @@ impl MasterDriver {
 impl Driver for MasterDriver {
     type Event = Input;
     type View = View;
+    type Message = Heard;
 
     fn handle(&mut self, now: Time, input: Input) {
         if !self.may_act(now) {
@@ -154,11 +174,9 @@ impl Driver for MasterDriver {
         }
     }
 
-    fn network(&mut self, now: Time, event: NetEvent) {
+    fn network(&mut self, now: Time, event: NetEvent<Heard>) {
         let event = match event {
-            NetEvent::Message(packet) => {
-                Event::Message { from: packet.from, name: packet.name, body: packet.body.to_vec() }
-            }
+            NetEvent::Message(Heard { from, message }) => Event::Message { from, message },
             NetEvent::Exited { pid, .. } => Event::Exited { pid },
         };
         if self.may_act(now) {
@@ -190,7 +208,7 @@ impl Driver for MasterDriver {
             ("event_queue_dispatches", load.events as f64),
             ("event_queue_http_requests", load.requests as f64),
             ("event_queue_messages", load.messages as f64),
-            ("http_cache_hits", self.shared_views as f64),
+            ("http_cache_hits", (self.shared_views + self.site.shared_answers()) as f64),
         ] {
             view.metrics.push((format!("master/{name}"), value));
         }

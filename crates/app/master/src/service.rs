@@ -13,12 +13,12 @@ use messor_http_api::{
 use messor_master_core::{Event, View};
 use messor_net::Net;
 use messor_registry::{MemoryLog, Registrar};
-use messor_runtime::{Clock, Failure, LevelLogging, Timers, random_seed, random_uuid, run_machine};
+use messor_runtime::{Clock, Failure, LevelLogging, Place, Timers, random_seed, random_uuid, run_machine};
 use tokio::sync::oneshot;
 
 use crate::allocator::{self, Told};
 use crate::config;
-use crate::driver::{MasterDriver, PROCESS};
+use crate::driver::{Heard, MasterDriver, PROCESS, READ_GROWTH};
 use crate::election::Sessions;
 use crate::input::Input;
 use crate::registry::RegistryLog;
@@ -79,7 +79,9 @@ impl Master {
         let info = config::master_info(&id, net.address(), &hostname, flags)?;
         let (inputs_of, inputs) = Machine::<Input, View>::new();
         let machine: Machine<Event, View> = inputs_of.of_part();
-        let mailbox = net.open(PROCESS).map_err(|error| Failure::Words(error.to_string()))?;
+        let mailbox = net
+            .open_reading(PROCESS, READ_GROWTH, Heard::read)
+            .map_err(|error| Failure::Words(error.to_string()))?;
         let (to_allocator, told_by_allocator) =
             allocator::start(config::allocator(flags, &info, random_seed())?, clock, machine.clone())?;
 
@@ -142,7 +144,7 @@ impl Master {
             failure: Arc::clone(&failure),
             over: false,
         };
-        let over = run_machine("master", clock, driver, mailbox, inputs)?;
+        let over = run_machine("master", Place::Network, clock, driver, mailbox, inputs)?;
         let origins = flags.http_cors_allowed_origins.as_ref();
         let cors = Cors::new(origins.map_or(&[], |list| &list.0));
         Ok((Master { id, site, sessions, failure, inputs: own, cors, _whitelist: whitelist }, over))

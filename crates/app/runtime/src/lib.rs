@@ -1,4 +1,4 @@
-//! What the daemons share: start-up from flags, the port, signals, and the thread that a machine runs on.
+//! What the daemons share: start-up from flags, the port, signals, and what a machine runs on.
 //!
 //! It must not know what a master or an agent is.
 
@@ -9,7 +9,7 @@ mod start;
 mod timers;
 
 pub use clock::Clock;
-pub use machine::{Driver, Load, run_machine};
+pub use machine::{Driver, Load, Place, at_length, run_machine};
 pub use random::{random_seed, random_uuid};
 pub use start::{
     Address, Daemon, Failure, LevelLogging, Listening, complain, listen, serve, snapshot_pace, start,

@@ -75,6 +75,14 @@ pub fn launcher(text: &str) -> Result<(), String> {
     one_of(text, &["linux", "posix"])
 }
 
+/// Of a task.
+pub fn containerizer(text: &str) -> Result<(), String> {
+    match text {
+        "mesos" | "docker" => Ok(()),
+        other => Err(format!("'{other}' is no containerizer: mesos and docker are")),
+    }
+}
+
 pub fn content_type(text: &str) -> Result<(), String> {
     one_of(text, &["json", "protobuf", "application/json", "application/x-protobuf"])
 }

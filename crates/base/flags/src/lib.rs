@@ -47,7 +47,7 @@ pub use programs::{Row, environments, programs, rows};
 pub use suggest::nearest;
 pub use tools::{
     CatFlags, ExecuteFlags, InitWrapperFlags, LocalFlags, LogToolFlags, PsFlags, ResolveFlags,
-    SandboxFileFlags, SchedulerDriverFlags, ScpFlags, TailFlags, UsageFlags,
+    SandboxFileFlags, SchedulerDriverFlags, ScpFlags, TailFlags, UsageFlags, names,
 };
 pub use value::{FlagValue, Json, List, Location, NumberMap, Secret, Size, TextMap};
 

@@ -95,16 +95,16 @@ flag_set! {
         }
 
         "Container" {
-            containerizer: String = "mesos", not_yet "the docker containerizer is not built"
+            containerizer: String = "mesos", check checks::containerizer
                 => "Containerizer of the task: mesos or docker.";
-            docker_image: Option<String>, not_yet "container images are not built"
-                => "Image of Docker, such as busybox:latest.";
-            appc_image: Option<String>, not_yet "container images are not built"
-                => "Image of appc, such as example.com/reduce-worker.";
+            docker_image: Option<String>
+                => "Image of Docker, such as busybox:latest. Agents of Apache Mesos have it; those of Messor fail the task, saying so.";
+            appc_image: Option<String>
+                => "Image of appc, such as example.com/reduce-worker. As with --docker_image.";
             volumes: Option<Json>
                 => "Volumes as JSON, a list of Volume.";
-            networks: Option<String>, not_yet "container networks are not built"
-                => "Networks to join, with commas in between.";
+            networks: Option<String>
+                => "Networks to join, with commas in between. As with --docker_image.";
             effective_capabilities: Option<Json>
                 => "Capabilities of the command, as JSON: {\"capabilities\": [\"NET_RAW\"]}.";
             bounding_capabilities: Option<Json>
@@ -115,6 +115,11 @@ flag_set! {
                 => "Whether the task gets a terminal.";
         }
     }
+}
+
+/// The names in a list with commas in between.
+pub fn names(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 impl Program for ExecuteFlags {
@@ -150,6 +155,19 @@ impl Program for ExecuteFlags {
         }
         if self.docker_image.is_some() && self.appc_image.is_some() {
             return wrong("--docker_image and --appc_image cannot go together: give one of them");
+        }
+        if self.containerizer == "docker" && self.task.is_none() && self.task_group.is_none() {
+            if self.docker_image.is_none() {
+                return wrong("--containerizer=docker needs --docker_image");
+            }
+            if self.tty {
+                return wrong(
+                    "--tty cannot go with --containerizer=docker, whose containers have no terminals",
+                );
+            }
+            if names(self.networks.as_deref()).count() > 1 {
+                return wrong("--networks: the docker containerizer knows one network only");
+            }
         }
         Ok(())
     }

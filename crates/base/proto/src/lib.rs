@@ -22,6 +22,6 @@ mod wire;
 
 pub use binary::{DecodeError, Problem};
 pub use generated::*;
-pub use json::{JsonError, JsonWriter};
+pub use json::{JsonError, JsonWriter, Sink};
 pub use prost::Message;
 pub use wire::{Version, Wire, WireEnum};

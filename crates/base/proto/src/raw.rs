@@ -41,33 +41,18 @@ pub fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<RawField<'_>, Problem
 
 /// Appends a field that holds a message, a text or bytes.
 pub fn put(out: &mut Vec<u8>, number: u32, chunk: &[u8]) {
-    put_tag(out, number, 2);
-    put_varint(out, chunk.len() as u64);
+    put_head(out, number, chunk.len());
     out.extend_from_slice(chunk);
+}
+
+/// What stands before so many bytes of such a field.
+pub fn put_head(out: &mut Vec<u8>, number: u32, length: usize) {
+    put_tag(out, number, 2);
+    put_varint(out, length as u64);
 }
 
 /// The fields that the table does not have, as they lie in the bytes.
 pub(crate) fn unknown(table: &MessageTable, bytes: &[u8]) -> Vec<u8> {
     let strange = |field: &RawField<'_>| table.by_number(field.number).is_none();
     fields(bytes).filter_map(Result::ok).filter(strange).flat_map(|field| field.bytes).copied().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::Wire;
-    use crate::mesos::MachineId;
-
-    #[test]
-    fn unknown_fields_are_found() {
-        let known = MachineId { hostname: Some("h".into()), ip: None }.encode_bytes();
-        let mut bytes = known.clone();
-        super::put(&mut bytes, 77, b"new");
-        let strange = bytes[known.len()..].to_vec();
-        assert_eq!(MachineId::unknown_fields(&bytes), strange);
-        assert_eq!(MachineId::unknown_fields(&known), Vec::<u8>::new());
-        let all: Vec<_> = super::fields(&bytes).map(|field| field.unwrap()).collect();
-        assert_eq!((all[0].number, all[0].chunk), (1, Some(&b"h"[..])));
-        assert_eq!((all[1].number, all[1].chunk, all[1].bytes), (77, Some(&b"new"[..]), &strange[..]));
-        assert!(super::fields(&bytes[..bytes.len() - 1]).last().unwrap().is_err());
-    }
 }

@@ -2,12 +2,14 @@
 //!
 //! Nothing here reads a clock: a `Time` is always handed in.
 
+mod blocks;
 mod level;
 mod memo;
 mod notation;
 mod random;
 mod time;
 
+pub use blocks::{Block, Blocks, Part};
 pub use level::Level;
 pub use memo::Memo;
 pub use notation::{NotationError, format_duration, format_size, parse_duration, parse_size};

@@ -14,6 +14,9 @@ const LEAST_MEM_MB: Scalar = Scalar::from_units(32);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskGroupError {
+    /// Whose executor would wait for tasks that never come.
+    #[error("'task_group.tasks' is empty")]
+    NoTasks,
     #[error("task {task} is invalid: {error}")]
     Task { task: TaskId, error: TaskError },
     #[error("task {0} is there twice")]
@@ -60,6 +63,9 @@ pub fn validate_task_group(
     site: &Site<'_>,
     available: &Resources,
 ) -> Result<(Vec<Resources>, Option<Resources>), TaskGroupError> {
+    if group.tasks.is_empty() {
+        return Err(TaskGroupError::NoTasks);
+    }
     let mut of_tasks = Vec::with_capacity(group.tasks.len());
     let mut ids = std::collections::BTreeSet::new();
     for task in &group.tasks {

@@ -2,6 +2,7 @@
 
 use messor_proto::mesos::TaskState;
 use messor_proto::mesos::slave::{ContainerLimitation, ContainerTermination};
+use messor_types::ContainerId;
 
 use crate::effect::{Failure, Step};
 use crate::event::{Spec, Ticket};
@@ -88,6 +89,8 @@ pub(crate) struct Container {
     /// How often the present step of its end failed.
     pub attempts: u32,
     pub waiting: Vec<Ticket>,
+    /// What is to be nested in it, and was asked for while nobody knew yet whether it runs.
+    pub expected: Vec<(ContainerId, Spec, Ticket)>,
     /// Nothing of it is done before the recovery is told of.
     pub held: bool,
 }

@@ -12,8 +12,8 @@ use crate::effect::{Answer, Effect, Failure, Step};
 use crate::event::{Event, IsolatorTraits, Kind, Ticket};
 use crate::recovery::Recovery;
 
-/// Who waits for the end of one container; more are refused.
-const WAITING_LIMIT: usize = 4096;
+/// Who waits for one container, for its end or for it to run; more are refused.
+pub(crate) const WAITING_LIMIT: usize = 4096;
 
 /// All containers of an agent.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +112,12 @@ impl Containers {
         self.containers.get(container).map(standing)
     }
 
+    /// Those to be launched in this one, neither begun nor refused before it is known to run.
+    pub fn expected_in(&self, container: &ContainerId) -> impl Iterator<Item = &ContainerId> {
+        let found = self.containers.get(container);
+        found.into_iter().flat_map(|found| found.expected.iter().map(|(id, ..)| id))
+    }
+
     /// How often a step of a destroy failed for good.
     pub fn destroy_errors(&self) -> u64 {
         self.destroy_errors
@@ -159,6 +165,9 @@ impl Containers {
     fn kill(&mut self, effects: Effects<'_>, container: &ContainerId, signal: i32, ticket: Ticket) {
         const SIGKILL: i32 = 9;
         const SIGTERM: i32 = 15;
+        if matches!(signal, SIGKILL | SIGTERM) && self.is_expected_no_more(effects, container) {
+            return effects.push(Effect::Answer { ticket, answer: Answer::Signalled });
+        }
         let answer = match self.containers.get(container) {
             None => Answer::NotFound,
             Some(found) => match found.pid.filter(|_| found.state == State::Running) {
@@ -175,6 +184,21 @@ impl Containers {
             },
         };
         effects.push(Effect::Answer { ticket, answer });
+    }
+
+    /// Refuses what waits to be launched under this id; whether there was such.
+    fn is_expected_no_more(&mut self, effects: Effects<'_>, container: &ContainerId) -> bool {
+        let parent = container.parent().and_then(|parent| self.containers.get_mut(parent));
+        let Some(expected) = parent.map(|parent| &mut parent.expected) else { return false };
+        let before = expected.len();
+        expected.retain(|(id, _, ticket)| {
+            if id == container {
+                let answer = failed(format!("container {container} was killed before it began"));
+                effects.push(Effect::Answer { ticket: *ticket, answer });
+            }
+            id != container
+        });
+        expected.len() < before
     }
 
     fn wait(&mut self, effects: Effects<'_>, container: &ContainerId, ticket: Ticket) {

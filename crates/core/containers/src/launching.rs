@@ -3,7 +3,7 @@
 use messor_types::ContainerId;
 
 use crate::container::{Container, End, State};
-use crate::containers::{Containers, Effects, error, failed, info};
+use crate::containers::{Containers, Effects, WAITING_LIMIT, error, failed, info};
 use crate::effect::{Answer, Effect, Failure, Step};
 use crate::event::{Outcome, Spec, Ticket};
 
@@ -27,10 +27,14 @@ impl Containers {
                 Some(Answer::Invalid(format!("container {container} has a parent, but is not to be nested")))
             }
             None => None,
-            Some(parent) => match self.containers.get(parent) {
+            Some(parent) => match self.containers.get_mut(parent) {
                 None => Some(Answer::NoParent),
                 Some(found) if found.ending.is_some() => {
                     Some(failed(format!("the parent of container {container} is being destroyed")))
+                }
+                // Its program may run, and ask, before it is told here that it runs.
+                Some(found) if found.pending == Some(Step::GoOn) && found.expected.len() < WAITING_LIMIT => {
+                    return found.expected.push((container, spec, ticket));
                 }
                 Some(found) if found.state != State::Running => {
                     Some(failed(format!("the parent of container {container} does not run yet")))
@@ -58,6 +62,7 @@ impl Containers {
             end: End::default(),
             attempts: 0,
             waiting: Vec::new(),
+            expected: Vec::new(),
             held: false,
         };
         self.containers.insert(container.clone(), begun);
@@ -77,6 +82,16 @@ impl Containers {
             return;
         }
         found.pending = None;
+        let expected = std::mem::take(&mut found.expected);
+        self.went(effects, container, step, outcome);
+        for (container, spec, ticket) in expected {
+            self.launch(effects, container, spec, ticket);
+        }
+    }
+
+    /// The step that was under way is over.
+    fn went(&mut self, effects: Effects<'_>, container: &ContainerId, step: &Step, outcome: Outcome) {
+        let Some(found) = self.containers.get_mut(container) else { return };
         if matches!(step, Step::KillAll | Step::CleanUp(_) | Step::Unprovision | Step::Finish(_)) {
             return self.end_step_done(effects, container, step, outcome);
         }

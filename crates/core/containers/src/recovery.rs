@@ -81,6 +81,7 @@ impl Containers {
                 end: End { status: one.status, ..End::default() },
                 attempts: 0,
                 waiting: Vec::new(),
+                expected: Vec::new(),
                 held: true,
             };
             self.containers.insert(id.clone(), container);

@@ -13,6 +13,8 @@ use messor_proto::mesos::{
 };
 use messor_types::{AgentId, FrameworkId, OfferId, Pid, Resources, Role};
 
+use crate::messages::Message;
+
 /// An HTTP request that waits for one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplyId(pub u64);
@@ -34,11 +36,10 @@ pub enum Event {
     },
     /// This master may lead no longer: another can from now on.
     LeadershipLost,
-    /// A libprocess message for `master@…`; `name` is its full protobuf name, `body` its bytes.
+    /// A libprocess message for `master@…`, as [`Message::read`] made it of its name and bytes.
     Message {
         from: Pid,
-        name: String,
-        body: Vec<u8>,
+        message: Message,
     },
     /// The link to a process broke.
     Exited {

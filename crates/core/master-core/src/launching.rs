@@ -85,6 +85,7 @@ impl Master {
         let (of_tasks, of_executor) = match checked {
             Ok(resources) => resources,
             Err(error) => {
+                turn.warning(format!("framework {id} launches a task group that is invalid: {error}"));
                 let (state, reason) = (TaskState::TaskError, Reason::TaskGroupInvalid);
                 return self.refuse_tasks(turn, id, &task_group.tasks, state, reason, &error.to_string());
             }

@@ -50,4 +50,5 @@ pub use effect::{Effect, Level, Outcome};
 pub use event::{Event, OperatorCall, ReplyId, StreamId, Timer};
 pub use framework_metrics::{FrameworkCounts, Tally};
 pub use master::Master;
-pub use view::{AgentView, FrameworkRecord, FrameworkView, InverseOfferStatuses, View};
+pub use messages::{Known, Message};
+pub use view::{AgentView, FrameworkRecord, FrameworkView, InverseOfferStatuses, SeenAgent, View};

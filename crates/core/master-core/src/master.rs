@@ -100,7 +100,7 @@ impl Master {
             Event::Elected { registry } => self.elected(turn, &registry),
             Event::LeadershipLost => self.leadership_lost(turn),
             _ if self.leadership != Leadership::Leading => self.refuse(turn, event),
-            Event::Message { from, name, body } => self.message(turn, from, &name, &body),
+            Event::Message { from, message } => self.message(turn, from, message),
             Event::Exited { pid } => self.exited(turn, &pid),
             Event::Subscribe { stream, reply, principal, call } => {
                 self.subscribe_by_http(turn, stream, reply, principal, *call);

@@ -3,16 +3,86 @@
 
 use std::sync::Arc;
 
-use messor_proto::Wire;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler;
+use messor_proto::{DecodeError, Wire};
 use messor_types::Pid;
 
 use crate::master::Master;
 use crate::turn::Turn;
 
+/// A libprocess message that was read. Reading is half of the work that a large message makes, and needs nothing of
+/// the master: so who takes it from the network does it.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Known(Known),
+    /// Its body is not what its name says.
+    Broken {
+        name: String,
+        error: DecodeError,
+    },
+    Unknown {
+        name: String,
+    },
+}
+
+macro_rules! known {
+    ($($variant:ident($message:ty),)*) => {
+        #[derive(Clone, Debug)]
+        pub enum Known {
+            $($variant(Box<$message>),)*
+            /// How the oldest agents answer a ping.
+            OldPong,
+        }
+
+        impl Message {
+            /// `name` is the full name of the message in protobuf, `body` its bytes.
+            pub fn read(name: &str, body: &[u8]) -> Message {
+                let known = match name {
+                    $(_ if name == <$message as Wire>::NAME => {
+                        <$message as Wire>::decode_checked(body).map(|message| Known::$variant(Box::new(message)))
+                    })*
+                    "PONG" => Ok(Known::OldPong),
+                    _ => return Message::Unknown { name: name.to_string() },
+                };
+                match known {
+                    Ok(known) => Message::Known(known),
+                    Err(error) => Message::Broken { name: name.to_string(), error },
+                }
+            }
+        }
+    };
+}
+
+// The frequent ones first: names are compared in this order.
+known! {
+    StatusUpdate(wire::StatusUpdateMessage),
+    Acknowledgement(wire::StatusUpdateAcknowledgementMessage),
+    Call(scheduler::Call),
+    Pong(wire::PongAgentMessage),
+    ExitedExecutor(wire::ExitedExecutorMessage),
+    ExecutorToFramework(wire::ExecutorToFrameworkMessage),
+    RegisterAgent(wire::RegisterAgentMessage),
+    ReregisterAgent(wire::ReregisterAgentMessage),
+    UpdateAgent(wire::UpdateAgentMessage),
+    UnregisterAgent(wire::UnregisterAgentMessage),
+    UpdateOperationStatus(wire::UpdateOperationStatusMessage),
+    LaunchTasks(wire::LaunchTasksMessage),
+    KillTask(wire::KillTaskMessage),
+    ReviveOffers(wire::ReviveOffersMessage),
+    ReconcileTasks(wire::ReconcileTasksMessage),
+    FrameworkToExecutor(wire::FrameworkToExecutorMessage),
+    ResourceRequest(wire::ResourceRequestMessage),
+    RegisterFramework(wire::RegisterFrameworkMessage),
+    ReregisterFramework(wire::ReregisterFrameworkMessage),
+    UnregisterFramework(wire::UnregisterFrameworkMessage),
+    DeactivateFramework(wire::DeactivateFrameworkMessage),
+    Authenticate(wire::AuthenticateMessage),
+    SubmitScheduler(wire::SubmitSchedulerRequest),
+}
+
 impl Master {
-    pub(crate) fn message(&mut self, turn: &mut Turn<'_>, from: Pid, name: &str, body: &[u8]) {
+    pub(crate) fn message(&mut self, turn: &mut Turn<'_>, from: Pid, message: Message) {
         let framework = self.frameworks.by_pid.get(&from).and_then(|id| self.frameworks.get(id));
         // What is being handled may end the framework.
         let record = framework.map(|framework| Arc::clone(&framework.record));
@@ -20,54 +90,48 @@ impl Master {
         if let Some(principal) = principal {
             self.counters.received_of(principal);
         }
-        self.dispatch(turn, from, name, body);
+        match message {
+            Message::Known(known) => self.dispatch(turn, from, known),
+            Message::Broken { name, error } => {
+                turn.warning(format!("dropping {name} of {from}: {error}"));
+            }
+            Message::Unknown { name } => {
+                turn.warning(format!("dropping {name} of {from}: this message is not known"));
+            }
+        }
         if let Some(principal) = principal {
             self.counters.processed_of(principal);
         }
     }
 
-    fn dispatch(&mut self, turn: &mut Turn<'_>, from: Pid, name: &str, body: &[u8]) {
-        macro_rules! dispatch {
-            ($($message:ty => $handler:expr,)*) => {
-                match name {
-                    $(_ if name == <$message as Wire>::NAME => match <$message as Wire>::decode_checked(body) {
-                        Ok(message) => hand_over::<$message>(message, $handler),
-                        Err(error) => turn.warning(format!("dropping {name} of {from}: {error}")),
-                    },)*
-                    // How the oldest agents answer a ping.
-                    "PONG" => self.pong(&from),
-                    _ => turn.warning(format!("dropping {name} of {from}: this message is not known")),
-                }
-            };
-        }
-        // The frequent ones first: names are compared in this order.
-        dispatch! {
-            wire::StatusUpdateMessage => |message| self.status_update(turn, message),
-            wire::StatusUpdateAcknowledgementMessage => |message| self.driver_acknowledge(turn, &from, message),
-            scheduler::Call => |call| self.driver_call(turn, &from, call),
-            wire::PongAgentMessage => |_| self.pong(&from),
-            wire::ExitedExecutorMessage => |message| self.executor_exited(turn, &message),
-            wire::ExecutorToFrameworkMessage => |message| self.executor_message(turn, message),
-            wire::RegisterAgentMessage => |message| self.register_agent(turn, &from, message),
-            wire::ReregisterAgentMessage => |message| self.reregister_agent(turn, &from, message),
-            wire::UpdateAgentMessage => |message| self.update_agent(turn, message),
-            wire::UnregisterAgentMessage => |message| self.unregister_agent(turn, &from, &message),
-            wire::UpdateOperationStatusMessage => |message| self.operation_status(turn, &from, message),
-            wire::LaunchTasksMessage => |message| self.driver_launch(turn, &from, message),
-            wire::KillTaskMessage => |message| self.driver_kill(turn, &from, message),
-            wire::ReviveOffersMessage => |message| self.driver_revive(turn, &from, message),
-            wire::ReconcileTasksMessage => |message| self.driver_reconcile(turn, &from, message),
-            wire::FrameworkToExecutorMessage => |message| self.driver_message(turn, &from, message),
-            wire::ResourceRequestMessage => |message| self.driver_request(turn, &from, &message),
-            wire::RegisterFrameworkMessage => |message| self.register_framework(turn, &from, message),
-            wire::ReregisterFrameworkMessage => |message| self.reregister_framework(turn, &from, message),
-            wire::UnregisterFrameworkMessage => |message| self.unregister_framework(turn, &from, &message),
-            wire::DeactivateFrameworkMessage => |message| self.deactivate_framework(turn, &from, &message),
-            wire::AuthenticateMessage => |_| self.authenticate(turn, &from),
-            wire::SubmitSchedulerRequest => |_| {
-                // There since the first days of Mesos, and never more than this answer.
+    fn dispatch(&mut self, turn: &mut Turn<'_>, from: Pid, message: Known) {
+        match message {
+            Known::StatusUpdate(message) => self.status_update(turn, *message),
+            Known::Acknowledgement(message) => self.driver_acknowledge(turn, &from, *message),
+            Known::Call(call) => self.driver_call(turn, &from, *call),
+            Known::Pong(_) | Known::OldPong => self.pong(&from),
+            Known::ExitedExecutor(message) => self.executor_exited(turn, &message),
+            Known::ExecutorToFramework(message) => self.executor_message(turn, *message),
+            Known::RegisterAgent(message) => self.register_agent(turn, &from, *message),
+            Known::ReregisterAgent(message) => self.reregister_agent(turn, &from, *message),
+            Known::UpdateAgent(message) => self.update_agent(turn, *message),
+            Known::UnregisterAgent(message) => self.unregister_agent(turn, &from, &message),
+            Known::UpdateOperationStatus(message) => self.operation_status(turn, &from, *message),
+            Known::LaunchTasks(message) => self.driver_launch(turn, &from, *message),
+            Known::KillTask(message) => self.driver_kill(turn, &from, *message),
+            Known::ReviveOffers(message) => self.driver_revive(turn, &from, *message),
+            Known::ReconcileTasks(message) => self.driver_reconcile(turn, &from, *message),
+            Known::FrameworkToExecutor(message) => self.driver_message(turn, &from, *message),
+            Known::ResourceRequest(message) => self.driver_request(turn, &from, &message),
+            Known::RegisterFramework(message) => self.register_framework(turn, &from, *message),
+            Known::ReregisterFramework(message) => self.reregister_framework(turn, &from, *message),
+            Known::UnregisterFramework(message) => self.unregister_framework(turn, &from, &message),
+            Known::DeactivateFramework(message) => self.deactivate_framework(turn, &from, &message),
+            Known::Authenticate(_) => self.authenticate(turn, &from),
+            // There since the first days of Mesos, and never more than this answer.
+            Known::SubmitScheduler(_) => {
                 turn.send(&from, &wire::SubmitSchedulerResponse { okay: false });
-            },
+            }
         }
     }
 
@@ -76,9 +140,4 @@ impl Master {
         let error = Some("authentication is not supported yet: start without credentials".to_string());
         turn.send(from, &wire::AuthenticationErrorMessage { error });
     }
-}
-
-/// Lets the compiler know what a handler takes.
-fn hand_over<M>(message: M, handler: impl FnOnce(M)) {
-    handler(message);
 }

@@ -100,7 +100,7 @@ fn framework_message(framework: &Framework) -> get_frameworks::Framework {
 fn agent_message(agent: &Agent) -> get_agents::Agent {
     let used: Resources = agent.used.values().sum();
     get_agents::Agent {
-        agent_info: agent.info.clone(),
+        agent_info: agent.info.as_ref().clone(),
         active: agent.active,
         deactivated: Some(agent.deactivated),
         drain_info: agent.drain_info,

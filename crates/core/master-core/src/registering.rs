@@ -1,5 +1,7 @@
 //! Agents that register for the first time, and what waits for the registry meanwhile.
 
+use std::sync::Arc;
+
 use messor_proto::mesos::internal::{
     AgentRegisteredMessage, MasterAgentConnection, RegisterAgentMessage, ReregisterAgentMessage,
     ShutdownMessage,
@@ -281,7 +283,7 @@ pub(crate) fn build_agent(
     capability_list.shrink_to_fit();
     Ok(Agent {
         id,
-        info,
+        info: Arc::new(info),
         pid: pid.clone(),
         version,
         capabilities: AgentCapabilities::from_proto(&capability_list),

@@ -66,7 +66,7 @@ impl Master {
                     "the agent reregistered with a different IP address or hostname",
                 );
             }
-            if agent.info == message.agent {
+            if *agent.info == message.agent {
                 return self.known_agent_returns(turn, from, message);
             }
             self.agents.reregistering.insert(id);

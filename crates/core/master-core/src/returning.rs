@@ -2,6 +2,7 @@
 //! know.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use messor_allocator::Event as Allocation;
 use messor_proto::mesos::internal as wire;
@@ -58,7 +59,7 @@ impl Master {
             }
         };
         let old_pid = std::mem::replace(&mut agent.pid, pid.clone());
-        agent.info = message.agent;
+        agent.info = Arc::new(message.agent);
         agent.version = message.version.unwrap_or_default();
         let capabilities = AgentCapabilities::from_proto(&message.agent_capabilities);
         let had_feedback = std::mem::replace(&mut agent.capabilities, capabilities).agent_operation_feedback;

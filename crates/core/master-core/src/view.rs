@@ -11,7 +11,7 @@ use messor_proto::mesos::allocator::InverseOfferStatus;
 use messor_proto::mesos::{
     self, AgentInfo, ExecutorInfo, FrameworkInfo, InverseOffer, MasterInfo, Offer, Task,
 };
-use messor_stdx::{Memo, Time};
+use messor_stdx::{Blocks, Memo, Time};
 use messor_types::{AgentCapabilities, AgentId, FrameworkId, OfferId, Pid, Resources};
 
 use crate::framework_metrics::FrameworkCounts;
@@ -27,7 +27,7 @@ pub struct View {
     /// It leads and has its registry: until then it answers nothing but reads.
     pub recovered: bool,
     /// Registered agents, in order of registration.
-    pub agents: Vec<Arc<Memo<AgentView>>>,
+    pub agents: Vec<Arc<SeenAgent>>,
     /// Agents of the registry that did not come back yet.
     pub recovered_agents: Vec<Arc<AgentInfo>>,
     /// Agents that were marked unreachable, with the time.
@@ -51,10 +51,13 @@ pub struct View {
 
 pub type InverseOfferStatuses = BTreeMap<AgentId, BTreeMap<FrameworkId, InverseOfferStatus>>;
 
+/// An agent beside what was written of it: in three forms, of which tasks have two.
+pub type SeenAgent = Memo<AgentView, 3>;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentView {
     pub id: AgentId,
-    pub info: AgentInfo,
+    pub info: Arc<AgentInfo>,
     pub pid: Pid,
     pub version: String,
     pub capabilities: Vec<mesos::agent_info::Capability>,
@@ -78,7 +81,7 @@ pub struct FrameworkView {
     pub pending_tasks: Vec<Arc<Memo<Task>>>,
     pub tasks: Vec<Arc<Memo<Task>>>,
     pub unreachable_tasks: Vec<Arc<Memo<Task>>>,
-    pub completed_tasks: Vec<Arc<Memo<Task>>>,
+    pub completed_tasks: Blocks<Memo<Task>>,
     pub executors: Vec<(AgentId, Arc<ExecutorInfo>)>,
     pub offers: Vec<Arc<Offer>>,
     pub inverse_offers: Vec<Arc<InverseOffer>>,

@@ -77,7 +77,7 @@ impl Master {
             pending_tasks: Vec::new(),
             tasks: framework.tasks.values().map(|entry| Arc::clone(&entry.task)).collect(),
             unreachable_tasks: framework.unreachable_tasks.values().cloned().collect(),
-            completed_tasks: framework.completed_tasks.iter().cloned().collect(),
+            completed_tasks: framework.completed_tasks.clone(),
             executors: executors.map(|((agent, _), info)| (agent.clone(), Arc::clone(info))).collect(),
             offers: offers().map(|record| Arc::clone(&record.offer)).collect(),
             inverse_offers: self.inverse_offers.offers_of(framework.id()),

@@ -5,13 +5,22 @@ use std::collections::BTreeSet;
 use messor_proto::mesos::internal::registry;
 use messor_proto::mesos::master_info::capability;
 use messor_proto::mesos::{AgentInfo, DrainConfig, DrainInfo, DrainState, DurationInfo, TimeInfo};
-use messor_proto::{Version, WireEnum};
+use messor_proto::{Version, WireEnum, raw};
 use messor_stdx::Time;
 use messor_types::{AgentId, Resource, ResourceFormat};
 
-use crate::kept::Kept;
+use crate::kept::{Kept, Packed};
 use crate::operation::Refusal;
 use crate::state::State;
+
+/// Read only where it says anything of that: there may be very many.
+fn is_deactivated(agent: &Packed<registry::Agent>) -> bool {
+    let says = |field: raw::RawField<'_>| field.number == DEACTIVATED;
+    raw::fields(agent.bytes()).any(|field| field.is_ok_and(says)) && agent.message().deactivated()
+}
+
+/// The number of the field of `Agent`.
+const DEACTIVATED: u32 = 3;
 
 type Applied = Result<bool, Refusal>;
 
@@ -22,7 +31,7 @@ impl State {
             return Err(Refusal::Admitted(id));
         }
         let agent = registry::Agent { info: stored_form(info), ..Default::default() };
-        self.agents.insert(id, Kept::new(agent));
+        self.agents.insert(id, Packed::new(&agent));
         Ok(true)
     }
 
@@ -30,7 +39,7 @@ impl State {
         let id = id_of(info)?;
         let agent = self.agents.get_mut(&id).ok_or(Refusal::NotAdmitted(id))?;
         let info = stored_form(info);
-        if agent.info == info {
+        if agent.message().info == info {
             return Ok(false);
         }
         agent.change(|agent| agent.info = info);
@@ -39,6 +48,7 @@ impl State {
 
     pub(crate) fn mark_unreachable(&mut self, id: &AgentId, time: Time) -> Applied {
         let agent = self.agents.shift_remove(id).ok_or_else(|| Refusal::NotAdmitted(id.clone()))?;
+        let agent = agent.message();
         let unreachable = registry::UnreachableAgent {
             id: id.into(),
             timestamp: time_info(time),
@@ -62,7 +72,7 @@ impl State {
             agent.deactivated = Some(unreachable.deactivated());
             agent.drain_info = unreachable.drain_info;
         }
-        self.agents.insert(id, Kept::new(agent));
+        self.agents.insert(id, Packed::new(&agent));
         Ok(true)
     }
 
@@ -125,7 +135,7 @@ impl State {
     }
 
     pub(crate) fn mark_drained(&mut self, id: &AgentId) -> Applied {
-        let admitted = self.agents.get(id).map(|agent| agent.drain_info);
+        let admitted = self.agents.get(id).map(|agent| agent.message().drain_info);
         let info = admitted.or_else(|| self.unreachable.get(id).map(|agent| agent.drain_info));
         let info = info.ok_or_else(|| Refusal::Unknown(id.clone()))?;
         if info.is_none_or(|info| info.state() != DrainState::Draining) {
@@ -150,7 +160,7 @@ impl State {
             *drain_info = None;
             *deactivated = None;
         })?;
-        let admitted = self.agents.values().any(|agent| agent.deactivated());
+        let admitted = self.agents.values().any(is_deactivated);
         if !admitted && !self.unreachable.values().any(|agent| agent.deactivated()) {
             self.need_no_more(capability::Type::AgentDraining);
         }

@@ -8,7 +8,7 @@ use messor_proto::mesos::{MachineInfo, MasterInfo, WeightInfo};
 use messor_proto::{DecodeError, Message, Problem, Wire, WireEnum, raw};
 use messor_types::AgentId;
 
-use crate::kept::Kept;
+use crate::kept::{Kept, Packed};
 
 /// The registry. Lists keep the order in which things were added: the oldest unreachable agents are pruned first.
 ///
@@ -16,7 +16,7 @@ use crate::kept::Kept;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     pub(crate) master: Option<Kept<registry::Master>>,
-    pub(crate) agents: IndexMap<AgentId, Kept<registry::Agent>>,
+    pub(crate) agents: IndexMap<AgentId, Packed<registry::Agent>>,
     pub(crate) unreachable: IndexMap<AgentId, Kept<registry::UnreachableAgent>>,
     pub(crate) gone: IndexMap<AgentId, Kept<registry::GoneAgent>>,
     pub(crate) machines: Vec<Kept<registry::Machine>>,
@@ -67,11 +67,19 @@ fn wrapped<T: Wire>(
     rest: &mut Option<Vec<u8>>,
     mut add: impl FnMut(Kept<T>) -> bool,
 ) -> Result<(), DecodeError> {
+    wrapped_bytes(bytes, rest, |chunk| Ok(add(Kept::decode(chunk)?)))
+}
+
+fn wrapped_bytes(
+    bytes: &[u8],
+    rest: &mut Option<Vec<u8>>,
+    mut add: impl FnMut(&[u8]) -> Result<bool, DecodeError>,
+) -> Result<(), DecodeError> {
     let rest = rest.get_or_insert_default();
     for item in raw::fields(bytes) {
         let item = item.map_err(malformed)?;
         let is_kept = match (item.number, item.chunk) {
-            (field::LIST, Some(chunk)) => add(Kept::decode(chunk)?),
+            (field::LIST, Some(chunk)) => add(chunk)?,
             _ => false,
         };
         if !is_kept {
@@ -81,17 +89,17 @@ fn wrapped<T: Wire>(
     Ok(())
 }
 
-fn put_wrapped<'k, T: Wire>(
+fn put_wrapped<'k>(
     out: &mut Vec<u8>,
     number: u32,
-    list: impl ExactSizeIterator<Item = &'k Kept<T>>,
+    list: impl ExactSizeIterator<Item = &'k [u8]>,
     rest: &Option<Vec<u8>>,
 ) {
     if list.len() == 0 && rest.is_none() {
         return;
     }
     let mut wrapper = Vec::new();
-    list.for_each(|element| element.put(&mut wrapper, field::LIST));
+    list.for_each(|element| raw::put(&mut wrapper, field::LIST, element));
     wrapper.extend(rest.iter().flatten());
     raw::put(out, number, &wrapper);
 }
@@ -109,10 +117,11 @@ impl State {
             let State { agents, unreachable, gone, machines, rest, .. } = &mut state;
             match item.number {
                 field::MASTER => state.master = Some(Kept::decode(chunk)?),
-                field::AGENTS => wrapped(chunk, &mut rest.agents, |agent: Kept<registry::Agent>| {
+                field::AGENTS => wrapped_bytes(chunk, &mut rest.agents, |chunk| {
+                    let (agent, message) = Packed::<registry::Agent>::decode(chunk)?;
                     // Agents without an id cannot be named by any operation.
-                    let id = agent.info.id.as_ref().map(AgentId::from);
-                    id.map(|id| agents.insert(id, agent)).is_some()
+                    let id = message.info.id.as_ref().map(AgentId::from);
+                    Ok(id.map(|id| agents.insert(id, agent)).is_some())
                 })?,
                 field::UNREACHABLE => wrapped(chunk, &mut rest.unreachable, |agent: Kept<_>| {
                     let agent: Kept<registry::UnreachableAgent> = agent;
@@ -142,13 +151,18 @@ impl State {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.master.iter().for_each(|master| master.put(&mut out, field::MASTER));
-        put_wrapped(&mut out, field::AGENTS, self.agents.values(), &self.rest.agents);
-        put_wrapped(&mut out, field::MACHINES, self.machines.iter(), &self.rest.machines);
+        put_wrapped(&mut out, field::AGENTS, self.agents.values().map(Packed::bytes), &self.rest.agents);
+        put_wrapped(&mut out, field::MACHINES, self.machines.iter().map(Kept::bytes), &self.rest.machines);
         self.schedules.iter().for_each(|schedule| schedule.put(&mut out, field::SCHEDULES));
         self.quotas.iter().for_each(|quota| quota.put(&mut out, field::QUOTAS));
         self.weights.iter().for_each(|weight| weight.put(&mut out, field::WEIGHTS));
-        put_wrapped(&mut out, field::UNREACHABLE, self.unreachable.values(), &self.rest.unreachable);
-        put_wrapped(&mut out, field::GONE, self.gone.values(), &self.rest.gone);
+        put_wrapped(
+            &mut out,
+            field::UNREACHABLE,
+            self.unreachable.values().map(Kept::bytes),
+            &self.rest.unreachable,
+        );
+        put_wrapped(&mut out, field::GONE, self.gone.values().map(Kept::bytes), &self.rest.gone);
         self.minimum_capabilities.iter().for_each(|c| c.put(&mut out, field::MINIMUM_CAPABILITIES));
         self.quota_configs.iter().for_each(|config| config.put(&mut out, field::QUOTA_CONFIGS));
         out.extend_from_slice(&self.rest.registry);
@@ -190,8 +204,8 @@ impl State {
     }
 
     /// Admitted agents, in the order of their admission.
-    pub fn agents(&self) -> impl ExactSizeIterator<Item = (&AgentId, &registry::Agent)> {
-        self.agents.iter().map(|(id, agent)| (id, &**agent))
+    pub fn agents(&self) -> impl ExactSizeIterator<Item = (&AgentId, registry::Agent)> {
+        self.agents.iter().map(|(id, agent)| (id, agent.message()))
     }
 
     /// Agents that were marked unreachable, the oldest first.

@@ -105,6 +105,12 @@ impl Inner {
         self.replies.insert(ticket, reply);
         ticket
     }
+
+    /// It neither stands nor is expected.
+    pub fn is_unknown(&self, container: &ContainerId) -> bool {
+        let mut expected = container.parent().into_iter().flat_map(|parent| self.machine.expected_in(parent));
+        self.machine.standing_of(container).is_none() && !expected.any(|id| id == container)
+    }
 }
 
 /// Where isolators tell of containers that went beyond what they may. It is there before the containerizer is.

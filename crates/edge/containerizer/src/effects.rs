@@ -40,7 +40,7 @@ impl Shared {
         let mut updates = Vec::new();
         {
             let mut inner = self.lock();
-            let is_new = inner.machine.standing_of(&container).is_none();
+            let is_new = inner.is_unknown(&container);
             if is_new {
                 inner.entries.insert(container.clone(), Arc::new(entry));
             }
@@ -50,7 +50,7 @@ impl Shared {
                 Event::Launch { container: container.clone(), spec, ticket },
                 &mut updates,
             );
-            if is_new && inner.machine.standing_of(&container).is_none() {
+            if is_new && inner.is_unknown(&container) {
                 inner.entries.remove(&container);
             }
         }
@@ -58,18 +58,24 @@ impl Shared {
     }
 
     pub fn event(self: &Arc<Self>, event: Event) {
-        let may_be_gone = match &event {
-            Event::Done { container, step: Step::Finish(_), .. } => vec![container.clone()],
-            // Of those that had ended before, nothing more is needed here.
-            Event::Looked(Ok(all)) => all.iter().map(|found| found.container.clone()).collect(),
-            _ => Vec::new(),
-        };
         let mut updates = Vec::new();
         {
             let mut inner = self.lock();
+            let may_be_gone: Vec<ContainerId> = match &event {
+                Event::Done { container, step: Step::Finish(_), .. } => vec![container.clone()],
+                // What was expected in it is launched now, or refused.
+                Event::Done { container, step: Step::GoOn, .. } => {
+                    inner.machine.expected_in(container).cloned().collect()
+                }
+                // One that was expected never comes to be.
+                Event::Kill { container, .. } => vec![container.clone()],
+                // Of those that had ended before, nothing more is needed here.
+                Event::Looked(Ok(all)) => all.iter().map(|found| found.container.clone()).collect(),
+                _ => Vec::new(),
+            };
             self.handle(&mut inner, event, &mut updates);
             for container in may_be_gone {
-                if inner.machine.standing_of(&container).is_none() {
+                if inner.is_unknown(&container) {
                     inner.entries.remove(&container);
                 }
             }

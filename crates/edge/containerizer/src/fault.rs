@@ -1,33 +1,126 @@
-//! Points at which a test has the agent killed, as if by `kill -9`: before and after every step of every container.
-//! Without the variable in the agent's environment they do nothing.
+//! The points at which a test has the agent killed: before every step of every kind of container, amid those that leave
+//! several things behind, and at the steps of a recovery. What is between two steps is one point.
 
-use std::sync::OnceLock;
+use messor_containers::{Kind, Step};
+use messor_isolators::Container;
+use messor_linux::faults;
 
-use messor_containers::Step;
-use messor_types::ContainerId;
-use rustix::process::{Signal, getpid, kill_process};
+/// Amid a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amid {
+    ConfigNoted,
+    SandboxMade,
+    /// The switchboard's, which is not there yet.
+    SocketNoted,
+    SwitchboardNoted,
+    LaunchInfoNoted,
+    Forked,
+    PidNoted,
+    FetcherStarted,
+    Killed,
+    FilesRemoved,
+}
 
-/// Its value is a name out of [`points`].
-pub const FAULT_VARIABLE: &str = "MESSOR_FAULT_POINT";
+impl Amid {
+    const ALL: [Amid; 10] = [
+        Amid::ConfigNoted,
+        Amid::SandboxMade,
+        Amid::SocketNoted,
+        Amid::SwitchboardNoted,
+        Amid::LaunchInfoNoted,
+        Amid::Forked,
+        Amid::PidNoted,
+        Amid::FetcherStarted,
+        Amid::Killed,
+        Amid::FilesRemoved,
+    ];
 
-/// The names of all points that a container with a terminal passes which is launched and destroyed. `isolators` are the names of those
-/// in use.
-pub fn points(isolators: &[&str]) -> Vec<String> {
-    let each = |step: &'static str| isolators.iter().map(move |isolator| format!("{step} {isolator}"));
-    let mut steps = vec!["begin".to_string()];
-    steps.extend(each("prepare"));
-    steps.push("fork".into());
-    steps.extend(each("isolate"));
-    steps.extend(["fetch", "go on", "kill"].map(str::to_string));
-    steps.extend(each("clean up"));
-    steps.push("finish".into());
-    let mut points: Vec<String> =
-        steps.iter().flat_map(|step| [format!("before {step}"), format!("after {step}")]).collect();
-    points.extend(["config noted", "switchboard noted", "forked", "pid noted"].map(str::to_string));
+    fn name(self) -> &'static str {
+        match self {
+            Amid::ConfigNoted => "config noted",
+            Amid::SandboxMade => "sandbox made",
+            Amid::SocketNoted => "socket noted",
+            Amid::SwitchboardNoted => "switchboard noted",
+            Amid::LaunchInfoNoted => "launch info noted",
+            Amid::Forked => "forked",
+            Amid::PidNoted => "pid noted",
+            Amid::FetcherStarted => "fetcher started",
+            Amid::Killed => "killed",
+            Amid::FilesRemoved => "files removed",
+        }
+    }
+
+    pub fn pass(self, kind: Kind) {
+        point(kind, || self.name().to_string());
+    }
+}
+
+/// The names of all points that a container with a terminal passes that fetches something, is told of new
+/// resources, and is destroyed. `isolators` are the names of those that have to do with it.
+pub fn points(kind: Kind, isolators: &[&str]) -> Vec<String> {
+    let each = |step: &'static str| isolators.iter().map(move |isolator| format!("before {step} {isolator}"));
+    let mut points = vec!["before begin".to_string()];
+    points.extend(each("prepare"));
+    points.push("before fork".to_string());
+    points.extend(each("isolate"));
+    points.extend(["before fetch", "before go on", "after go on"].map(str::to_string));
+    if kind == Kind::Executor {
+        // Of others the resources do not change.
+        points.extend(each("update"));
+        points.push("after update".to_string());
+    }
+    points.push("before kill".to_string());
+    points.extend(each("clean up"));
+    points.extend(["before finish", "after finish"].map(str::to_string));
+    if kind.is_nested() {
+        points.extend(["before remove", "after remove"].map(str::to_string));
+    }
+    let amid = Amid::ALL.iter().filter(|amid| **amid != Amid::FilesRemoved || kind.is_nested());
+    points.extend(amid.map(|amid| amid.name().to_string()));
+    points.iter_mut().for_each(|point| point.insert_str(0, of(kind)));
     points
 }
 
-/// The name of a step in the names of points.
+/// Those of a recovery, with the isolators of the agent.
+pub fn recovery_points(isolators: &[&str]) -> Vec<String> {
+    let each = isolators.iter().map(|isolator| format!("recovery before {isolator}"));
+    let ends = ["recovery before look", "recovery after look", "recovery after isolators"];
+    ends.into_iter().map(str::to_string).chain(each).collect()
+}
+
+fn of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Executor => "",
+        Kind::Standalone => "standalone ",
+        Kind::Nested => "nested ",
+        Kind::Debug => "session ",
+    }
+}
+
+/// Ends the agent here if a test wants that.
+pub(crate) fn point(kind: Kind, name: impl FnOnce() -> String) {
+    faults::point(|| format!("{}{}", of(kind), name()));
+}
+
+/// The same, of no container alone.
+pub(crate) fn recovery(name: &str) {
+    faults::point(|| format!("recovery {name}"));
+}
+
+pub(crate) fn kind(container: &Container) -> Kind {
+    match (container.id.parent(), container.standalone) {
+        (Some(_), _)
+            if container.config.container_class() == messor_proto::mesos::slave::ContainerClass::Debug =>
+        {
+            Kind::Debug
+        }
+        (Some(_), _) => Kind::Nested,
+        (None, true) => Kind::Standalone,
+        (None, false) => Kind::Executor,
+    }
+}
+
+/// The name of a step.
 pub(crate) fn name(step: &Step, isolator: impl Fn(usize) -> &'static str) -> String {
     match step {
         Step::Begin => "begin".into(),
@@ -42,24 +135,5 @@ pub(crate) fn name(step: &Step, isolator: impl Fn(usize) -> &'static str) -> Str
         Step::CleanUp(number) => format!("clean up {}", isolator(*number)),
         Step::Unprovision => "unprovision".into(),
         Step::Finish(_) => "finish".into(),
-    }
-}
-
-/// A step of a container, which has one name more where it is nested: behind `nested `, for those that are alone.
-pub(crate) fn step(container: &ContainerId, when: &str, name: &str) {
-    point(|| format!("{when} {name}"));
-    if container.parent().is_some() {
-        point(|| format!("nested {when} {name}"));
-    }
-}
-
-/// Ends the agent here if a test wants that.
-pub(crate) fn point(name: impl FnOnce() -> String) {
-    static WANTED: OnceLock<Option<String>> = OnceLock::new();
-    let wanted = WANTED.get_or_init(|| std::env::var(FAULT_VARIABLE).ok());
-    if let Some(wanted) = wanted
-        && *wanted == name()
-    {
-        let _ = kill_process(getpid(), Signal::KILL);
     }
 }

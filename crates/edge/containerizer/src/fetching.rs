@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use messor_containers::Kind;
 use messor_fetch_cache::EntryId;
 use messor_linux::spawn::{Launch as Start, Session, SpawnError, Stdio};
 use messor_linux::{Exit, Pid};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::containerizer::Shared;
 use crate::entry::Entry;
+use crate::fault::Amid;
 use crate::processes::{self, blocking, ended};
 use crate::sandbox;
 use crate::steps::{Problem, identity};
@@ -100,7 +102,7 @@ async fn fetch_all(shared: &Arc<Shared>, entry: &Arc<Entry>, mut info: FetcherIn
     }
     let sandbox = entry.sandbox();
     let (stdout, stderr) = (output(entry, "stdout").await?, output(entry, "stderr").await?);
-    let exit = run(shared, &[], info, stdout, stderr, &mut stopped).await?;
+    let exit = run(shared, entry.kind, &[], info, stdout, stderr, &mut stopped).await?;
     let outcome = if exit.is_some_and(Exit::success) {
         Ok(())
     } else {
@@ -141,7 +143,7 @@ async fn ask_sizes(
     let memory = rustix::fs::memfd_create("sizes", rustix::fs::MemfdFlags::CLOEXEC);
     let mut answer = File::from(memory.map_err(|error| Problem::FetcherStart(error.to_string()))?);
     let to_write = answer.try_clone().map_err(|error| Problem::FetcherStart(error.to_string()))?;
-    let exit = run(shared, &["sizes"], info, to_write, stderr, stopped).await?;
+    let exit = run(shared, entry.kind, &["sizes"], info, to_write, stderr, stopped).await?;
     let mut text = String::new();
     let read =
         answer.seek(SeekFrom::Start(0)).and_then(|_| answer.take(SIZES_BYTES).read_to_string(&mut text));
@@ -159,6 +161,7 @@ fn size_of_line(line: &str) -> Result<u64, String> {
 /// Runs the fetcher to its end, or until it is not wanted any more.
 async fn run(
     shared: &Arc<Shared>,
+    kind: Kind,
     words: &'static [&'static str],
     info: FetcherInfo,
     stdout: File,
@@ -184,6 +187,7 @@ async fn run(
             .map_err(|error| Problem::FetcherStart(error.to_string()))
     })
     .await??;
+    Amid::FetcherStarted.pass(kind);
     tokio::select! {
         result = ended(pid) => result.map_err(Problem::Watch)?,
         _ = stopped.wait_for(|stopped| *stopped) => {}

@@ -10,7 +10,7 @@ use messor_linux::limits::{Limit, LimitError};
 use messor_linux::spawn::{Launch as Start, Session, Stdio};
 use messor_linux::users::Identity;
 use messor_proto::mesos::slave::{ContainerConfig, ContainerLaunchInfo};
-use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, container_info};
+use messor_proto::mesos::{CommandInfo, ContainerInfo, RLimitInfo, Volume, container_info, volume};
 use messor_proto::{Version, WireEnum};
 
 use crate::containerizer::Config;
@@ -203,7 +203,17 @@ pub(crate) fn unsupported(info: &ContainerInfo) -> Option<&'static str> {
     } else if info.network_infos.iter().any(|network| network.name.is_some()) {
         Some("container networks")
     } else {
-        None
+        info.volumes.iter().find_map(unsupported_volume)
+    }
+}
+
+fn unsupported_volume(volume: &Volume) -> Option<&'static str> {
+    use volume::source::Type;
+    match volume.source.as_ref().map(|source| source.r#type()) {
+        _ if volume.image.is_some() => Some("images as volumes"),
+        Some(Type::DockerVolume) => Some("volumes of Docker's drivers"),
+        Some(Type::CsiVolume) => Some("volumes of CSI"),
+        _ => None,
     }
 }
 
@@ -277,6 +287,8 @@ pub(crate) fn fresh_outputs(
 
 #[cfg(test)]
 mod tests {
+    use messor_proto::Wire as _;
+
     use super::*;
     use messor_proto::mesos::r_limit_info::{RLimit, r_limit};
 
@@ -339,6 +351,24 @@ mod tests {
         let plain = ContainerInfo { r#type: container_info::Type::Mesos as i32, ..ContainerInfo::default() };
         assert_eq!(unsupported(&plain), None);
         let host = NetworkInfo::default();
+        for (json, words) in [
+            (r#"{"mode": "RW", "container_path": "p", "host_path": "/p"}"#, None),
+            (
+                r#"{"mode": "RW", "container_path": "p", "image": {"type": "DOCKER"}}"#,
+                Some("images as volumes"),
+            ),
+            (
+                r#"{"mode": "RW", "container_path": "p", "source": {"type": "DOCKER_VOLUME", "docker_volume": {"name": "v"}}}"#,
+                Some("volumes of Docker's drivers"),
+            ),
+            (
+                r#"{"mode": "RW", "container_path": "p", "source": {"type": "CSI_VOLUME"}}"#,
+                Some("volumes of CSI"),
+            ),
+        ] {
+            let volume = Volume::from_json(json.as_bytes(), Version::V0).unwrap();
+            assert_eq!(unsupported(&ContainerInfo { volumes: vec![volume], ..plain.clone() }), words);
+        }
         assert_eq!(unsupported(&ContainerInfo { network_infos: vec![host], ..plain.clone() }), None);
         let network = NetworkInfo { name: Some("net".into()), ..NetworkInfo::default() };
         let mesos = MesosInfo { image: Some(Default::default()) };

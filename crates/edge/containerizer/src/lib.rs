@@ -39,7 +39,7 @@ mod usage;
 pub use containerizer::{Config, Containerizer, EndedSandbox, Reports};
 pub use discover::{Discovered, discover};
 pub use entry::ContainerLaunch;
-pub use fault::{FAULT_VARIABLE, points as fault_points};
+pub use fault::{points as fault_points, recovery_points};
 pub use fetch_cache::{CacheDirectory, CacheError};
 pub use fetching::Program;
 pub use launcher::{Launcher, LauncherError};

@@ -1,6 +1,7 @@
 //! Processes of containers: when the first one ends, what belongs to it, and how all of it is killed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::entry::Entry;
+use crate::fault::Amid;
 use crate::launcher::Launcher;
 use crate::sandbox;
 
 /// How often a process is looked at where the kernel has no descriptors of processes (before 5.3).
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the end of killed processes is waited for; one that hangs in the kernel is left behind with a warning.
-const DEATH_LOOKS: u32 = 500;
-const DEATH_INTERVAL: Duration = Duration::from_millis(10);
+const DEATH_TIMEOUT: Duration = Duration::from_secs(5);
 /// And that of a first process, without which there is no end of its container.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -43,6 +44,7 @@ pub(crate) async fn kill_all(entry: &Entry, work_dir: &Path, launcher: &Launcher
     };
     let pid = entry.state().pid;
     let is_over = |pid: i32| procfs::process(pid).map(|found| found.is_none_or(|found| found.is_zombie()));
+    Amid::Killed.pass(entry.kind);
     if let Some(pid) = pid {
         if !is_over(pid)? {
             kill(vec![pid]).await;
@@ -140,25 +142,50 @@ pub(crate) fn lost_processes(work_dir: &Path) -> io::Result<Vec<Lost>> {
     Ok(found.into_iter().map(|(pid, lost)| Lost { pid, ..lost }).collect())
 }
 
-/// Waits until a process has ended.
-pub(crate) async fn ended(pid: i32) -> io::Result<()> {
-    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
-    match wait::pid_descriptor(pid) {
-        Ok(descriptor) => {
-            // Its successor is the same but for `unsafe`, which asks for what an OwnedFd is: a descriptor that stays.
-            #[expect(deprecated, reason = "unsafe is for messor-linux, which has no runtime")]
-            let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
-            let _ready = descriptor.readable().await?;
-            Ok(())
-        }
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
-        Err(_) => {
-            while procfs::process(pid.as_raw_pid())?.is_some_and(|process| !process.is_zombie()) {
-                tokio::time::sleep(LOOK_INTERVAL).await;
+/// How the end of a process is heard of.
+enum Ending {
+    /// There is none of this number.
+    Over,
+    /// By the kernel, whose descriptor stands for this process and for no successor of its number.
+    Told(AsyncFd<OwnedFd>),
+    /// The kernel has no descriptors of processes.
+    Looked(i32),
+}
+
+impl Ending {
+    fn of(pid: i32) -> io::Result<Ending> {
+        let Some(number) = Pid::from_raw(pid) else { return Ok(Ending::Over) };
+        match wait::pid_descriptor(number) {
+            Ok(descriptor) => {
+                // Its successor is the same but for `unsafe`, which asks for what an OwnedFd is: a descriptor that stays.
+                #[expect(deprecated, reason = "unsafe is for messor-linux, which has no runtime")]
+                let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
+                Ok(Ending::Told(descriptor))
             }
-            Ok(())
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                Ok(Ending::Over)
+            }
+            Err(_) => Ok(Ending::Looked(pid)),
         }
     }
+
+    async fn wait(self) -> io::Result<()> {
+        match self {
+            Ending::Over => {}
+            Ending::Told(descriptor) => drop(descriptor.readable().await?),
+            Ending::Looked(pid) => {
+                while procfs::process(pid)?.is_some_and(|process| !process.is_zombie()) {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a process has ended.
+pub(crate) async fn ended(pid: i32) -> io::Result<()> {
+    Ending::of(pid)?.wait().await
 }
 
 /// Kills the tree and waits until its members are gone.
@@ -174,17 +201,25 @@ pub(crate) async fn kill(roots: Vec<i32>) {
     if !members.is_empty() {
         tracing::info!("Killed {}", killtree::describe(&members));
     }
-    let is_left = |member: &procfs::Process| {
-        let found = procfs::process(member.pid).ok().flatten();
-        found.is_some_and(|found| found.start_ticks == member.start_ticks && !found.is_zombie())
-    };
-    for _ in 0..DEATH_LOOKS {
-        if !members.iter().any(is_left) {
-            return;
+    let gone = async {
+        for member in &members {
+            if let Err(error) = left(member).await {
+                tracing::warn!("Process {} cannot be waited for: {error}", member.pid);
+            }
         }
-        tokio::time::sleep(DEATH_INTERVAL).await;
+    };
+    if tokio::time::timeout(DEATH_TIMEOUT, gone).await.is_err() {
+        tracing::warn!("Still there after {DEATH_TIMEOUT:?}: some of {}", killtree::describe(&members));
     }
-    tracing::warn!("Still there after being killed: {}", killtree::describe(&members));
+}
+
+/// Waits until a process that was seen is no more.
+async fn left(member: &procfs::Process) -> io::Result<()> {
+    let ending = Ending::of(member.pid)?;
+    // The number may be another's by now.
+    let found = procfs::process(member.pid)?;
+    let is_there = found.is_some_and(|found| found.start_ticks == member.start_ticks && !found.is_zombie());
+    if is_there { ending.wait().await } else { Ok(()) }
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

@@ -114,12 +114,18 @@ fn change_mount(flags: &MountFlags) -> Result<ExitCode, ProgramError> {
 
 fn launch(flags: &LaunchFlags) -> Result<ExitCode, ProgramError> {
     let directory = flags.runtime_directory.as_ref().map(|directory| PathBuf::from(directory.as_str()));
-    let status = directory.map(|directory| StatusFile::open(&directory)).transpose()?;
+    // Held back from here on, so that a signal that comes before there is a command is passed on to it, too.
+    let status = directory
+        .map(|directory| {
+            let arrived = forwarded()?;
+            Ok::<_, ProgramError>((StatusFile::open(&directory)?, arrived))
+        })
+        .transpose()?;
     let result = prepare(flags).and_then(|process| match &status {
-        Some(status) => attend(process, status),
+        Some((status, arrived)) => attend(process, status, arrived),
         None => Err(process.become_program().into()),
     });
-    if let (Err(_), Some(status)) = (&result, &status) {
+    if let (Err(_), Some((status, _))) = (&result, &status) {
         // Whoever waits for the container learns that it failed; why is on standard error.
         status.write(Exit::Exited(1))?;
     }
@@ -176,26 +182,20 @@ fn of_file(path: &Path, source: io::Error) -> ProgramError {
     ProgramError::File { path: path.display().to_string(), source }
 }
 
+/// All signals that can be passed on, and the one that tells of children.
+fn forwarded() -> Result<SignalFd, ProgramError> {
+    let named = (1..32).filter_map(Signal::from_named_raw);
+    let held: Vec<Signal> = named.filter(|signal| ![Signal::KILL, Signal::STOP].contains(signal)).collect();
+    SignalFd::new(&held).map_err(ProgramError::Watch)
+}
+
 /// Starts the command and stays until it has ended, as the one that signals are meant for.
-fn attend(mut process: Process, status: &StatusFile) -> Result<ExitCode, ProgramError> {
-    const FORWARDED: [Signal; 8] = [
-        Signal::HUP,
-        Signal::INT,
-        Signal::QUIT,
-        Signal::TERM,
-        Signal::USR1,
-        Signal::USR2,
-        Signal::WINCH,
-        Signal::CONT,
-    ];
-    let mut watched = FORWARDED.to_vec();
-    watched.push(Signal::CHILD);
-    let arrived = SignalFd::new(&watched).map_err(ProgramError::Watch)?;
+fn attend(mut process: Process, status: &StatusFile, arrived: &SignalFd) -> Result<ExitCode, ProgramError> {
     process.stdin = own(io::stdin())?;
     process.stdout = own(io::stdout())?;
     process.stderr = own(io::stderr())?;
     let (pid, init): (Pid, Option<Status>) = process.start()?;
-    let exit = follow(&arrived, pid).map_err(ProgramError::Watch)?;
+    let exit = follow(arrived, pid).map_err(ProgramError::Watch)?;
     status.write(init.map_or(exit, |init| init.exit(exit)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,10 +14,12 @@ use messor_types::ContainerId;
 
 use crate::containerizer::Shared;
 use crate::entry::Entry;
+use crate::fault;
 use crate::processes::lost_processes;
 use crate::runtime::{Presence, RuntimeDir};
 
 pub(crate) fn look(shared: &Shared, runs: &[Run]) -> io::Result<Vec<(Found, Entry)>> {
+    fault::recovery("before look");
     let config = &shared.config;
     let runs: BTreeMap<&ContainerId, &Run> = runs.iter().map(|run| (&run.container, run)).collect();
     let mut tops = RuntimeDir::all(&config.runtime_dir)?;
@@ -68,6 +70,7 @@ pub(crate) fn look(shared: &Shared, runs: &[Run]) -> io::Result<Vec<(Found, Entr
             all.push((left, entry));
         }
     }
+    fault::recovery("after look");
     Ok(all)
 }
 
@@ -137,9 +140,11 @@ pub(crate) fn recover_isolators(
         };
         let concerned: Vec<Recovered> =
             going_on.iter().filter(|one| takes_part(&one.container.id)).cloned().collect();
+        fault::recovery(&format!("before {}", isolator.name()));
         let recovered = isolator.recover(&concerned, orphans);
         recovered.map_err(|error| format!("the isolator '{}' cannot recover: {error}", isolator.name()))?;
     }
+    fault::recovery("after isolators");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use messor_linux::users::Identity;
 use messor_types::ContainerId;
@@ -121,6 +122,9 @@ fn mark_latest(path: &Path) -> io::Result<()> {
     let Some(runs) = path.parent().filter(|parent| parent.file_name() == Some("runs".as_ref())) else {
         return Ok(());
     };
+    // Runs that begin at the same time do it one after the other: both steps are of one name.
+    static MARKING: Mutex<()> = Mutex::new(());
+    let _turn = MARKING.lock().unwrap_or_else(PoisonError::into_inner);
     let new = runs.join(".latest.new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

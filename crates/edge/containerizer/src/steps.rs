@@ -9,6 +9,7 @@ use messor_checkpoint::{FileError, write_file};
 use messor_containers::{Kind, Outcome, Step};
 use messor_isolators::{Container, Isolator, IsolatorError};
 use messor_linux::Exit;
+use messor_linux::spawn::Launch;
 use messor_linux::users::{Identity, UserError};
 use messor_proto::DecodeError;
 use messor_proto::mesos::slave::ContainerTermination;
@@ -17,7 +18,7 @@ use messor_warden::Start;
 
 use crate::containerizer::Shared;
 use crate::entry::Entry;
-use crate::fault;
+use crate::fault::{self, Amid};
 use crate::fetching;
 use crate::launch_info;
 use crate::launcher::{self, ForkError, Launcher};
@@ -65,8 +66,11 @@ pub(crate) enum Problem {
 
 /// Carries out one step.
 pub(crate) async fn perform(shared: &Arc<Shared>, entry: &Arc<Entry>, step: &Step) -> Outcome {
-    let name = fault::name(step, |number| shared.isolators.get(number).map_or("?", |one| one.name()));
-    fault::step(&entry.id, "before", &name);
+    // There are no images, so with two of these nothing is done; the third has a point of each isolator.
+    if !matches!(step, Step::Provision | Step::Unprovision | Step::Update(_)) {
+        let isolator = |number: usize| shared.isolators.get(number).map_or("?", |one| one.name());
+        fault::point(entry.kind, || format!("before {}", fault::name(step, isolator)));
+    }
     let outcome = match step {
         Step::Begin => begin(shared, entry).await.map(|()| Outcome::Done),
         Step::Provision => Err(Problem::NotSupported("container images")),
@@ -89,7 +93,12 @@ pub(crate) async fn perform(shared: &Arc<Shared>, entry: &Arc<Entry>, step: &Ste
         Step::Unprovision => Ok(Outcome::Done),
         Step::Finish(termination) => finish(entry, termination).await.map(|()| Outcome::Done),
     };
-    fault::step(&entry.id, "after", &name);
+    match step {
+        Step::GoOn => fault::point(entry.kind, || "after go on".into()),
+        Step::Finish(_) => fault::point(entry.kind, || "after finish".into()),
+        // As good as before the next.
+        _ => {}
+    }
     outcome.unwrap_or_else(|problem| Outcome::Failed(problem.to_string()))
 }
 
@@ -127,12 +136,13 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), Problem> 
         }
         let identity = identity(&entry, &[])?;
         entry.runtime.note_config(&config, entry.kind)?;
-        fault::point(|| "config noted".into());
+        Amid::ConfigNoted.pass(entry.kind);
         let Some(plan) = &entry.plan else { return Ok(()) };
         let sandbox = match &plan.directory {
             Some(directory) => sandbox::create(&shared.config.work_dir, directory, identity.as_ref())?,
             None => sandbox::create_nested(&plan.root_sandbox, &entry.id, identity.as_ref())?,
         };
+        Amid::SandboxMade.pass(entry.kind);
         launching::fresh_outputs(&plan.root_sandbox, &sandbox, identity.as_ref())?;
         Ok(())
     })
@@ -170,9 +180,11 @@ pub(crate) fn update(shared: &Shared, entry: &Entry, all: &[usize]) -> Result<()
     let _turn = entry.calls.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = entry.seen();
     for isolator in all.iter().filter_map(|number| shared.isolators.get(*number)) {
+        fault::point(entry.kind, || format!("before update {}", isolator.name()));
         let updated = isolator.update(&seen);
         updated.map_err(|source| Problem::Isolator { name: isolator.name(), what: "update", source })?;
     }
+    fault::point(entry.kind, || "after update".into());
     Ok(())
 }
 
@@ -183,9 +195,9 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
     // Before its program runs, so that an agent which ends now leaves nothing that the next one does not find.
     let to_note = entry.clone();
     let noted = move |pid: i32| {
-        fault::point(|| "forked".into());
+        Amid::Forked.pass(to_note.kind);
         to_note.runtime.note_process(pid)?;
-        fault::point(|| "pid noted".into());
+        Amid::PidNoted.pass(to_note.kind);
         match to_note.plan.as_ref().and_then(|plan| plan.forked_pid.as_ref()) {
             Some(path) => write_file(path, pid.to_string().as_bytes()).map_err(io::Error::other),
             None => Ok(()),
@@ -196,6 +208,7 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
         let info = launching::complete(&to_start, &to_start.sandbox());
         let identity = identity(&to_start, &info.supplementary_groups)?;
         to_start.runtime.note_launch_info(&info)?;
+        Amid::LaunchInfoNoted.pass(to_start.kind);
         to_start.state().launch_info = info.clone();
         Ok((info, identity))
     });
@@ -209,6 +222,9 @@ async fn fork(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<i32, Problem> 
             let launch =
                 blocking(move || launching::start(&info, &root, &sandbox, identity, streams, &by.config))
                     .await??;
+            // What is downloaded may keep it waiting for long.
+            let shares_memory = entry.state().config.command_info.uris.is_empty();
+            let launch = Launch { shares_memory, ..launch };
             launcher::fork(launch, turn, noted).await?
         }
         Launcher::Linux(linux) => {
@@ -276,6 +292,12 @@ async fn finish(entry: &Arc<Entry>, termination: &ContainerTermination) -> Resul
 
 /// The files of an ended nested container.
 pub(crate) fn remove(runtime: &RuntimeDir, id: &ContainerId, root_sandbox: &Path) -> Result<(), String> {
-    let removed = runtime.remove().and_then(|()| sandbox::remove_nested(root_sandbox, id));
+    let kind = runtime.kind(id);
+    fault::point(kind, || "before remove".into());
+    let removed = runtime.remove().and_then(|()| {
+        Amid::FilesRemoved.pass(kind);
+        sandbox::remove_nested(root_sandbox, id)
+    });
+    fault::point(kind, || "after remove".into());
     removed.map_err(|error| error.to_string())
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use messor_checkpoint::write_file;
+use messor_containers::Kind;
 use messor_isolators::{Container, Isolator, IsolatorError, Limitations, Recovered};
 use messor_linux::spawn::{Launch, Session, Stdio};
 use messor_linux::terminals::Terminal;
@@ -24,7 +25,7 @@ use messor_types::ContainerId;
 use tokio::runtime::Handle;
 
 use crate::containerizer::Config;
-use crate::fault;
+use crate::fault::{self, Amid};
 use crate::fetching::is_passed_on;
 use crate::logging;
 use crate::processes;
@@ -92,6 +93,8 @@ struct Board {
     server: Option<Arc<Server>>,
     /// Until the container is forked.
     streams: Option<Streams>,
+    /// Then it is given the time for that when its container has ended.
+    somebody_may_attach: bool,
 }
 
 /// A process that was there when this agent learned of it.
@@ -132,8 +135,9 @@ impl Server {
     }
 
     /// Gives clients time to read the last output, and waits for its end.
-    fn end(&self) -> io::Result<()> {
-        if self.ends_within(ATTACH_PATIENCE) {
+    fn end(&self, somebody_may_attach: bool) -> io::Result<()> {
+        let patience = if somebody_may_attach { ATTACH_PATIENCE } else { Duration::ZERO };
+        if self.ends_within(patience) {
             return Ok(());
         }
         // It waits for nobody to attach any more.
@@ -218,6 +222,9 @@ impl Switchboards {
         let noted = write_file(&directory.path().join(SOCKET), socket.to_string_lossy().as_bytes());
         noted.map_err(io::Error::other).map_err(failed("its socket cannot be noted"))?;
 
+        let kind = fault::kind(container);
+        Amid::SocketNoted.pass(kind);
+
         let mut info = ContainerLaunchInfo::default();
         let (theirs, streams) = if has_terminal(config) {
             let terminal = Terminal::open().map_err(failed("a terminal cannot be made"))?;
@@ -262,12 +269,17 @@ impl Switchboards {
         // If this agent ends before its process is noted, its program is never run.
         let note = |pid: Pid| {
             directory.note_process(pid.as_raw_pid())?;
-            fault::point(|| "switchboard noted".into());
+            Amid::SwitchboardNoted.pass(kind);
             Ok(())
         };
         let pid = launch.start_when(note).map_err(io::Error::other).map_err(failed("it does not start"))?;
         let server = Arc::new(Server::new(pid.as_raw_pid()));
-        let board = Board { socket: Some(socket), server: Some(server.clone()), streams: Some(streams) };
+        let board = Board {
+            socket: Some(socket),
+            server: Some(server.clone()),
+            streams: Some(streams),
+            somebody_may_attach: true,
+        };
         self.boards().insert(container.id.clone(), board);
         self.watch(container.id.clone(), server);
         Ok(info)
@@ -373,7 +385,9 @@ impl Isolator for Switchboards {
             if let Some(server) = &server {
                 self.watch(id.clone(), server.clone());
             }
-            self.boards().insert(id.clone(), Board { socket, server, streams: None });
+            // A session ends with the agent that began it, and so did the connection of whoever wanted it.
+            let somebody_may_attach = RuntimeDir::of(&self.0.config.runtime_dir, id).kind(id) != Kind::Debug;
+            self.boards().insert(id.clone(), Board { socket, server, streams: None, somebody_may_attach });
         }
         self.remove_unknown_sockets(&known);
         Ok(())
@@ -387,11 +401,11 @@ impl Isolator for Switchboards {
         let server = self.boards().get_mut(container).and_then(|board| {
             // Streams that nobody took would keep it waiting for more.
             board.streams = None;
-            board.server.clone()
+            Some((board.server.clone()?, board.somebody_may_attach))
         });
-        if let Some(server) = server {
+        if let Some((server, somebody_may_attach)) = server {
             let failed = |error| IsolatorError::Failed("its process cannot be ended".to_string(), error);
-            server.end().map_err(failed)?;
+            server.end(somebody_may_attach).map_err(failed)?;
         }
         if let Some(socket) = self.directory(container).text(SOCKET) {
             remove_socket(Path::new(&socket));

@@ -154,7 +154,7 @@ impl Common {
         let refusal = match path_of(request).map(|path| (path, self.files.open(path))) {
             Ok((path, Ok(file))) => {
                 let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-                return Some(download::serve(&request.method, &request.headers, file, name));
+                return Some(download::serve(request, file, name));
             }
             Ok((_, Err(FilesError::NotFound(_)))) => text(StatusCode::NOT_FOUND, "File not found."),
             Ok((_, Err(error))) => files_error(&error),

@@ -1,7 +1,8 @@
 //! Documents made by hand, such as /state: objects and arrays over proto's `JsonWriter`, with a name for each kind of
 //! field, so that what is written reads like what comes out.
 
-use messor_proto::{JsonWriter, Version, Wire};
+use bytes::Bytes;
+use messor_proto::{JsonWriter, Sink, Version, Wire};
 
 /// An open JSON object.
 pub struct Object<'a>(&'a mut JsonWriter);
@@ -11,7 +12,20 @@ pub struct Array<'a>(&'a mut JsonWriter);
 
 /// A whole document that is an object.
 pub fn object(fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
-    let mut json = JsonWriter::new();
+    object_within(0, fill)
+}
+
+/// The same, with room for so many bytes from the beginning.
+pub fn object_within(bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let mut json = JsonWriter::with_capacity(bytes);
+    json.object(|json| fill(&mut Object(json)));
+    json.into_bytes()
+}
+
+/// The same; with a sink, what it gives is what the sink has not got.
+pub fn object_to(sink: Option<Sink>, bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+    let Some(sink) = sink else { return object_within(bytes, fill) };
+    let mut json = JsonWriter::in_pieces(sink);
     json.object(|json| fill(&mut Object(json)));
     json.into_bytes()
 }
@@ -96,6 +110,11 @@ impl Array<'_> {
     /// JSON that was written before.
     pub fn raw(&mut self, json: &[u8]) {
         self.0.raw(json);
+    }
+
+    /// Elements that were written before, with commas between them.
+    pub fn raw_shared(&mut self, json: Bytes) {
+        self.0.raw_shared(json);
     }
 }
 

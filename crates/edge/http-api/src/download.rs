@@ -5,23 +5,22 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use messor_net::{Body, Response, StreamSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, empty, text};
+use crate::places::{NoPlace, Place, Places};
+use crate::request::Request;
 use crate::respond;
 
 /// A file is read by so much at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 /// So many pieces wait for a reader: with one more that is being written, and one that is being read, 256 KB of a download.
 const PIECES: usize = 2;
-/// So many downloads at a time; others are told to come again. All together have 64 MB in memory.
-const DOWNLOADS: usize = 256;
-
-static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(DOWNLOADS)));
+/// So many downloads at a time, and a quarter of them for one address (a master passes on no more than that); others are told
+/// to come again. All together have 64 MB in memory.
+static PLACES: Places = Places::new(256, 64);
 
 /// What an answer is about: the whole, a part, or nothing.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,7 +90,8 @@ fn part(range: &str, size: u64) -> Asked {
 }
 
 /// The answer with an open file. `name` is what a browser saves it as.
-pub fn serve(method: &Method, headers: &HeaderMap, file: File, name: &str) -> Response {
+pub fn serve(request: &Request, file: File, name: &str) -> Response {
+    let Request { method, headers, .. } = request;
     let metadata = match file.metadata() {
         Ok(metadata) => metadata,
         Err(error) => {
@@ -127,17 +127,19 @@ pub fn serve(method: &Method, headers: &HeaderMap, file: File, name: &str) -> Re
         set(head, header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", range.start, range.end - 1));
     }
     if *method != Method::HEAD && !range.is_empty() {
-        let Ok(room) = Arc::clone(&ROOM).try_acquire_owned() else { return too_many() };
+        let place = match PLACES.take(request.peer) {
+            Ok(place) => place,
+            Err(none) => return too_many(none),
+        };
         let (sender, body) = Body::stream(PIECES, PIECES * PIECE_BYTES);
         *answer.body_mut() = body;
-        tokio::spawn(send(file, range, sender, room));
+        tokio::spawn(send(file, range, sender, place));
     }
     answer
 }
 
-pub fn too_many() -> Response {
-    let words = "too many downloads go on: try again";
-    respond::whole(text(StatusCode::SERVICE_UNAVAILABLE, words))
+pub fn too_many(none: NoPlace) -> Response {
+    respond::whole(text(StatusCode::SERVICE_UNAVAILABLE, format!("downloads: {none}")))
 }
 
 fn with_tag(mut answer: Answer, tag: &str) -> Answer {
@@ -154,7 +156,7 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 
 /// Reads piece by piece, as there is room for more. A file that became shorter, or cannot be read any more, breaks the
 /// connection: so the client knows that it has not got what was announced.
-async fn send(mut file: File, range: Range<u64>, sender: StreamSender, room: OwnedSemaphorePermit) {
+async fn send(mut file: File, range: Range<u64>, sender: StreamSender, place: Place) {
     let mut at = range.start;
     if at > 0 && file.seek(SeekFrom::Start(at)).is_err() {
         return sender.abort();
@@ -184,7 +186,7 @@ async fn send(mut file: File, range: Range<u64>, sender: StreamSender, room: Own
             return;
         }
     }
-    drop(room);
+    drop(place);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use messor_codec::recordio;
-use messor_net::{Body, StreamSender};
+use messor_net::{Body, StreamClosed, StreamSender};
 use messor_proto::{Version, Wire};
 use tokio::sync::oneshot;
 
@@ -32,10 +32,32 @@ struct Stream {
     name: String,
     /// Waits here until the machine accepts the subscription.
     body: Option<Body>,
+    /// What came while the first record is still written, and how many bytes it has.
+    late: Option<(Vec<Bytes>, usize)>,
     /// Gets every published event.
     operator: bool,
     /// Ends the task that watches for the reader to go away.
     _watcher: oneshot::Sender<()>,
+}
+
+impl Stream {
+    fn send(&mut self, record: Bytes) -> Result<(), StreamClosed> {
+        let Some((late, bytes)) = &mut self.late else { return self.sender.try_send(record) };
+        *bytes += record.len();
+        // (The first record has a place, too.)
+        if late.len() + 1 >= STREAM_EVENTS || *bytes > STREAM_BYTES {
+            return Err(StreamClosed::Full);
+        }
+        late.push(record);
+        Ok(())
+    }
+
+    /// In good order, unless the first record did not come to be written: nothing at all would look like an end.
+    fn end(self) {
+        if self.late.is_some() {
+            self.sender.abort();
+        }
+    }
 }
 
 pub struct Gateway<O> {
@@ -88,8 +110,10 @@ impl<O: Send + 'static> Gateway<O> {
             }
         });
         let name = random_uuid();
-        lock(&self.streams)
-            .insert(id, Stream { sender, media, name, body: Some(body), operator, _watcher: watcher });
+        lock(&self.streams).insert(
+            id,
+            Stream { sender, media, name, body: Some(body), late: None, operator, _watcher: watcher },
+        );
         id
     }
 
@@ -101,6 +125,14 @@ impl<O: Send + 'static> Gateway<O> {
         if let (Some((body, name)), Some(sender)) = (opened, waiting) {
             let _ = sender.send(Reply::Stream(body, name));
         }
+    }
+
+    /// The same, of a stream whose first record is not written yet: what comes meanwhile waits behind it.
+    pub fn open_late(&self, stream: u64, request: u64) {
+        if let Some(stream) = lock(&self.streams).get_mut(&stream) {
+            stream.late = Some((Vec::new(), 0));
+        }
+        self.open(stream, request);
     }
 
     /// A stream that never opens, as its request was refused.
@@ -124,8 +156,8 @@ impl<O: Send + 'static> Gateway<O> {
 
     /// One record for one reader, written by the caller.
     pub fn send_bytes(&self, stream: u64, record: Bytes) {
-        let failed = match lock(&self.streams).get(&stream) {
-            Some(stream) => stream.sender.try_send(record).is_err(),
+        let failed = match lock(&self.streams).get_mut(&stream) {
+            Some(stream) => stream.send(record).is_err(),
             None => false,
         };
         if failed {
@@ -136,10 +168,17 @@ impl<O: Send + 'static> Gateway<O> {
     /// The first record: the state of all there is, which may be larger than all that may wait. What comes behind it has the
     /// same room as with a small one.
     pub fn send_first(&self, stream: u64, record: Bytes) {
-        if let Some(stream) = lock(&self.streams).get_mut(&stream) {
-            stream.sender.let_wait(record.len());
+        let failed = match lock(&self.streams).get_mut(&stream) {
+            Some(stream) => {
+                stream.sender.let_wait(record.len());
+                let (late, _) = stream.late.take().unwrap_or_default();
+                std::iter::once(record).chain(late).any(|record| stream.send(record).is_err())
+            }
+            None => false,
+        };
+        if failed {
+            self.lose(stream);
         }
-        self.send_bytes(stream, record);
     }
 
     pub fn media(&self, stream: u64) -> Option<MediaType> {
@@ -150,9 +189,9 @@ impl<O: Send + 'static> Gateway<O> {
     pub fn publish(&self, write: impl Fn(MediaType) -> Bytes) {
         let mut written: HashMap<MediaType, Bytes> = HashMap::new();
         let mut failed = Vec::new();
-        for (id, stream) in lock(&self.streams).iter().filter(|(_, s)| s.operator && s.body.is_none()) {
+        for (id, stream) in lock(&self.streams).iter_mut().filter(|(_, s)| s.operator && s.body.is_none()) {
             let record = written.entry(stream.media).or_insert_with(|| write(stream.media)).clone();
-            if stream.sender.try_send(record).is_err() {
+            if stream.send(record).is_err() {
                 failed.push(*id);
             }
         }
@@ -161,17 +200,19 @@ impl<O: Send + 'static> Gateway<O> {
 
     /// Ends a stream in good order, by the machine's will.
     pub fn close(&self, stream: u64) {
-        lock(&self.streams).remove(&stream);
+        if let Some(stream) = lock(&self.streams).remove(&stream) {
+            stream.end();
+        }
     }
 
     /// Ends all streams in good order, and leaves what waits for an answer without one: the program ends.
     pub fn close_all(&self) {
-        lock(&self.streams).clear();
+        lock(&self.streams).drain().for_each(|(_, stream)| stream.end());
         lock(&self.replies).clear();
     }
 
     /// The reader is gone or too slow: it is cut off, and the machine is told.
-    fn lose(&self, stream: u64) {
+    pub fn lose(&self, stream: u64) {
         let removed = lock(&self.streams).remove(&stream);
         if let Some(stream_) = removed {
             stream_.sender.abort();
@@ -213,5 +254,35 @@ mod tests {
         assert!(gateway.media(stream).is_some());
         gateway.send_bytes(stream, Bytes::from_static(b"more"));
         assert!(gateway.media(stream).is_none(), "a reader that reads nothing is cut off");
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_the_state_is_written_waits_behind_it() {
+        let gateway = Gateway::<()>::new(|_| ());
+        let (request, opened) = gateway.request();
+        let stream = gateway.prepare(MediaType::Json, true);
+        gateway.open_late(stream, request);
+        let Reply::Stream(body, _) = opened.await.unwrap() else { panic!("it is open") };
+        gateway.send_bytes(stream, Bytes::from_static(b"heartbeat "));
+        gateway.publish(|_| Bytes::from_static(b"event "));
+        gateway.send_first(stream, Bytes::from_static(b"state "));
+        gateway.publish(|_| Bytes::from_static(b"another"));
+        gateway.close(stream);
+        assert_eq!(crate::together::read(body).await.unwrap(), b"state heartbeat event another");
+        // Nothing at all is no end in good order.
+        let (request, opened) = gateway.request();
+        let stream = gateway.prepare(MediaType::Json, true);
+        gateway.open_late(stream, request);
+        let Reply::Stream(body, _) = opened.await.unwrap() else { panic!("it is open") };
+        gateway.close(stream);
+        assert_eq!(crate::together::read(body).await, None);
+        // What waits is bounded, as ever.
+        let slow = gateway.prepare(MediaType::Json, true);
+        let (request, _opened) = gateway.request();
+        gateway.open_late(slow, request);
+        gateway.send_bytes(slow, Bytes::from(vec![b'x'; STREAM_BYTES]));
+        assert!(gateway.media(slow).is_some());
+        gateway.send_bytes(slow, Bytes::from_static(b"y"));
+        assert!(gateway.media(slow).is_none(), "it is cut off");
     }
 }

@@ -114,6 +114,12 @@ mod tests {
             let page = page(&program(&[]), &all.map(String::from));
             let title = if process == "master" { "<h1>Messor master</h1>" } else { "<h1>Messor agent</h1>" };
             assert!(page.contains(title), "{page}");
+            let words = if process == "master" {
+                "install npm, then build it with ./run"
+            } else {
+                "is at the master"
+            };
+            assert!(page.contains(words), "{page}");
             let links = links_of(&page);
             assert!(
                 links.contains(&format!("/{process}/state").as_str()) && links.contains(&"/help"),

@@ -25,9 +25,11 @@ pub mod master;
 pub mod objects;
 mod pace;
 pub mod page;
+mod places;
 pub mod request;
 pub mod respond;
 mod scrape;
+mod together;
 
 pub use agent::{
     AgentSite, Answering, ContainerClass, ContainerError, ContainerLaunch, ContainerSource, ContainerUsage,

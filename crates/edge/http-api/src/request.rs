@@ -1,13 +1,16 @@
 //! A request as endpoints see it: read whole, its target cut and decoded. How it came over the wire is net's affair.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Version, header};
 use messor_codec::negotiation;
 use messor_codec::target::{Query, Target, TargetError, decode};
 
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
+    pub version: Version,
     /// As it was sent: path and query.
     pub target: String,
     /// As Apache Mesos takes it apart: the first part (of a process, mostly) decoded, the others as they were sent,
@@ -16,6 +19,8 @@ pub struct Request {
     pub query: Query,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Who asks, as far as the network says; None of a request that came by no network.
+    pub peer: Option<IpAddr>,
 }
 
 /// What a v1 call or event is written in.
@@ -51,7 +56,16 @@ impl Request {
         let sent = target.to_string();
         let target = Target::parse(target)?;
         let path = path_of(target)?;
-        Ok(Request { method, target: sent, path, query: Query::parse(target.query)?, headers, body })
+        Ok(Request {
+            method,
+            version: Version::HTTP_11,
+            target: sent,
+            path,
+            query: Query::parse(target.query)?,
+            headers,
+            body,
+            peer: None,
+        })
     }
 
     /// Reads a request to its end; the answer, where it cannot be read.
@@ -59,8 +73,12 @@ impl Request {
         let (parts, body) =
             messor_net::read_body(request, BODY_LIMIT_BYTES).await.map_err(|error| error.response())?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        Request::new(parts.method, target, parts.headers, body)
-            .map_err(|error| messor_net::text(http::StatusCode::BAD_REQUEST, error.to_string()))
+        let version = parts.version;
+        let peer = parts.extensions.get::<messor_net::PeerIp>().map(|peer| peer.0);
+        match Request::new(parts.method, target, parts.headers, body) {
+            Ok(request) => Ok(Request { peer, version, ..request }),
+            Err(error) => Err(messor_net::text(http::StatusCode::BAD_REQUEST, error.to_string())),
+        }
     }
 
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {

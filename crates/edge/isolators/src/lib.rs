@@ -10,6 +10,7 @@ mod cgroups;
 mod devices;
 mod disk;
 mod environment_secret;
+mod fault;
 mod filesystem;
 mod gpu;
 mod isolator;
@@ -25,6 +26,7 @@ mod tests;
 mod volume;
 mod volume_groups;
 
+pub use fault::points as fault_points;
 pub use gpu::{GpuError, Gpus, Hardware, HardwareError, nvml};
 pub use isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
 pub use linux::{SeccompProfileError, seccomp_profile};

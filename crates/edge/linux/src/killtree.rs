@@ -13,9 +13,21 @@ use rustix::process::{Pid, Signal};
 
 use crate::procfs::{self, Process};
 
+/// Whose relatives are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// These, and what they started.
+    pub pids: BTreeSet<i32>,
+    /// These alone.
+    pub bounds: BTreeSet<i32>,
+    pub groups: BTreeSet<i32>,
+    pub sessions: BTreeSet<i32>,
+}
+
 /// The process table: the kernel's, or a fake.
 pub trait Processes {
-    fn list(&mut self) -> io::Result<Vec<Process>>;
+    /// Those that are wanted, with what started `pids`. Others may be among them.
+    fn list(&mut self, wanted: &Wanted) -> io::Result<Vec<Process>>;
     /// A process that is gone in the meantime is no error.
     fn signal(&mut self, pid: i32, signal: Signal) -> io::Result<()>;
 }
@@ -25,8 +37,49 @@ pub trait Processes {
 pub struct Kernel;
 
 impl Processes for Kernel {
-    fn list(&mut self) -> io::Result<Vec<Process>> {
-        procfs::processes()
+    /// A host has thousands of processes, and the kernel takes its time for what /proc tells of one: so that is read of
+    /// relatives alone.
+    fn list(&mut self, wanted: &Wanted) -> io::Result<Vec<Process>> {
+        let mut found: BTreeMap<i32, Process> = BTreeMap::new();
+        let mut waiting = Vec::new();
+        let pids = procfs::pids()?;
+        for pid in pids.iter().copied() {
+            let is_bound = wanted.bounds.contains(&pid);
+            // What the kernel does not say here is read from /proc.
+            let is_near = is_bound
+                || wanted.pids.contains(&pid)
+                || procfs::group(pid).is_none_or(|group| wanted.groups.contains(&group))
+                || procfs::session(pid).is_none_or(|session| wanted.sessions.contains(&session));
+            if is_near && let Some(process) = procfs::process(pid)? {
+                if !is_bound {
+                    waiting.push(pid);
+                }
+                found.insert(pid, process);
+            }
+        }
+        let mut walked: BTreeSet<i32> = wanted.bounds.clone();
+        while let Some(pid) = waiting.pop() {
+            if !walked.insert(pid) {
+                continue;
+            }
+            // Children are those of threads: of many it is cheaper to look at every process.
+            let threads = found.get(&pid).map_or(0, |process| process.threads);
+            let is_dear = usize::try_from(threads).unwrap_or(usize::MAX) > pids.len();
+            let children = if is_dear { None } else { procfs::child_pids(pid).ok().flatten() };
+            let Some(children) = children else {
+                return procfs::processes();
+            };
+            for child in children {
+                found.extend(procfs::process(child)?.map(|process| (child, process)));
+                waiting.push(child);
+            }
+        }
+        let starters = found.values().filter(|process| wanted.pids.contains(&process.pid));
+        let starters: BTreeSet<i32> = starters.map(|process| process.parent).collect();
+        for starter in starters {
+            found.extend(procfs::process(starter)?.map(|process| (starter, process)));
+        }
+        Ok(found.into_values().collect())
     }
 
     fn signal(&mut self, pid: i32, signal: Signal) -> io::Result<()> {
@@ -59,7 +112,7 @@ pub fn kill_tree(processes: &mut dyn Processes, tree: &Tree, signal: Signal) -> 
     let mut problem = None;
     let mut quiet = 0;
     for _ in 0..ROUNDS_LIMIT {
-        let listed = match processes.list() {
+        let listed = match processes.list(&wanted(tree, &members)) {
             Ok(listed) => listed,
             Err(error) => {
                 problem = Some(error);
@@ -89,6 +142,18 @@ pub fn kill_tree(processes: &mut dyn Processes, tree: &Tree, signal: Signal) -> 
         Some(error) => Err(error),
         None => Ok(members.into_values().collect()),
     }
+}
+
+fn wanted(tree: &Tree, known: &BTreeMap<i32, Process>) -> Wanted {
+    let mut wanted = Wanted {
+        pids: tree.roots.iter().chain(known.keys()).copied().collect(),
+        bounds: tree.spared.iter().copied().collect(),
+        groups: tree.roots.iter().copied().collect(),
+        sessions: tree.roots.iter().copied().collect(),
+    };
+    wanted.groups.extend(known.values().map(|process| process.group));
+    wanted.sessions.extend(known.values().map(|process| process.session));
+    wanted
 }
 
 /// The members among `listed` that are not yet known.
@@ -172,7 +237,7 @@ mod tests {
     }
 
     impl Processes for Fake {
-        fn list(&mut self) -> io::Result<Vec<Process>> {
+        fn list(&mut self, _: &Wanted) -> io::Result<Vec<Process>> {
             self.listings += 1;
             if self.broken_after.is_some_and(|after| self.listings > after) {
                 return Err(io::Error::from(io::ErrorKind::PermissionDenied));
@@ -287,6 +352,40 @@ mod tests {
         let tree = Tree { roots: vec![10], spared: vec![] };
         assert!(kill_tree(&mut fake, &tree, Signal::KILL).is_err());
         assert_eq!(fake.sent, [(10, Signal::STOP), (10, Signal::KILL), (10, Signal::CONT)]);
+    }
+
+    #[test]
+    fn the_kernel_lists_relatives_and_hardly_anybody_else() {
+        // A child in a session of its own, one whose parent has ended, and one with a group of its own.
+        let script = "setsid -w sleep 60 & (sleep 60 & exec true); set -m; sleep 60 & echo ready; wait";
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", script]).stdout(std::process::Stdio::piped());
+        let mut root = std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn().unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(root.stdout.take().unwrap()), &mut line).unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        let pid = i32::try_from(root.id()).unwrap();
+        let tree = Tree { roots: vec![pid], spared: vec![me] };
+        let sleeps = |all: &[Process]| all.iter().filter(|process| process.name == "sleep").count();
+        // The one that setsid starts may need a moment.
+        let members = loop {
+            let found = find(&procfs::processes().unwrap(), &tree, &BTreeMap::new());
+            if sleeps(&found) == 3 {
+                break found;
+            }
+            std::thread::yield_now();
+        };
+        let listed = Kernel.list(&wanted(&tree, &BTreeMap::new())).unwrap();
+        let near: BTreeSet<i32> = listed.iter().map(|process| process.pid).collect();
+        assert!(
+            members.len() >= 4 && members.iter().all(|process| near.contains(&process.pid)),
+            "{listed:?}"
+        );
+        assert!(near.contains(&me), "what started it bounds the tree");
+        assert!(!near.contains(&1) && near.len() <= members.len() + 1, "{listed:?}");
+        let killed = kill_tree(&mut Kernel, &tree, Signal::KILL).unwrap();
+        root.wait().unwrap();
+        assert_eq!(sleeps(&killed), 3);
     }
 
     #[test]

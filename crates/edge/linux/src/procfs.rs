@@ -65,12 +65,32 @@ pub fn process(pid: i32) -> io::Result<Option<Process>> {
 /// Every process of the host (of its pid namespace).
 pub fn processes() -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+    for pid in pids()? {
         found.extend(process(pid)?);
     }
     Ok(found)
+}
+
+/// The numbers of all of them.
+pub fn pids() -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(found)
+}
+
+/// The group that a process is in (0: that of threads of the kernel); None where the kernel does not say it, or there is
+/// no such process.
+pub fn group(pid: i32) -> Option<i32> {
+    // SAFETY: a number goes in, and one comes out.
+    Some(unsafe { libc::getpgid(pid) }).filter(|group| *group >= 0)
+}
+
+/// And its session.
+pub fn session(pid: i32) -> Option<i32> {
+    // SAFETY: as above.
+    Some(unsafe { libc::getsid(pid) }).filter(|session| *session >= 0)
 }
 
 /// How often the list of children is read anew while it changes.
@@ -78,6 +98,19 @@ const LIST_READS: usize = 8;
 
 /// The children of a process, zombies too. A process of which there is none has none.
 pub fn children(pid: i32) -> io::Result<Vec<Process>> {
+    let Some(listed) = child_pids(pid)? else {
+        // The kernel has no such list (CONFIG_PROC_CHILDREN).
+        return Ok(processes()?.into_iter().filter(|process| process.parent == pid).collect());
+    };
+    let mut found = Vec::new();
+    for child in listed {
+        found.extend(process(child)?.filter(|process| process.parent == pid));
+    }
+    Ok(found)
+}
+
+/// The numbers of a process's children, zombies too; None where the kernel does not list them.
+pub fn child_pids(pid: i32) -> io::Result<Option<Vec<i32>>> {
     let mut listed = listed_children(pid)?;
     for _ in 0..LIST_READS {
         // While one of them is reaped the kernel may leave out its neighbour.
@@ -87,15 +120,7 @@ pub fn children(pid: i32) -> io::Result<Vec<Process>> {
         }
         listed = again;
     }
-    let Some(listed) = listed else {
-        // The kernel has no such list (CONFIG_PROC_CHILDREN).
-        return Ok(processes()?.into_iter().filter(|process| process.parent == pid).collect());
-    };
-    let mut found = Vec::new();
-    for child in listed {
-        found.extend(process(child)?.filter(|process| process.parent == pid));
-    }
-    Ok(found)
+    Ok(listed)
 }
 
 /// As the threads of a process have them; None where the kernel does not say it.

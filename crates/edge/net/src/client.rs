@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::Body;
 use crate::body::{BodyError, collect, next_piece};
@@ -19,6 +19,10 @@ use crate::body::{BodyError, collect, next_piece};
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// From the request to the last byte of the answer.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Of an answer that is read as it comes so much is held here at most, and twice that by the kernel. It would let much more
+/// come, and then nothing until a sixteenth of it was read, which whoever sends takes for a reader that stands still.
+const READ_AHEAD_BYTES: u32 = 128 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
@@ -74,10 +78,12 @@ pub async fn open(
     headers: HeaderMap,
 ) -> Result<http::Response<Pieces>, GetError> {
     let request = request(address, method, target, headers, Bytes::new())?;
-    let stream = connect(address).await?;
+    let stream = connect(address, Some(READ_AHEAD_BYTES)).await?;
     let broken = |error| GetError::Broken(address, error);
     let head = async {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let mut client = http1::Builder::new();
+        client.max_buf_size(READ_AHEAD_BYTES as usize);
+        let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // It ends with the answer, or when nobody reads it any more.
         tokio::spawn(connection);
         sender.send_request(request).await.map_err(broken)
@@ -104,8 +110,15 @@ fn request(
     Ok(request)
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, GetError> {
-    match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+async fn connect(address: SocketAddr, read_ahead: Option<u32>) -> Result<TcpStream, GetError> {
+    let connecting = async {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if let Some(bytes) = read_ahead {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect(address).await
+    };
+    match tokio::time::timeout(CONNECT_TIME, connecting).await {
         Ok(connected) => connected.map_err(|error| GetError::Connect(address, error)),
         Err(_) => Err(GetError::Connect(address, io::ErrorKind::TimedOut.into())),
     }
@@ -120,7 +133,7 @@ async fn ask(
     limit_bytes: usize,
 ) -> Result<http::Response<Bytes>, GetError> {
     let request = request(address, method, target, headers, body)?;
-    let stream = connect(address).await?;
+    let stream = connect(address, None).await?;
     let exchange = async {
         let broken = |error| GetError::Broken(address, error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;

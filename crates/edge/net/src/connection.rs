@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) const HEAD_TIME: Duration = Duration::from_secs(30);
 /// A peer that reads nothing of an answer for so long is dropped.
 pub(crate) const WRITE_PAUSE: Duration = Duration::from_secs(60);
+
+/// And so much of what waits for it has to be taken meanwhile: who takes a byte a minute holds a whole answer for ever.
+const LEAST_BYTES: u64 = 16 * 1024;
+
+/// Answers to messages are held back until nothing more is to be read, or there are so many bytes of them: who sends a hundred
+/// messages in one write is answered in one. (One may so wait for the request behind it, where that takes long and there is
+/// more behind that one: nobody waits for an answer to a message.)
+const HELD_BYTES: usize = 16 * 1024;
+/// Larger ones are not held.
+const LARGEST_HELD_BYTES: usize = 512;
 
 /// At its end, a connection is read for so long at most,
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -35,6 +46,8 @@ pub(crate) struct Connection {
     id: u64,
     phase: AtomicU8,
     carried_messages: AtomicBool,
+    /// The request at hand is a message: nobody reads its answer for what it says.
+    carries_message: AtomicBool,
     /// Milliseconds since the registry began.
     last_active: AtomicU64,
     began: Instant,
@@ -50,8 +63,10 @@ impl Connection {
         self.kill.notified().await;
     }
 
-    pub(crate) fn carries_messages(&self) {
-        self.carried_messages.store(true, Ordering::Relaxed);
+    /// Whether the request at hand is a message.
+    pub(crate) fn carries(&self, is_message: bool) {
+        self.carries_message.store(is_message, Ordering::Relaxed);
+        self.carried_messages.fetch_or(is_message, Ordering::Relaxed);
     }
 
     /// A request has come; its answer is written when the returned value is dropped.
@@ -100,6 +115,7 @@ impl Connections {
             id,
             phase: AtomicU8::new(IDLE),
             carried_messages: AtomicBool::new(false),
+            carries_message: AtomicBool::new(false),
             last_active: AtomicU64::new(0),
             began: self.began,
             kill: Notify::new(),
@@ -156,9 +172,14 @@ pub(crate) struct Guarded<S> {
     connection: Arc<Connection>,
     head_timer: Timer,
     write_timer: Timer,
+    /// What the peer had not taken when the timer was started.
+    untaken: Option<u64>,
     /// The peer takes no answers any more, but what it sent is still read. A libprocess without a link closes its
     /// socket behind its last message: the answers to the first messages then fail while the last ones are unread.
     deaf: bool,
+    held: Vec<u8>,
+    /// Nothing more was there when it was last read: hyper reads again only when something is.
+    is_read_out: bool,
     linger: Linger,
 }
 
@@ -177,13 +198,16 @@ impl<S> Guarded<S> {
             connection,
             head_timer: Timer::new(head),
             write_timer: Timer::new(write),
+            untaken: None,
             deaf: false,
+            held: Vec::new(),
+            is_read_out: false,
             linger: Linger { shut: false, bytes: 0, timer: Timer::new(LINGER_TIME) },
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -191,8 +215,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        if let Poll::Ready(outcome) = Pin::new(&mut this.socket).poll_read(context, buffer) {
-            if buffer.filled().len() > before {
+        let read = Pin::new(&mut this.socket).poll_read(context, buffer);
+        this.is_read_out = read.is_pending();
+        if let Poll::Ready(outcome) = read {
+            if buffer.filled().len() == before {
+                // An end, or an error: hyper may give up without another word.
+                let _ = this.poll_held(context);
+            } else {
                 this.connection.touch();
                 let begun =
                     this.connection.phase.compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed);
@@ -202,6 +231,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
             return Poll::Ready(outcome);
         }
+        // Who waits for an answer before it goes on has it now. (If not all is taken, this is polled again when more can be.)
+        let _ = this.poll_held(context);
         if this.connection.phase.load(Ordering::Relaxed) == HEAD {
             ready!(this.head_timer.poll(context));
             return Poll::Ready(Err(io::Error::new(
@@ -214,7 +245,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Guarded<S> {
+impl<S: AsyncWrite + AsFd + Unpin> Guarded<S> {
     /// Writes unless the peer is deaf, and within the time a peer may take; `length` is what a deaf one took.
     fn attempt(
         &mut self,
@@ -228,7 +259,7 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
         let outcome = match write(Pin::new(&mut self.socket), context) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                ready!(self.write_timer.poll(context));
+                ready!(self.peer_pauses(context));
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answer"))
             }
         };
@@ -239,14 +270,74 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
         }
         Poll::Ready(outcome)
     }
+
+    /// Whether an answer of so many bytes may wait for others.
+    fn is_held(&self, length: usize) -> bool {
+        let is_small = length <= LARGEST_HELD_BYTES;
+        is_small && !self.is_read_out && self.connection.carries_message.load(Ordering::Relaxed)
+    }
+
+    /// Writes what is held; ready when nothing is.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            let written =
+                self.attempt(context, held.len(), |socket, context| socket.poll_write(context, &held));
+            self.held = held;
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => drop(self.held.drain(..count)),
+            }
+        }
+        // Not kept by a connection that has little to say from now on.
+        if self.held.capacity() > LARGEST_HELD_BYTES {
+            self.held = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What comes before an answer is written: what is held goes first, where this one is not held, too, or there is enough of it.
+    fn poll_turn(&mut self, context: &mut Context<'_>, is_held: bool) -> Poll<io::Result<()>> {
+        if is_held && self.held.len() < HELD_BYTES { Poll::Ready(Ok(())) } else { self.poll_held(context) }
+    }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsFd> Guarded<S> {
+    /// Ready once the peer has taken next to nothing for as long as it may. That nothing can be written says less: the kernel
+    /// holds some megabytes, and takes more only when a third of them is gone.
+    fn peer_pauses(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if !self.write_timer.runs() {
+                self.untaken = self.untaken_bytes();
+            }
+            ready!(self.write_timer.poll(context));
+            self.write_timer.clear();
+            let enough = |then: u64, now: u64| then.saturating_sub(now) >= LEAST_BYTES.min(then).max(1);
+            let took =
+                matches!((self.untaken, self.untaken_bytes()), (Some(then), Some(now)) if enough(then, now));
+            if !took {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn untaken_bytes(&self) -> Option<u64> {
+        messor_linux::sockets::untaken_bytes(&self.socket).ok()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let is_held = self.is_held(bytes.len());
+        ready!(self.poll_turn(context, is_held))?;
+        if is_held {
+            self.held.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         self.attempt(context, bytes.len(), |socket, context| socket.poll_write(context, bytes))
     }
 
@@ -256,6 +347,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
+        let is_held = self.is_held(length);
+        ready!(self.poll_turn(context, is_held))?;
+        if is_held {
+            slices.iter().for_each(|slice| self.held.extend_from_slice(slice));
+            return Poll::Ready(Ok(length));
+        }
         self.attempt(context, length, |socket, context| socket.poll_write_vectored(context, slices))
     }
 
@@ -272,6 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.poll_held(context))?;
         if !this.linger.shut {
             ready!(Pin::new(&mut this.socket).poll_shutdown(context))?;
             this.linger.shut = true;
@@ -307,6 +405,10 @@ impl Timer {
 
     fn clear(&mut self) {
         self.sleep = None;
+    }
+
+    fn runs(&self) -> bool {
+        self.sleep.is_some()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {

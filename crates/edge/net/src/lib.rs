@@ -35,3 +35,4 @@ pub use local::LocalServer;
 pub use mailbox::{Mailbox, NetEvent, Packet};
 pub use net::{Counters, Net, ProcessExists};
 pub use server::{BindError, Limits, Request, RequestBody, Response, Server, ServerOptions};
+pub use service::PeerIp;

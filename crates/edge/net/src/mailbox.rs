@@ -22,8 +22,8 @@ pub struct Packet {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetEvent {
-    Message(Packet),
+pub enum NetEvent<M = Packet> {
+    Message(M),
     /// The connection to a process that `linker` had linked to is broken, or could not be made. The link is gone.
     Exited {
         linker: Arc<str>,
@@ -39,31 +39,41 @@ impl NetEvent {
             NetEvent::Exited { linker, .. } => linker,
         }
     }
+
+    fn read<M>(self, read: impl FnOnce(Packet) -> M) -> NetEvent<M> {
+        match self {
+            NetEvent::Message(packet) => NetEvent::Message(read(packet)),
+            NetEvent::Exited { linker, pid } => NetEvent::Exited { linker, pid },
+        }
+    }
 }
 
 /// The sending side of a mailbox. What comes from sockets waits for room, which stops the reading of the socket;
 /// what comes from processes of this program has room of its own, and is dropped when that is full, as a process
 /// that waited for itself would never go on.
 pub(crate) struct Queue {
-    sender: mpsc::UnboundedSender<Queued>,
+    /// Takes an event in the form that is waited for; false when nobody reads any more.
+    push: Box<dyn Fn(NetEvent, OwnedSemaphorePermit) -> bool + Send + Sync>,
     remote: Arc<Semaphore>,
     local: Arc<Semaphore>,
     bytes: usize,
+    /// How many times its body a message that waits may take.
+    growth: usize,
 }
 
-struct Queued {
-    event: NetEvent,
+struct Queued<M> {
+    event: NetEvent<M>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Queue {
     fn cost(&self, event: &NetEvent) -> u32 {
         let body = match event {
-            NetEvent::Message(packet) => packet.body.len(),
+            NetEvent::Message(packet) => packet.body.len().saturating_mul(self.growth),
             NetEvent::Exited { .. } => 0,
         };
         // One event larger than the whole queue goes through alone.
-        u32::try_from((body + EVENT_COST_BYTES).min(self.bytes)).unwrap_or(u32::MAX)
+        u32::try_from(body.saturating_add(EVENT_COST_BYTES).min(self.bytes)).unwrap_or(u32::MAX)
     }
 
     /// Queues an event once there is room; false when nobody reads any more.
@@ -79,24 +89,33 @@ impl Queue {
     }
 
     fn push(&self, event: NetEvent, room: Option<OwnedSemaphorePermit>) -> bool {
-        room.is_some_and(|_room| self.sender.send(Queued { event, _room }).is_ok())
+        room.is_some_and(|room| (self.push)(event, room))
     }
 }
 
 /// The receiving side: the events of one process, or of several that share it, in the order they were taken in.
 /// Dropping it ends its processes.
-pub struct Mailbox {
-    receiver: mpsc::UnboundedReceiver<Queued>,
+pub struct Mailbox<M = Packet> {
+    receiver: mpsc::UnboundedReceiver<Queued<M>>,
     queue: Arc<Queue>,
     net: Net,
 }
 
-impl Mailbox {
-    pub(crate) fn new(net: Net, bytes: usize) -> Mailbox {
+impl<M: Send + 'static> Mailbox<M> {
+    pub(crate) fn new(
+        net: Net,
+        bytes: usize,
+        growth: usize,
+        read: impl Fn(Packet) -> M + Send + Sync + 'static,
+    ) -> Mailbox<M> {
         let bytes = bytes.clamp(EVENT_COST_BYTES, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let (sender, receiver) = mpsc::unbounded_channel();
         let room = || Arc::new(Semaphore::new(bytes));
-        Mailbox { receiver, queue: Arc::new(Queue { sender, remote: room(), local: room(), bytes }), net }
+        let push = move |event: NetEvent, room| {
+            sender.send(Queued { event: event.read(&read), _room: room }).is_ok()
+        };
+        let queue = Queue { push: Box::new(push), remote: room(), local: room(), bytes, growth };
+        Mailbox { receiver, queue: Arc::new(queue), net }
     }
 
     pub(crate) fn queue(&self) -> &Arc<Queue> {
@@ -104,7 +123,7 @@ impl Mailbox {
     }
 
     /// The next event. It never ends while the mailbox is there.
-    pub async fn recv(&mut self) -> NetEvent {
+    pub async fn recv(&mut self) -> NetEvent<M> {
         match self.receiver.recv().await {
             Some(queued) => self.taken(queued),
             // Not reached, as the queue here holds a sender.
@@ -113,7 +132,7 @@ impl Mailbox {
     }
 
     /// The next event if there is one already.
-    pub fn try_recv(&mut self) -> Option<NetEvent> {
+    pub fn try_recv(&mut self) -> Option<NetEvent<M>> {
         let queued = self.receiver.try_recv().ok()?;
         Some(self.taken(queued))
     }
@@ -124,12 +143,12 @@ impl Mailbox {
     }
 
     /// The next event, for a thread that is not one of the runtime's.
-    pub fn blocking_recv(&mut self) -> Option<NetEvent> {
+    pub fn blocking_recv(&mut self) -> Option<NetEvent<M>> {
         let queued = self.receiver.blocking_recv()?;
         Some(self.taken(queued))
     }
 
-    fn taken(&self, queued: Queued) -> NetEvent {
+    fn taken(&self, queued: Queued<M>) -> NetEvent<M> {
         if let NetEvent::Exited { linker, pid } = &queued.event {
             self.net.0.peers.heard(linker, pid.address);
         }
@@ -137,7 +156,7 @@ impl Mailbox {
     }
 }
 
-impl Drop for Mailbox {
+impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
         self.queue.remote.close();
         self.queue.local.close();

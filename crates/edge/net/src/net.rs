@@ -104,13 +104,28 @@ impl Net {
 
     /// Begins a process: messages to it are taken from now on. Messages to ids that are no process are answered 404.
     pub fn open(&self, id: &str) -> Result<Mailbox, ProcessExists> {
-        let mailbox = Mailbox::new(self.clone(), self.0.mailbox_bytes);
+        self.open_reading(id, 1, |packet| packet)
+    }
+
+    /// As [`Net::open`]; messages are read by whoever takes them from the network, on many threads, before they wait
+    /// here. What was read may take `growth` times the bytes of the body.
+    pub fn open_reading<M: Send + 'static>(
+        &self,
+        id: &str,
+        growth: usize,
+        read: impl Fn(Packet) -> M + Send + Sync + 'static,
+    ) -> Result<Mailbox<M>, ProcessExists> {
+        let mailbox = Mailbox::new(self.clone(), self.0.mailbox_bytes, growth, read);
         self.add_process(id, &mailbox)?;
         Ok(mailbox)
     }
 
     /// Begins another process whose events come into a mailbox that is there already.
-    pub fn add_process(&self, id: &str, mailbox: &Mailbox) -> Result<(), ProcessExists> {
+    pub fn add_process<M: Send + 'static>(
+        &self,
+        id: &str,
+        mailbox: &Mailbox<M>,
+    ) -> Result<(), ProcessExists> {
         let mut processes = lock(&self.0.processes);
         if processes.queues.contains_key(id) {
             return Err(ProcessExists(id.to_string()));

@@ -2,7 +2,7 @@
 //! compressed for those who accept it.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,10 @@ use crate::mailbox::{NetEvent, Packet};
 use crate::net::Tally;
 use crate::whole::{Panicked, Whole};
 use crate::{Limits, Net, Request, Response};
+
+/// Where a request came from: among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerIp(pub IpAddr);
 
 /// Answers of at least this size are compressed, as libprocess does.
 const GZIP_MINIMUM_BYTES: usize = 1024;
@@ -54,8 +58,9 @@ where
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let sender =
             message::sender(request.method().as_str(), header("user-agent"), header("libprocess-from"));
-        let work = if let Some(from) = sender.filter(|_| self.takes_messages) {
-            connection.carries_messages();
+        let sender = sender.filter(|_| self.takes_messages);
+        connection.carries(sender.is_some());
+        let work = if let Some(from) = sender {
             let from = from.parse::<Pid>();
             Whole::new(async move { self.receive(request, from, peer).await })
         } else {
@@ -73,9 +78,13 @@ where
         }
     }
 
-    async fn serve(&self, request: Request, peer: SocketAddr) -> Response {
+    async fn serve(&self, mut request: Request, peer: SocketAddr) -> Response {
         if request.uri().path().contains("/..") {
             return text(StatusCode::NOT_FOUND, "404 Not Found.");
+        }
+        // Who comes by a socket of the file system has no address, and sends no messages either.
+        if self.takes_messages {
+            request.extensions_mut().insert(PeerIp(peer.ip().to_canonical()));
         }
         let accept = request.headers().get(header::ACCEPT_ENCODING).cloned();
         let response = (self.handler)(request, peer).await;

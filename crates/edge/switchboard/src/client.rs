@@ -135,7 +135,7 @@ impl Reader {
             match self.part().await? {
                 Some(Part::Head(head)) => return Ok(Attached { head, reader: self }),
                 Some(_) => {}
-                None => return Err(AttachError::Answer(HttpError::Truncated)),
+                None => return Err(AttachError::Broken(io::ErrorKind::UnexpectedEof.into())),
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! A container that did not end as it should, or a process too many, is an error and not a figure.
 
-mod processes;
+pub(crate) mod processes;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use processes::{Process, processes};
 
 use crate::usage;
+use crate::waiting::until;
 
 /// Idle containers are watched for so long.
 const IDLE: Duration = Duration::from_secs(10);
@@ -229,15 +230,10 @@ fn all(framework: &Framework, ids: &[String], state: &str) -> Result<(), String>
 
 /// Waits until no container is left.
 fn settled(cluster: &Cluster) -> Result<(), String> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
+    until("no container is left", PATIENCE, Duration::from_millis(100), || {
         let containers = get(cluster.agents[0], "/containers").map_err(|error| error.to_string())?;
-        if containers.status == 200 && containers.json().as_array().is_some_and(Vec::is_empty) {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Err("containers are left".to_string())
+        Ok(containers.status == 200 && containers.json().as_array().is_some_and(Vec::is_empty))
+    })
 }
 
 /// What runs below the agent's warden.
@@ -317,11 +313,7 @@ fn idle(
         "",
         Some(Goal::AtMost(0.0)),
     );
-    let agent = cluster.pid("agent0");
-    let (begin, before) = (Instant::now(), usage::cpu(agent)?);
-    std::thread::sleep(options.watch);
-    let used = usage::cpu(agent)?.saturating_sub(before);
-    let share = used.as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0;
+    let share = usage::at_rest(&[cluster.pid("agent0")], options.watch)?.master_rate() / 10.0;
     figures.add(
         format!("the agent with {} idle containers", options.idle),
         share,

@@ -10,6 +10,10 @@ use crate::masters::{Kind, Master, Programs};
 use crate::scheduler::{STEP_TIME, framework};
 use crate::usage::Meter;
 
+const BACK: &str = "all registered again";
+/// What was published of Apache Mesos for so many agents and tasks, in seconds.
+const PUBLISHED: [((usize, usize), f64); 2] = [((10_000, 100_000), 4.3), ((40_000, 400_000), 19.0)];
+
 /// A master that has failed and is back, and its agents with what they will tell it: so many tasks that run and that are
 /// completed.
 pub(crate) struct FailedOver {
@@ -56,10 +60,14 @@ pub fn run(
     let size = format!("{} agents, {} tasks", grouped(agents), grouped(tasks));
     let mut recorder = Recorder { figures, kind, workload: "failover", size };
     recorder.less("start with the registry", "ms", millis(master.ready), None);
-    recorder.less("all registered again", "s", span.wall.as_secs_f64(), Some(Goal::Times(10.0)));
+    recorder.less(BACK, "s", span.wall.as_secs_f64(), Some(Goal::Times(10.0)));
+    if let Some((_, seconds)) = PUBLISHED.iter().find(|(of, ..)| *of == (agents, tasks)) {
+        recorder.published(BACK, *seconds);
+    }
     recorder.less("CPU", "s", span.master.as_secs_f64(), None);
     let memory = kilobytes(after.anonymous_bytes, before.anonymous_bytes, tasks);
-    recorder.less("memory, agents included", "KB/task", memory, None);
+    // The agents' connections are in it, what the master keeps of the registry is not.
+    recorder.less("memory since the registry was recovered", "KB/task", memory, None);
     recorder.span(span);
     Ok(())
 }

@@ -28,12 +28,8 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
     let mut schedulers = Vec::with_capacity(frameworks);
     for number in 0..frameworks {
         let share = number * tasks / frameworks..(number + 1) * tasks / frameworks;
-        let plan = Plan {
-            first: share.start,
-            tasks: share.len(),
-            tasks_per_offer: share.len(),
-            keeps_offers: false,
-        };
+        let plan =
+            Plan { first: share.start, tasks: share.len(), tasks_per_offer: share.len(), ..Plan::default() };
         schedulers.push(Scheduler::subscribe(&board, master.address, Api::Http, plan, None)?);
     }
     board.wait(Count::Subscribed, frameworks as u64, STEP_TIME, "frameworks subscribe")?;

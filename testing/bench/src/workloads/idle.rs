@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use super::millis;
+use super::{megabytes, millis};
 use crate::figures::{Figures, Goal, Recorder};
 use crate::masters::{Kind, Master, Programs};
-use crate::usage::Meter;
+use crate::usage;
 
 pub fn run(programs: &Programs, kind: Kind, quiet: Duration, figures: &mut Figures) -> Result<(), String> {
     let master = Master::start(programs, kind, &[])?;
     let ready = master.ready;
-    // A stretch of time is what is measured here; nothing is waited for.
-    let meter = Meter::start(master.pid())?;
-    std::thread::sleep(quiet);
-    let span = meter.stop()?;
+    let span = usage::at_rest(&[master.pid()], quiet)?;
     let memory = master.memory()?;
     let mut recorder = Recorder { figures, kind, workload: "idle", size: "a master alone".to_string() };
     recorder.less("ready", "ms", millis(ready), Some(Goal::AtMost(30.0)));
-    let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     recorder.less("anonymous memory", "MB", megabytes(memory.anonymous_bytes), Some(Goal::AtMost(5.0)));
     recorder.less("resident memory", "MB", megabytes(memory.resident_bytes), Some(Goal::AtMost(20.0)));
-    recorder.less("CPU", "ms/s", millis(span.master) / span.wall.as_secs_f64(), None);
+    recorder.less("CPU", "ms/s", span.master_rate(), None);
     recorder.span(span);
     Ok(())
 }

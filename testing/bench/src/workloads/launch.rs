@@ -24,7 +24,7 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
     let board = Arc::new(Board::default());
     let fleet = registered(&master, &board, agents, tasks, life)?;
     let before = master.memory()?;
-    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
+    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), ..Plan::default() };
     // The first offers come with the subscription: their allocation is part of it.
     let meter = Meter::start(master.pid())?;
     let scheduler = Scheduler::subscribe(&board, master.address, api, plan, None)?;

@@ -1,6 +1,8 @@
 //! The workloads: each starts a master, loads it, checks what came of it, and records what it took.
 
+pub mod agents;
 pub mod commands;
+pub mod executors;
 pub mod failover;
 pub mod frameworks;
 pub mod idle;
@@ -40,6 +42,10 @@ pub(crate) fn millis(time: Duration) -> f64 {
 
 pub(crate) fn kilobytes(more: u64, less: u64, each: usize) -> f64 {
     more.saturating_sub(less) as f64 / 1024.0 / each.max(1) as f64
+}
+
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 pub(crate) fn json(master: &Master, path: &str) -> Result<Value, String> {

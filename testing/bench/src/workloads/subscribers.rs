@@ -153,7 +153,7 @@ pub fn run(programs: &Programs, kind: Kind, size: Size, figures: &mut Figures) -
         let outcome = (|| {
             board.wait(Count::Watching, subscribers as u64, STEP_TIME, "subscribers are told the state")?;
             let after = master.memory()?;
-            let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
+            let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), ..Plan::default() };
             let meter = Meter::start(master.pid())?;
             let _scheduler = Scheduler::subscribe(&board, master.address, Api::Http, plan, None)?;
             board.wait(Count::Watched, subscribers as u64, STEP_TIME, "subscribers hear of all tasks")?;

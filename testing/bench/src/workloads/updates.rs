@@ -11,9 +11,6 @@ use crate::masters::{Kind, Master, Programs};
 use crate::scheduler::{Api, Plan, STEP_TIME, Scheduler};
 use crate::usage::Meter;
 
-/// How often each task says that it runs.
-const REPETITIONS: u32 = 2;
-
 pub fn run(
     programs: &Programs,
     kind: Kind,
@@ -23,20 +20,17 @@ pub fn run(
     let master = Master::start(programs, kind, &[])?;
     let board = Arc::new(Board::default());
     let fleet = registered(&master, &board, agents, tasks, Life::Stay)?;
-    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), keeps_offers: false };
+    let plan = Plan { first: 0, tasks, tasks_per_offer: tasks.div_ceil(agents), ..Plan::default() };
     let scheduler = Scheduler::subscribe(&board, master.address, Api::Http, plan, None)?;
     board.wait(Count::RunningAcknowledged, tasks as u64, STEP_TIME, "tasks launch")?;
     let size = format!("{} agents, {} tasks", grouped(agents), grouped(tasks));
     let mut recorder = Recorder { figures, kind, workload: "updates", size };
 
     let meter = Meter::start(master.pid())?;
-    for repetition in 0..REPETITIONS {
-        fleet.repeat(repetition)?;
-        let all = tasks as u64 * u64::from(repetition + 1);
-        board.wait(Count::RepeatedAcknowledged, all, STEP_TIME, "updates are acknowledged")?;
-    }
+    fleet.repeat(0..tasks, 0)?;
+    board.wait(Count::RepeatedAcknowledged, tasks as u64, STEP_TIME, "updates are acknowledged")?;
     let span = meter.stop()?;
-    let updates = (tasks as u64 * u64::from(REPETITIONS)) as f64;
+    let updates = tasks as f64;
     recorder.more("updates acknowledged", "updates/s", updates / span.wall.as_secs_f64(), None);
     recorder.less("an update, CPU", "ms", millis(span.master) / updates, None);
     recorder.span(span);

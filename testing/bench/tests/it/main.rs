@@ -1,12 +1,15 @@
 //! The benchmarks in small: their own checks are what is tested here, not their times.
 
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use messor_bench::allocator::{Kind, measure};
 use messor_bench::compare::{Work, play};
 use messor_bench::masters::{self, Programs};
 use messor_bench::report::Report;
-use messor_bench::{codec, containers, counts};
+use messor_bench::{codec, containers, counts, inprocess};
 
 fn lines(name: &str, kind: Kind) -> Vec<String> {
     let mut report = Report::default();
@@ -49,16 +52,77 @@ fn the_poorest_of_a_tree_is_served() {
 #[test]
 fn the_workloads_in_small() {
     let programs = Programs { messor: messor_testkit::binary(), ..Programs::default() };
-    let works = Work::smallest();
-    let (figures, faults) = play(&programs, &[masters::Kind::Messor], &works, 1);
-    assert_eq!(faults, Vec::<String>::new());
+    let works: Vec<_> = Work::smallest().into_iter().map(|work| (work, 1)).collect();
+    let mut told = 0;
+    let figures = play(&programs, &[masters::Kind::Messor], &works, |_| told += 1);
+    assert_eq!((&figures.faults[..], told), (&[][..], works.len()));
     for line in &figures.lines {
         assert!(line.median(masters::Kind::Messor).is_some_and(|value| value >= 0.0), "{line:?}");
     }
-    let table = figures.to_string();
+    let text = figures.to_string();
+    let (table, limits) = text.split_once("\n\n").expect("two tables");
     for name in messor_bench::compare::WORKLOADS {
         assert!(table.contains(&format!("| {name} |")), "{name} is not in\n{table}");
+        assert!(limits.contains(&format!("| {name} |")), "the limit of {name} is not in\n{limits}");
     }
+    for what in [
+        "/state, the first time",
+        "/state while tasks change",
+        "/health, nothing is read",
+        "/health, nothing is read, longest",
+        "memory that reads leave behind",
+        "next offer after revive, nothing is read",
+        "next offer after revive, one client reads /state, longest",
+        "next offer after revive, 3 clients read /state, longest",
+    ] {
+        assert!(table.contains(&format!("| {what} |")), "{what} is not in\n{table}");
+    }
+}
+
+/// The bench itself, as it is called.
+fn bench(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_messor-bench"));
+    command.args(arguments).arg("--messor").arg(messor_testkit::binary());
+    command
+}
+
+#[test]
+fn a_master_ends_with_the_bench_that_holds_it() {
+    let mut holder = bench(&["hold", "--agents", "2", "--tasks", "2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address: SocketAddr = line.trim().parse().unwrap();
+    TcpStream::connect(address).unwrap();
+    // It has no time to end anything by itself.
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    messor_testkit::wait_for("the master to end", Duration::from_secs(10), || {
+        TcpStream::connect(address).is_err().then_some(())
+    });
+}
+
+#[test]
+fn what_is_saved_says_what_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.jsonl");
+    let saved = bench(&["registration", "--agents", "2", "--save", file.to_str().unwrap()])
+        .env("MESSOR_COMMIT", "abc1234")
+        .output()
+        .unwrap();
+    assert!(saved.status.success(), "{saved:?}");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["commit"], "abc1234");
+    assert!(
+        first["command"].as_str().unwrap().starts_with("messor-bench registration --agents 2"),
+        "{first}"
+    );
+    assert!(first["cores"].as_u64() > Some(0) && first["kernel"].is_string() && first["date"].is_string());
+    assert!(lines.lines().nth(1).unwrap().contains("\"workload\":\"registration\""), "{lines}");
 }
 
 #[test]
@@ -81,6 +145,25 @@ fn containers_start_end_and_stand_still() {
     // These do not depend on the machine.
     let met = |what: &str| figures.0.iter().find(|one| one.what.contains(what)).unwrap().is_met();
     assert_eq!((met("processes of a pod"), met("processes besides")), (Some(true), Some(true)), "{figures}");
+}
+
+#[test]
+fn a_master_in_process_takes_all_agents_back_and_shows_them() {
+    for (completed_frameworks, completed_tasks) in [(0, 0), (2, 3)] {
+        let shape = inprocess::Shape {
+            name: "small",
+            agents: 300,
+            frameworks: 2,
+            tasks: 2,
+            completed_frameworks,
+            completed_tasks,
+            published: (Some(1.0), None),
+        };
+        let mut report = Report::default();
+        inprocess::measure(shape, &mut report).unwrap();
+        assert_eq!(report.lines.len(), 8, "{report}");
+        assert_eq!(report.line("small", "all agents are back").unwrap().published, Some(1.0));
+    }
 }
 
 #[test]

@@ -106,6 +106,46 @@ fn a_part_of_a_file_a_head_and_a_file_that_is_the_same() {
     }
 }
 
+/// The same from an address of its own.
+fn asked_from(from: [u8; 4], address: SocketAddr, target: &str) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((from, 0))).expect("an address of this host");
+    connect(&socket, &address).expect("a connection");
+    let mut connection = TcpStream::from(socket);
+    connection.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    write!(connection, "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("it is sent");
+    connection
+}
+
+#[test]
+fn one_address_cannot_keep_others_from_downloading() {
+    let (_cluster, _framework, sandbox, ways) = with_sandbox();
+    let file = sandbox.join("large");
+    File::create(&file).and_then(|file| file.set_len(1 << 30)).expect("a sparse file");
+    // Through the master first: what is open there is open at the agent, too, for the master's address.
+    for ((address, way), share) in ways.iter().rev().zip([16, 64]) {
+        let target = format!("{way}?path={}", file.display());
+        let status = |from| {
+            let mut connection = asked_from(from, *address, &target);
+            (head(&mut connection).0, connection)
+        };
+        let greedy: Vec<_> = (0..share).map(|_| status([127, 0, 0, 7])).collect();
+        assert!(greedy.iter().all(|(code, _)| *code == 200), "{way}");
+        let mut refused = asked_from([127, 0, 0, 7], *address, &target);
+        let mut answer = String::new();
+        refused.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains(&format!("{share} of your address go on already")), "{answer}");
+        assert_eq!(status([127, 0, 0, 8]).0, 200, "somebody else is served");
+        drop(greedy);
+        wait_for("a place to be free again", Duration::from_secs(30), || {
+            (status([127, 0, 0, 7]).0 == 200).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_file_that_grows_has_the_length_it_had_and_one_that_shrinks_breaks_off() {
     let (_cluster, _framework, sandbox, ways) = with_sandbox();

@@ -15,9 +15,9 @@ struct Limits {
 
 /// The promise.
 const RELEASE: Limits = Limits { anonymous: 1536, resident: 10 * 1024 };
-/// A build without optimisation has three times the code, of which more is read in, and twice the tables that the
-/// loader has to write addresses into.
-const DEV: Limits = Limits { anonymous: 2560, resident: 16 * 1024 };
+/// A build without optimisation has three times the code, of which the kernel maps as much as it has at hand, and twice
+/// the tables that the loader has to write addresses into.
+const DEV: Limits = Limits { anonymous: 3 * 1024, resident: 20 * 1024 };
 
 /// The number behind `name:` in a file of /proc.
 fn kilobytes(rollup: &str, name: &str) -> u64 {

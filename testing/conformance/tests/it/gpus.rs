@@ -95,7 +95,7 @@ exec unshare --mount --propagation private sh -e -c '
 "#;
 
 /// The programs in the folder of a cluster, with an agent that finds two GPUs.
-fn make_up(folder: &Path) -> bool {
+pub fn make_up(folder: &Path) -> bool {
     let made = Command::new("cc")
         .args(["-shared", "-fPIC", "-x", "c", "-o"])
         .arg(folder.join("libnvidia-ml.so.1"))

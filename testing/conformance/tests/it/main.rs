@@ -18,6 +18,7 @@ mod faults;
 mod flows;
 mod footprint;
 mod fuzz;
+mod garbage;
 mod gpus;
 mod health;
 mod linux_launcher;

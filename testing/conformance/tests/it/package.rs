@@ -355,5 +355,46 @@ fn shells_take_their_scripts() {
         for file in fs::read_dir(share.join(files)).expect("scripts") {
             done(Command::new(shell).arg(check).arg(file.expect("a script").path()));
         }
+        for (typed, word) in [
+            ("mesos agent dr", "drain"),
+            ("mesos quota set --guar", "--guarantees"),
+            ("mesos-master --quor", "--quorum"),
+        ] {
+            let shown = completed(shell, &share.join(files), folder.path(), typed, word);
+            assert!(shown.contains(word), "{shell} completes '{typed}' with: {shown}");
+        }
     }
+}
+
+/// What a shell with the scripts of a folder makes of a line when Tab is pressed.
+fn completed(shell: &str, scripts: &Path, folder: &Path, typed: &str, awaited: &str) -> String {
+    const BASH: &str = r#"read -ra COMP_WORDS <<<"$2"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$2 COMP_POINT=${#2}
+source "$1/${COMP_WORDS[0]}"
+function=$(complete -p "${COMP_WORDS[0]}" | sed 's/.* -F \([^ ]*\) .*/\1/')
+$function "${COMP_WORDS[0]}" "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+printf '%s\n' "${COMPREPLY[@]}""#;
+    const FISH: &str = r#"source "$argv[1]/"(string split " " -- $argv[2])[1].fish; complete -C $argv[2]"#;
+    // Its completion is the line editor's: so one is typed to, on a terminal of its own.
+    const ZSH: &str = r#"zmodload zsh/zpty
+zpty line TERM=dumb zsh -f -i
+zpty -w line "fpath=(${(q)1} \$fpath); autoload -Uz compinit && compinit -u -d ${(q)4}/dump; PS1=; echo re''ady"
+shown=
+until [[ $shown == *ready* ]]; do zpty -r line piece || exit 1; shown+=$piece; done
+zpty -w -n line "$2"$'\t'
+shown= end=$((SECONDS + 30))
+while (( SECONDS < end )) && [[ $shown != *$3* ]]; do zpty -r -t line piece && shown+=$piece || sleep 0.05; done
+print -r -- $shown"#;
+    let script = match shell {
+        "bash" => BASH,
+        "fish" => FISH,
+        _ => ZSH,
+    };
+    let mut command = Command::new(shell);
+    match shell {
+        "bash" => command.args(["--norc", "-c", script, "bash"]),
+        "fish" => command.args(["--no-config", "-c", script]),
+        _ => command.args(["-f", "-c", script, "zsh"]),
+    };
+    let output = command.arg(scripts).args([typed, awaited]).arg(folder).output().expect("the shell runs");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

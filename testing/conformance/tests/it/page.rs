@@ -47,7 +47,13 @@ pub fn node(test: &str, environment: &[(&str, String)]) {
 
 #[test]
 fn every_page_on_a_real_cluster() {
-    let cluster = Cluster::with(&Options { agents: 2, ..Options::default() });
+    let logs = tempfile::tempdir().expect("a temporary folder");
+    let log_dir = |name: &str| vec![format!("--log_dir={}", logs.path().join(name).display())];
+    let cluster = Cluster::with(&Options {
+        agents: 2,
+        master_flags: log_dir("master"),
+        agent_flags: log_dir("agents"),
+    });
     let page = get(cluster.master, "/").expect("the master answers");
     assert_eq!(page.status, 200);
     if !page.text().contains("id=\"app\"") {

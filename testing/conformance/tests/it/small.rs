@@ -57,6 +57,25 @@ fn tasks_are_listed_with_what_they_use() {
 }
 
 #[test]
+fn what_an_agent_does_not_have_yet_fails_the_task() {
+    let cluster = Cluster::start();
+    for (flags, what) in [
+        (&["--docker_image=busybox"][..], "container images"),
+        (&["--networks=net"], "container networks"),
+        (&["--containerizer=docker", "--docker_image=busybox"], "containers of type DOCKER"),
+    ] {
+        let words = [&["--name=t", "--command=true", "--resources=cpus:0.1;mem:32"], flags].concat();
+        let output = run(&cluster, "mesos-execute", &words);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {told}");
+        assert!(
+            told.contains("TASK_FAILED") && told.contains(&format!("not supported yet: {what}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn files_of_sandboxes_are_printed_and_followed() {
     let cluster = Cluster::start();
     let go = cluster.folder().join("go");

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use messor_testkit::files::entries;
 use messor_testkit::{Cluster, Options, skip, wait_for};
 use serde_json::{Value, json};
 
@@ -117,10 +118,6 @@ impl Drop for Stage {
             let _ = std::fs::remove_dir(group);
         }
     }
-}
-
-fn entries(path: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 /// The ids of processes with such a command line.

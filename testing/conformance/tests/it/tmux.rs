@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use messor_testkit::{Cluster, skip, wait_for};
+use messor_testkit::{Cluster, ControlGroups, Options, skip, wait_for};
 
 use crate::attach::{PATIENCE, container};
 use crate::recovery::Execution;
@@ -77,9 +77,29 @@ impl Drop for Screen {
 
 #[test]
 fn a_shell_in_a_running_task() {
-    let cluster = Cluster::start();
-    let Some(screen) = Screen::of(&cluster) else { return };
-    let task = Execution::start(&cluster, "t", "sleep 1000", &[]);
+    a_shell(&Cluster::start());
+}
+
+/// In the namespaces and control groups of its task.
+#[test]
+fn a_shell_in_a_running_task_of_the_linux_launcher() {
+    let Some(groups) = ControlGroups::new() else {
+        return skip("a terminal on the linux launcher: no control groups of version 1 here, or not root");
+    };
+    let agent_flags = vec![
+        "--launcher=linux".to_string(),
+        "--isolation=filesystem/linux,namespaces/pid,cgroups/cpu,cgroups/mem,cgroups/devices".to_string(),
+        format!("--cgroups_root={}", groups.root()),
+    ];
+    let cluster = Cluster::with(&Options { agent_flags, ..Options::default() });
+    a_shell(&cluster);
+    // Before its groups.
+    drop(cluster);
+}
+
+fn a_shell(cluster: &Cluster) {
+    let Some(screen) = Screen::of(cluster) else { return };
+    let task = Execution::start(cluster, "t", "sleep 1000", &[]);
     container(cluster.master, "t");
     screen.line("mesos task exec -it t env PS1=there: sh; echo code $?");
     // What is typed before it is there would be lost on its way from one terminal to the other.

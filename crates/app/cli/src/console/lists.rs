@@ -3,7 +3,7 @@
 //! gets a line for each row that is new, differs or is gone, or with `--json` each answer that differs from the one before.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use messor_proto::{Version, Wire};
 
@@ -11,8 +11,11 @@ use super::away::Away;
 use super::screen::Rows;
 use super::{Console, ConsoleError};
 
-/// Between two looks: the master's stream of events does not tell of roles, quota, weights, maintenance and reservations.
+/// Between two looks, at least.
 const EVERY: Duration = Duration::from_secs(1);
+/// And so many times what a look took: whoever watches a large cluster asks its master for a twentieth of the time at most. An
+/// event of our own would spare that, but clients of Apache Mesos do not know it and some end at what they do not know.
+const REST: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
@@ -78,7 +81,10 @@ impl Console<'_, '_> {
             false => self.screen.never_cut(),
         }
         loop {
-            match self.look(what) {
+            let began = Instant::now();
+            let look = self.look(what);
+            let took = began.elapsed();
+            match look {
                 Ok(look) if self.screen.json => {
                     away.is_back();
                     if look.json != last_json {
@@ -107,9 +113,13 @@ impl Console<'_, '_> {
                 }
             }
             self.screen.out.flush()?;
-            std::thread::sleep(EVERY);
+            std::thread::sleep(pause(took));
         }
     }
+}
+
+fn pause(took: Duration) -> Duration {
+    EVERY.max(took.saturating_mul(REST))
 }
 
 /// A line for each row that is new, differs, or is gone.
@@ -129,6 +139,12 @@ fn changes(before: Option<&Known>, now: &Known) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_master_that_takes_long_is_asked_seldom() {
+        assert_eq!(pause(Duration::from_millis(3)), Duration::from_secs(1));
+        assert_eq!(pause(Duration::from_millis(400)), Duration::from_secs(8));
+    }
 
     #[test]
     fn rows_that_differ_are_told_once() {

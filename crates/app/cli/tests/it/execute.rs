@@ -118,10 +118,16 @@ fn a_master_that_is_not_there_is_given_up_on() {
 }
 
 #[test]
-fn what_is_not_built_says_so() {
-    for flag in ["--docker_image=busybox", "--networks=n", "--containerizer=docker", "--appc_image=a"] {
-        let error = execute(nobody(), &[flag]).1.unwrap();
-        assert!(error.contains("not supported yet"), "{flag}: {error}");
+fn what_cannot_be_says_so() {
+    for (flags, words) in [
+        (&["--containerizer=docker"][..], "--containerizer=docker needs --docker_image"),
+        (&["--containerizer=rkt"], "'rkt' is no containerizer"),
+        (&["--docker_image=a", "--appc_image=b"], "cannot go together"),
+        (&["--containerizer=docker", "--docker_image=a", "--tty"], "no terminals"),
+        (&["--containerizer=docker", "--docker_image=a", "--networks=a,b"], "one network only"),
+    ] {
+        let error = execute(nobody(), flags).1.unwrap();
+        assert!(error.contains(words), "{flags:?}: {error}");
     }
     let error = run(&["--master=etcd://h/mesos", "--name=t", "--command=true"]).1.unwrap();
     assert!(error.starts_with("--master: not supported yet"), "{error}");

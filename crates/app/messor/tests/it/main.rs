@@ -260,7 +260,9 @@ fn the_table_of_flags_has_a_row_for_each() {
     assert!(out.contains("\n| mesos-fetcher | log_dir |  |  | works |  |\n"), "{out}");
     assert!(out.contains("\n| mesos-log | path |  |  | works |  |\n"), "{out}");
     assert!(
-        out.contains("\n| mesos-execute | networks |  |  | not yet | container networks are not built |\n"),
+        out.contains(
+            "\n| mesos-master | rate_limits |  |  | not yet | rate limits of frameworks are not built |\n"
+        ),
         "{out}"
     );
     assert!(

@@ -8,7 +8,7 @@ pub(crate) mod read;
 mod scan;
 mod writer;
 
-pub use writer::JsonWriter;
+pub use writer::{JsonWriter, Sink};
 
 use thiserror::Error;
 

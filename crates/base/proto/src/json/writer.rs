@@ -1,8 +1,20 @@
 //! A writer for documents made by hand, such as `/state`: it prints strings and numbers as Mesos does, puts
 //! the commas, and takes messages and ready-made pieces in between. It does not check that brackets match.
 
+use std::fmt;
+
+use bytes::Bytes;
+
 use super::{number, put};
 use crate::{Version, Wire, WireEnum};
+
+/// Takes a document, or an answer in protobuf, piece by piece while it is written.
+pub type Sink = Box<dyn FnMut(Bytes) + Send>;
+
+/// Pieces have so many bytes, or a little more.
+const PIECE_BYTES: usize = 256 * 1024;
+/// What was written before and has so many bytes is a piece of its own, which is not copied.
+const OWN_PIECE_BYTES: usize = 16 * 1024;
 
 /// Appends one JSON document to a buffer, without a tree.
 ///
@@ -20,11 +32,20 @@ use crate::{Version, Wire, WireEnum};
 /// });
 /// assert_eq!(json.into_bytes(), br#"{"id":"a","cpus":2.0,"roles":["x","y"]}"#);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct JsonWriter {
     out: Vec<u8>,
     /// Where this document begins in a buffer that had something in it.
     start: usize,
+    sink: Option<Sink>,
+    /// The last byte of what went to the sink.
+    gone: Option<u8>,
+}
+
+impl fmt::Debug for JsonWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonWriter").field("bytes", &self.out.len()).field("gone", &self.gone).finish()
+    }
 }
 
 impl JsonWriter {
@@ -33,12 +54,18 @@ impl JsonWriter {
     }
 
     pub fn with_capacity(bytes: usize) -> JsonWriter {
-        JsonWriter { out: Vec::with_capacity(bytes), start: 0 }
+        JsonWriter { out: Vec::with_capacity(bytes), ..JsonWriter::default() }
+    }
+
+    /// Hands out what is written as soon as there is enough for a piece. The rest is what [`JsonWriter::into_bytes`] gives:
+    /// all of it, where it is not enough for one.
+    pub fn in_pieces(sink: Sink) -> JsonWriter {
+        JsonWriter { sink: Some(sink), ..JsonWriter::default() }
     }
 
     /// Goes on behind what is in `out`, which is not looked at.
     pub fn append_to(out: Vec<u8>) -> JsonWriter {
-        JsonWriter { start: out.len(), out }
+        JsonWriter { start: out.len(), out, ..JsonWriter::default() }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -60,8 +87,25 @@ impl JsonWriter {
     /// A comma, unless the value is the first of its object or array or stands behind its key. The last byte
     /// tells: no value ends in one of these.
     fn comma(&mut self) {
-        if self.out.len() > self.start && !matches!(self.out.last(), Some(b'{' | b'[' | b':')) {
+        let last = if self.out.len() > self.start { self.out.last().copied() } else { self.gone };
+        if !matches!(last, None | Some(b'{' | b'[' | b':')) {
             self.out.push(b',');
+        }
+    }
+
+    /// Called behind values that may be long.
+    fn pass_on(&mut self, least: usize) {
+        if self.out.len() >= least
+            && let Some(sink) = &mut self.sink
+        {
+            self.gone = self.out.last().copied().or(self.gone);
+            if self.out.len() < OWN_PIECE_BYTES {
+                // What is short, such as a comma, does not take the room of a piece along.
+                sink(Bytes::copy_from_slice(&self.out));
+                self.out.clear();
+            } else {
+                sink(std::mem::replace(&mut self.out, Vec::with_capacity(PIECE_BYTES * 5 / 4)).into());
+            }
         }
     }
 
@@ -146,54 +190,26 @@ impl JsonWriter {
     pub fn message(&mut self, value: &impl Wire, version: Version) {
         self.comma();
         value.write_json(&mut self.out, version);
+        self.pass_on(PIECE_BYTES);
     }
 
     /// One JSON value that was written before.
     pub fn raw(&mut self, value: &[u8]) {
         self.comma();
         self.out.extend_from_slice(value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_documents() {
-        let mut json = JsonWriter::append_to(b"12\n".to_vec());
-        json.begin_object();
-        json.key("empty").object(|_| {});
-        json.key("none").array(|_| {});
-        json.key("ends:{[").string("a{");
-        json.key("mixed").array(|json| {
-            json.object(|json| json.key("n").signed(-1));
-            json.array(|json| json.null());
-            json.string(":");
-            json.unsigned(u64::MAX);
-            json.boolean(true);
-            json.base64(b"\xff\x00");
-            json.raw(b"[1]");
-            json.double(1.0);
-            json.enumeration(crate::mesos::TaskState::TaskRunning, Version::V0);
-            json.message(&crate::mesos::AgentId { value: "x".into() }, Version::V1);
-        });
-        json.end_object();
-        let expected = concat!(
-            "12\n",
-            r#"{"empty":{},"none":[],"ends:{[":"a{","mixed":[{"n":-1},[null],":",18446744073709551615,"#,
-            r#"true,"/wA=",[1],1.0,"TASK_RUNNING",{"value":"x"}]}"#
-        );
-        assert_eq!(String::from_utf8(json.into_bytes()).expect("text"), expected);
+        self.pass_on(PIECE_BYTES);
     }
 
-    #[test]
-    fn escapes_as_mesos_does() {
-        let mut json = JsonWriter::new();
-        json.string("\u{0}\u{1f}\u{8}\t\n\u{c}\r\"\\/\u{7f}é");
-        assert_eq!(
-            String::from_utf8(json.into_bytes()).expect("text"),
-            "\"\\u0000\\u001F\\b\\t\\n\\f\\r\\\"\\\\/\u{7f}é\""
-        );
+    /// The same, of values with commas between them that others hold, too: they are copied only where nobody takes pieces.
+    pub fn raw_shared(&mut self, values: Bytes) {
+        if values.len() < OWN_PIECE_BYTES || self.sink.is_none() {
+            return self.raw(&values);
+        }
+        self.comma();
+        self.pass_on(1);
+        self.gone = values.last().copied();
+        if let Some(sink) = &mut self.sink {
+            sink(values);
+        }
     }
 }

@@ -3,10 +3,15 @@
 
 mod binary;
 mod corpus;
+mod json_number;
 mod json_reading;
+mod json_scan;
+mod json_writer;
 mod json_writing;
 mod laws;
 mod oracle;
+mod private;
+mod raw;
 mod sample;
 
 /// What lies in a file beside these tests.

@@ -105,14 +105,17 @@ impl Bench {
     }
 }
 
-fn answer(effects: &[Effect]) -> &Answer {
-    let mut answers = effects.iter().filter_map(|effect| match effect {
+fn answers(effects: &[Effect]) -> Vec<&Answer> {
+    let answers = effects.iter().filter_map(|effect| match effect {
         Effect::Answer { answer, .. } => Some(answer),
         _ => None,
     });
-    let first = answers.next().expect("an answer");
-    assert_eq!(answers.next(), None);
-    first
+    answers.collect()
+}
+
+fn answer(effects: &[Effect]) -> &Answer {
+    let [one] = answers(effects)[..] else { panic!("one answer, not {effects:?}") };
+    one
 }
 
 fn ends(effects: &[Effect]) -> Vec<(String, ContainerTermination)> {
@@ -138,6 +141,61 @@ fn each_step_comes_after_the_other_and_is_undone_in_reverse() {
     assert_eq!(ends(&effects)[0].1.status, Some(9));
     assert_eq!(bench.machine.standing().count(), 0);
     assert!(matches!(bench.destroy("c")[..], [Effect::NotThere { .. }]));
+}
+
+/// The program of an executor may ask for a container before the agent was told that it runs.
+#[test]
+fn what_runs_may_ask_before_it_is_told_that_it_runs() {
+    for fails in [false, true] {
+        let mut bench = Bench::new();
+        bench.held.push("GoOn");
+        if fails {
+            bench.failing.push("GoOn");
+        }
+        assert_eq!(bench.launch("c", EXECUTOR).len(), 0);
+        assert_eq!(bench.launch("c.d", NESTED).len(), 0, "neither launched nor refused");
+        assert!(
+            !bench.steps().iter().any(|step| step.starts_with("c.d")),
+            "what it would be in is not ready"
+        );
+        bench.let_go();
+        let answers = answers(&bench.effects);
+        match fails {
+            false => assert_eq!(answers, [&Answer::Launched { pid: Some(77) }; 2]),
+            true => assert!(
+                answers.len() == 2 && answers.iter().all(|one| matches!(one, Answer::Failed { .. })),
+                "{answers:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn what_is_expected_can_be_killed_and_never_begins() {
+    let mut bench = Bench::new();
+    bench.held.push("GoOn");
+    bench.launch("c", EXECUTOR);
+    bench.launch("c.d", NESTED);
+    bench.launch("c.e", NESTED);
+    let kill = |signal| Event::Kill { container: id("c.d"), signal, ticket: Ticket(3) };
+    bench.event(kill(10));
+    assert_eq!(answer(&std::mem::take(&mut bench.effects)), &Answer::NotFound);
+    bench.event(kill(15));
+    let effects = std::mem::take(&mut bench.effects);
+    assert!(
+        matches!(
+            &effects[..],
+            [
+                Effect::Answer { ticket: Ticket(1), answer: Answer::Failed { .. } },
+                Effect::Answer { ticket: Ticket(3), answer: Answer::Signalled }
+            ]
+        ),
+        "{effects:?}"
+    );
+    bench.steps();
+    bench.let_go();
+    let begun: Vec<String> = bench.steps().into_iter().filter(|step| step.ends_with("Begin")).collect();
+    assert_eq!(begun, ["c.e Begin"]);
 }
 
 #[test]

@@ -57,6 +57,43 @@ pub struct World {
     recovering: bool,
     pub crashes: u64,
     pub ends: u64,
+    /// The kinds of containers and steps at which an agent crashed, and those that failed.
+    pub crashed_at: BTreeSet<(String, &'static str)>,
+    pub failed_at: BTreeSet<&'static str>,
+}
+
+/// Every step there is.
+pub const STEPS: [&str; 12] = [
+    "begin",
+    "provision",
+    "prepare",
+    "fork",
+    "isolate",
+    "update",
+    "fetch",
+    "go on",
+    "kill all",
+    "clean up",
+    "unprovision",
+    "finish",
+];
+
+fn name(step: &Step) -> &'static str {
+    let number = match step {
+        Step::Begin => 0,
+        Step::Provision => 1,
+        Step::Prepare(_) => 2,
+        Step::Fork => 3,
+        Step::Isolate(_) => 4,
+        Step::Update(_) => 5,
+        Step::Fetch => 6,
+        Step::GoOn => 7,
+        Step::KillAll => 8,
+        Step::CleanUp(_) => 9,
+        Step::Unprovision => 10,
+        Step::Finish(_) => 11,
+    };
+    STEPS[number]
 }
 
 impl World {
@@ -82,6 +119,8 @@ impl World {
             recovering: false,
             crashes: 0,
             ends: 0,
+            crashed_at: BTreeSet::new(),
+            failed_at: BTreeSet::new(),
         }
     }
 
@@ -156,13 +195,23 @@ impl World {
             // An id that is there, or was: it is refused, or free again.
             (3, Some(container)) if container.parent().is_some() => self.launch(container, Kind::Nested),
             (3..=6, Some(parent)) => {
+                // Mostly in one that can have it.
+                let all = self.machine.standing();
+                let running = all.filter(|(_, found)| found.state == State::Running);
+                let running: Vec<ContainerId> = running.map(|(id, _)| id.clone()).collect();
+                let parent = if roll == 6 { parent } else { self.pick(&running).unwrap_or(parent) };
                 let kind = if roll == 3 { Kind::Debug } else { Kind::Nested };
                 let name = format!("n{}", self.random.below(4));
                 self.launch(ContainerId::nested(&parent, &name), kind);
             }
             (7 | 8, Some(container)) => self.event(Event::Destroy { container }),
             (9, Some(container)) => self.event(Event::Update { container }),
-            (10, Some(container)) => {
+            (10, Some(mut container)) => {
+                // One that waits to begin in it, where there is such.
+                let expected: Vec<ContainerId> = self.machine.expected_in(&container).cloned().collect();
+                if let Some(one) = self.pick(&expected) {
+                    container = one;
+                }
                 let (signal, ticket) = (15, self.ticket());
                 self.event(Event::Kill { container, signal, ticket });
             }
@@ -248,8 +297,10 @@ impl World {
         let at = self.random.below(self.flights.len() as u64) as usize;
         match self.flights.swap_remove(at) {
             Effect::Do { container, run, step } => {
+                let kind = self.machine.standing_of(&container).map(|found| format!("{:?}", found.kind));
                 let outcome = self.perform(&container, &step);
                 if self.random.below(200) == 0 && !self.calm {
+                    self.crashed_at.extend(kind.map(|kind| (kind, name(&step))));
                     return self.crash();
                 }
                 self.event(Event::Done { container, run, step, outcome });
@@ -307,10 +358,12 @@ impl World {
         self.crashes += 1;
         self.log(|| "!! crash".to_string());
         for flight in std::mem::take(&mut self.flights) {
-            if let Effect::Do { container, step, .. } = flight
-                && self.random.below(2) == 0
-            {
-                self.perform(&container, &step);
+            if let Effect::Do { container, step, .. } = flight {
+                let kind = self.machine.standing_of(&container).map(|found| format!("{:?}", found.kind));
+                self.crashed_at.extend(kind.map(|kind| (kind, name(&step))));
+                if self.random.below(2) == 0 {
+                    self.perform(&container, &step);
+                }
             }
         }
         self.processes.retain(|_, process| !process.waits);
@@ -410,6 +463,7 @@ impl World {
         let before = fails && self.chance(50);
         self.failures.insert(container.clone(), if fails { failures + 1 } else { 0 });
         self.log(|| format!("   .. {container} {step:?} fails: {fails}"));
+        self.failed_at.extend(fails.then(|| name(step)));
         if before {
             return Outcome::Failed("before".into());
         }
@@ -432,6 +486,9 @@ impl World {
                 assert!(before.is_none(), "two containers of the id {container}");
                 if let Some(parent) = container.parent() {
                     assert!(self.disk.contains_key(parent), "a parent is there before its child");
+                    let mut processes = self.processes.values();
+                    let waits = processes.any(|process| process.container == *parent && process.waits);
+                    assert!(!waits, "{container} begins within what is not ready");
                 }
             }
             Step::Prepare(isolator) => {

@@ -11,7 +11,7 @@ use messor_types::{
     AgentCapabilities, AgentId, ExecutorId, FrameworkId, OfferId, Pid, ResourceProviderId, Resources, TaskId,
 };
 
-use crate::view::{AgentView, agent_details};
+use crate::view::{AgentView, SeenAgent, agent_details};
 
 /// Agents that left are remembered, to refuse what they say late; the oldest are forgotten first.
 const MOST_REMOVED: usize = 100_000;
@@ -33,7 +33,7 @@ pub(crate) struct Provider {
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub id: AgentId,
-    pub info: AgentInfo,
+    pub info: Arc<AgentInfo>,
     pub pid: Pid,
     pub version: String,
     pub capabilities: AgentCapabilities,
@@ -72,7 +72,7 @@ pub(crate) struct Agent {
     pub pinged: bool,
     pub missed_pings: u32,
     /// What readers see; made when it is asked for, forgotten with each change.
-    pub seen: OnceLock<Arc<Memo<AgentView>>>,
+    pub seen: OnceLock<Arc<SeenAgent>>,
 }
 
 impl Agent {
@@ -122,13 +122,13 @@ impl Agent {
         AgentDetails { unavailability: self.unavailability, ..agent_details(&self.info, self.capabilities) }
     }
 
-    pub fn view(&self) -> Arc<Memo<AgentView>> {
+    pub fn view(&self) -> Arc<SeenAgent> {
         let make = || {
             let mut used = Resources::default();
             self.used.values().for_each(|resources| used += resources);
             Arc::new(Memo::new(AgentView {
                 id: self.id.clone(),
-                info: self.info.clone(),
+                info: Arc::clone(&self.info),
                 pid: self.pid.clone(),
                 version: self.version.clone(),
                 capabilities: self.capability_list.clone(),

@@ -1,13 +1,13 @@
 //! One framework, and all of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use messor_allocator::FrameworkDetails;
 use messor_proto::mesos::{ExecutorInfo, FrameworkInfo, Task};
-use messor_stdx::Memo;
+use messor_stdx::{Blocks, Memo};
 use messor_types::{
     AgentId, ExecutorId, FrameworkCapabilities, FrameworkId, OfferId, Pid, ResourceName, ResourceQuantities,
     Resources, Role, Scalar, TaskId,
@@ -30,7 +30,7 @@ pub(crate) struct Framework {
     pub stream: Option<StreamId>,
     pub tasks: BTreeMap<TaskId, TaskEntry>,
     pub unreachable_tasks: IndexMap<TaskId, Arc<Memo<Task>>>,
-    pub completed_tasks: VecDeque<Arc<Memo<Task>>>,
+    pub completed_tasks: Blocks<Memo<Task>>,
     pub executors: BTreeMap<(AgentId, ExecutorId), Arc<ExecutorInfo>>,
     pub offers: BTreeSet<OfferId>,
     /// Scalars alone: ports of several agents have the same numbers, and do not add up.
@@ -49,7 +49,7 @@ impl Framework {
             stream: None,
             tasks: BTreeMap::new(),
             unreachable_tasks: IndexMap::new(),
-            completed_tasks: VecDeque::new(),
+            completed_tasks: Blocks::default(),
             executors: BTreeMap::new(),
             offers: BTreeSet::new(),
             used: Resources::default(),
@@ -143,7 +143,7 @@ impl Framework {
     pub fn remember_completed(&mut self, task: Arc<Memo<Task>>, most: usize) {
         self.completed_tasks.push_back(task);
         while self.completed_tasks.len() > most {
-            self.completed_tasks.pop_front();
+            self.completed_tasks.forget_first();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messor_master_core::{Event, RateLimit, Timer};
+use messor_master_core::{Event, Message, RateLimit, Timer};
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::call;
 use messor_proto::mesos::{
@@ -89,7 +89,7 @@ fn a_silent_agent_becomes_unreachable_and_may_return() {
     world.advance(Duration::from_secs(14));
     world.message(&agent_pid(1), &wire::PongAgentMessage {});
     world.advance(Duration::from_secs(70));
-    world.handle(Event::Message { from: agent_pid(1), name: "PONG".into(), body: vec![] });
+    world.handle(Event::Message { from: agent_pid(1), message: Message::read("PONG", b"") });
     world.advance(Duration::from_secs(70));
     assert_eq!(world.view().agents.len(), 1);
     world.events(scheduler.stream);

@@ -1,6 +1,6 @@
 //! What is wrong is dropped or refused; nothing breaks.
 
-use messor_master_core::{Config, Effect, Event, Master, Outcome, ReplyId, StreamId};
+use messor_master_core::{Config, Effect, Event, Master, Message, Outcome, ReplyId, StreamId};
 use messor_proto::Wire;
 use messor_proto::mesos::internal as wire;
 use messor_proto::mesos::scheduler::{Call, call};
@@ -42,14 +42,14 @@ fn bodies_that_do_not_decode() {
     for name in NAMES {
         for body in [&b"\xff\xff\xff\xff"[..], b"\x0a\x05x", &[0x08; 100]] {
             world.log.clear();
-            world.handle(Event::Message { from: agent_pid(1), name: name.to_string(), body: body.to_vec() });
+            world.handle(Event::Message { from: agent_pid(1), message: Message::read(name, body) });
             assert!(world.sent.is_empty(), "{name}");
             // A pong has no fields that could be wrong.
             let dropped = world.log.iter().any(|line| line.contains("dropping"));
             assert!(dropped || name == <wire::PongAgentMessage as Wire>::NAME, "{name}: {:?}", world.log);
         }
         // Without what is required: only messages that require nothing get through.
-        world.handle(Event::Message { from: agent_pid(1), name: name.to_string(), body: vec![] });
+        world.handle(Event::Message { from: agent_pid(1), message: Message::read(name, b"") });
     }
     let view = world.view();
     assert_eq!((view.agents.len(), view.frameworks.len(), view.frameworks[0].tasks.len()), (1, 1, 1));
@@ -164,10 +164,9 @@ fn a_master_that_does_not_lead_answers_nobody() {
     let mut master = Master::new(Config::new(MasterInfo::default()), Time::ZERO);
     let mut effects = Vec::new();
     let reply = ReplyId(1);
-    let body = register(1).encode_bytes();
-    let name = <wire::RegisterAgentMessage as Wire>::NAME.to_string();
+    let message = Message::read(<wire::RegisterAgentMessage as Wire>::NAME, &register(1).encode_bytes());
     for event in [
-        Event::Message { from: agent_pid(1), name, body },
+        Event::Message { from: agent_pid(1), message },
         Event::Subscribe { stream: StreamId(1), reply, principal: None, call: Box::default() },
         Event::SchedulerCall { reply, principal: None, stream: None, call: Box::default() },
         Event::OperatorSubscribe { stream: StreamId(1), reply, principal: None },

@@ -426,6 +426,19 @@ fn a_task_group_fails_as_a_whole() {
     }
 }
 
+/// In 1.11.0 its executor is started, and waits for good.
+#[test]
+fn a_task_group_without_tasks_takes_nothing() {
+    let (mut world, agent, scheduler, offer) = offered();
+    let mut launch = group(&agent, &scheduler, "cpus:0.5;mem:32;disk:10");
+    launch.task_group.tasks.clear();
+    accept_operation(&mut world, &scheduler, &offer, launch_group(launch));
+    assert!(world.sent.is_empty());
+    let view = world.view();
+    assert!(view.frameworks[0].executors.is_empty());
+    assert!(view.frameworks[0].used.is_empty());
+}
+
 #[test]
 fn operations_that_cannot_be_say_so() {
     let (mut world, _, scheduler, offer) = offered();

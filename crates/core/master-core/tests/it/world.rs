@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use messor_allocator::{Allocator, Effect as Allocation, Event as AllocatorEvent, Options};
 use messor_master_core::{
-    Config, Effect, Event, Master, OperatorCall, Outcome, ReplyId, StreamId, Timer, View,
+    Config, Effect, Event, Master, Message, OperatorCall, Outcome, ReplyId, StreamId, Timer, View,
 };
 use messor_proto::Wire;
 use messor_proto::mesos::internal as wire;
@@ -171,8 +171,8 @@ impl World {
         match effect {
             Effect::Send { to, name, body } => {
                 if self.answer_pings && name == <wire::PingAgentMessage as Wire>::NAME {
-                    let name = <wire::PongAgentMessage as Wire>::NAME.to_string();
-                    events.push_back(Event::Message { from: to.clone(), name, body: vec![] });
+                    let message = Message::read(<wire::PongAgentMessage as Wire>::NAME, b"");
+                    events.push_back(Event::Message { from: to.clone(), message });
                 }
                 self.sent.push(Sent { to, name, body });
             }
@@ -335,11 +335,8 @@ impl World {
     // Processes that speak libprocess.
 
     pub fn message<M: Wire>(&mut self, from: &Pid, message: &M) {
-        self.handle(Event::Message {
-            from: from.clone(),
-            name: M::NAME.to_string(),
-            body: message.encode_bytes(),
-        });
+        let message = Message::read(M::NAME, &message.encode_bytes());
+        self.handle(Event::Message { from: from.clone(), message });
     }
 
     /// What a process was sent of one kind since the last time; the rest stays.

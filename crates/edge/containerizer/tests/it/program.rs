@@ -76,6 +76,36 @@ fn it_waits_until_it_is_told() {
     assert_eq!(text(&child.wait_with_output().unwrap().stdout), "told\nbegun\n");
 }
 
+/// As 1.11.0's own program does, which an agent of it expects: the container's status is that of the signal.
+#[test]
+fn a_signal_that_comes_before_the_command_is_passed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let status = directory.path().join("status");
+    for (name, number) in [("USR1", "10"), ("ALRM", "14")] {
+        let script = format!(
+            r#"exec 8<>{0} 9>{0}; exec {1} launch --launch_info='{{"command": {{"value": "exec sleep 100"}}}}' \
+               --runtime_directory={2} --pipe_read=8 --pipe_write=9"#,
+            fifo.display(),
+            env!("CARGO_BIN_EXE_messor-containerizer"),
+            directory.path().display()
+        );
+        let _ = fs::remove_file(&status);
+        let mut child = Command::new("sh").arg("-c").arg(script).stdin(Stdio::null()).spawn().unwrap();
+        // Signals are held back when it is there.
+        while !status.exists() {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+        fs::File::options().write(true).open(&fifo).unwrap().write_all(b"x").unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(fs::read_to_string(&status).unwrap(), number, "{name}");
+    }
+}
+
 #[test]
 fn mounts_and_capabilities_of_the_launch_info_are_carried_out() {
     if !is_root() {

@@ -248,7 +248,15 @@ async fn end_session(containers: Arc<dyn ContainerSource>, id: ContainerId, over
 }
 
 fn broken(error: &AttachError) -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    match error {
+        // It ends with its container, perhaps in the moment between being found and being asked.
+        AttachError::Connect(_) | AttachError::Broken(_) => {
+            text(StatusCode::NOT_FOUND, format!("the container has ended, or is about to: {error}"))
+        }
+        AttachError::Answer(_) | AttachError::TooLong => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        }
+    }
 }
 
 /// The first record of a stream, and all bytes that were read for it.

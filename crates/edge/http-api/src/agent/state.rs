@@ -9,7 +9,8 @@ use messor_types::{ResourceFormat, Resources, Role};
 
 use crate::document::{self, Array, Object};
 use crate::info::ProgramInfo;
-use crate::master::state::{build_info, flags_object, is_multi_role, resources, task};
+use crate::master::lists::task;
+use crate::master::state::{V0_TASKS, build_info, flags_object, is_multi_role, resources};
 use crate::objects;
 
 pub fn state(view: &View, program: &ProgramInfo) -> Vec<u8> {
@@ -117,10 +118,10 @@ fn executor(array: &mut Array<'_>, view: &ExecutorView) {
         if info.r#type.is_some() {
             o.text("type", info.r#type().wire_name(Version::V0));
         }
-        o.array("tasks", |a| view.launched_tasks.iter().for_each(|t| task(a, t)));
+        o.array("tasks", |a| view.launched_tasks.iter().for_each(|t| task(a, t, V0_TASKS)));
         o.array("queued_tasks", |a| view.queued_tasks.iter().for_each(|t| queued_task(a, t)));
         let over = view.completed_tasks.iter().chain(&view.terminated_tasks);
-        o.array("completed_tasks", |a| over.for_each(|t| task(a, t)));
+        o.array("completed_tasks", |a| over.for_each(|t| task(a, t, V0_TASKS)));
     });
 }
 

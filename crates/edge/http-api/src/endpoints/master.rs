@@ -43,7 +43,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .about(
             "/master/agents/AGENT/ and one of state, containers, monitor/statistics, flags, files/browse, files/read, \
              files/download, metrics/snapshot, version. The agent gets the query and the credentials of the request. \
-             Downloads pass through as they come; other answers have up to 64 MB.",
+             Downloads pass through as they come; other answers have up to 64 MB. 64 downloads and 16 other reads go on at a time, \
+             and of one address 16 and 8; more are answered 503.",
         )
         .answer("What the agent answers.")
         .codes(&[

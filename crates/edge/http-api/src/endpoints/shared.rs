@@ -72,7 +72,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             (404, "there is no such file"),
             (416, "the range begins behind the end of the file"),
             (500, "the file cannot be read"),
-            (503, "256 downloads go on already"),
+            (503, "256 downloads go on already, or 64 of the same address"),
         ])
         .authorized(VIRTUAL),
     Endpoint::new("/files/debug", &[], "Which virtual paths stand for which real ones.")

@@ -3,16 +3,15 @@
 //!
 //! Only reads of this list, only at the addresses of registered agents, with the credentials of who asks.
 
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use messor_net::{Body, Response, StreamSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{MasterSite, ending, leader_of, redirect};
 use crate::answer::{Answer, method_not_allowed, not_found, text};
 use crate::download::too_many;
+use crate::places::{NoPlace, Place, Places};
 use crate::request::Request;
 use crate::respond;
 
@@ -35,14 +34,18 @@ const PIECE_BYTES: usize = 64 * 1024;
 const PIECES: usize = 2;
 /// A download from which nothing comes for so long breaks off.
 const PAUSE: Duration = Duration::from_secs(60);
-/// So many at a time; others are told to come again.
-static DOWNLOADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(64)));
+/// So many at a time, and so many of one address; others are told to come again.
+static DOWNLOADS: Places = Places::new(64, 16);
 
 /// Larger answers of other kinds are refused: they are held in memory.
 const ANSWER_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
-/// So many reads go on at a time; others are told to come again.
-pub(super) static ROOM: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(16));
+/// So many other reads go on at a time, and so many of one address; others are told to come again.
+pub(super) static READING: Places = Places::new(16, 8);
+
+pub(super) fn too_many_reads(none: NoPlace) -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, format!("reads of agents: {none}"))
+}
 
 /// The agent's id and what is to be read, when a path (without `/master`) is of this kind.
 pub(super) fn parts(path: &str) -> Option<(&str, &str)> {
@@ -83,20 +86,21 @@ impl MasterSite {
         let failed = |error| text(StatusCode::BAD_GATEWAY, format!("cannot read agent {agent}: {error}"));
         if *name == DOWNLOAD {
             let headers = passed(request, &[header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH]);
-            let Ok(room) = Arc::clone(&DOWNLOADS).try_acquire_owned() else { return Ok(too_many()) };
+            let place = match DOWNLOADS.take(request.peer) {
+                Ok(place) => place,
+                Err(none) => return Ok(too_many(none)),
+            };
             let method = request.method.clone();
             let (head, pieces) =
                 messor_net::open(pid.address, method, &target, headers).await.map_err(failed)?.into_parts();
             let (sender, body) = Body::stream(PIECES, PIECES * PIECE_BYTES);
             if request.method != Method::HEAD {
-                tokio::spawn(pass_on(pieces, sender, room));
+                tokio::spawn(pass_on(pieces, sender, place));
                 return Ok(passed_on(http::Response::from_parts(head, body)));
             }
             return Ok(passed_on(http::Response::from_parts(head, Body::empty())));
         }
-        let Ok(_room) = ROOM.try_acquire() else {
-            return Err(text(StatusCode::SERVICE_UNAVAILABLE, "too many reads of agents go on: try again"));
-        };
+        let _place = READING.take(request.peer).map_err(too_many_reads)?;
         let headers = passed(request, &[]);
         let read =
             messor_net::get(pid.address, &target, headers, ANSWER_LIMIT_BYTES).await.map_err(failed)?;
@@ -114,7 +118,7 @@ fn passed(request: &Request, beside: &[HeaderName]) -> HeaderMap {
 }
 
 /// Passes pieces on as there is room for them. What breaks off at the agent breaks off here, too.
-async fn pass_on(mut pieces: messor_net::Pieces, sender: StreamSender, room: OwnedSemaphorePermit) {
+async fn pass_on(mut pieces: messor_net::Pieces, sender: StreamSender, place: Place) {
     loop {
         match tokio::time::timeout(PAUSE, pieces.next()).await {
             Ok(Some(Ok(piece))) => {
@@ -133,7 +137,7 @@ async fn pass_on(mut pieces: messor_net::Pieces, sender: StreamSender, room: Own
             }
         }
     }
-    drop(room);
+    drop(place);
 }
 
 /// The answer of an agent as one of the master's: what a task wrote must not act as a page of the master.

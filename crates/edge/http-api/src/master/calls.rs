@@ -8,15 +8,14 @@ use messor_master_core::{Event, OperatorCall, ReplyId, StreamId, View};
 use messor_net::Response as HttpResponse;
 use messor_proto::mesos::master::response::{self, Type as Kind};
 use messor_proto::mesos::master::{Call, Event as OperatorEvent, Response, call, event};
-use messor_proto::{Version, WireEnum};
+use messor_proto::{Sink, Version, WireEnum};
 
-use super::{
-    HEARTBEAT_INTERVAL_SECS, MasterSite, ending, leader_of, maintenance, operations, reads, redirect,
-};
+use super::{MasterSite, binary, ending, leader_of, maintenance, operations, reads, redirect};
 use crate::answer::{Answer, answer, bad_request, not_supported, text};
 use crate::call::{accepted, decode, respond as respond_message};
 use crate::common::files_error;
-use crate::request::{JSON, MediaType, Request};
+use crate::machine::Machine;
+use crate::request::{MediaType, Request};
 use crate::respond;
 
 impl MasterSite {
@@ -34,7 +33,11 @@ impl MasterSite {
         if kind == call::Type::Subscribe {
             return self.operator_subscribe(request, media).await;
         }
-        self.whole_answer(request, kind, call, media).await.map(respond::whole)
+        // Reads have the same name in calls and answers, under other numbers.
+        match Kind::from_wire_name(kind.wire_name(Version::V1), Version::V1) {
+            Some(read) if LARGE.contains(&read) => Ok(self.large_call(request, read, media).await),
+            _ => self.whole_answer(request, kind, call, media).await.map(respond::whole),
+        }
     }
 
     async fn whole_answer(
@@ -58,7 +61,7 @@ impl MasterSite {
         );
         if is_local {
             // Even these are the leading master's to answer.
-            self.leading_view(request).await?;
+            leading_view(&self.machine, request).await?;
         }
         let typed = |kind: Kind| Response { r#type: Some(kind.into()), ..Default::default() };
         let common = &self.common;
@@ -156,38 +159,24 @@ impl MasterSite {
                 let wanted = call.remove_quota.ok_or_else(|| missing("remove_quota"))?;
                 self.change(request, None, OperatorCall::RemoveQuota { role: wanted.role }).await
             }
-            // Reads have the same name in calls and answers, under other numbers.
             _ => match Kind::from_wire_name(kind.wire_name(Version::V1), Version::V1) {
-                Some(read) => self.read(request, read, media).await?,
+                Some(read) => self.read(request, read, media).await,
                 None => return Err(not_supported(kind.wire_name(Version::V1))),
             },
         })
     }
 
     /// A read that needs the state of the cluster.
-    async fn read(&self, request: &Request, kind: Kind, media: MediaType) -> Result<Answer, Answer> {
-        let view = self.leading_view(request).await?;
-        let written = tokio::task::spawn_blocking(move || {
-            if media == MediaType::Json
-                && let Some(body) = reads::json_of(kind, &view)
-            {
-                return Some(answer(StatusCode::OK, JSON, body));
-            }
-            reads::message_of(kind, &view).map(|message| respond_message(&message, media))
-        });
-        written.await.map_err(|_| ending())?.ok_or_else(|| not_supported(kind.wire_name(Version::V1)))
+    async fn read(&self, request: &Request, kind: Kind, media: MediaType) -> Answer {
+        written(self.machine.clone(), request.clone(), kind, media, None).await
     }
 
-    /// The state of things, of a master that leads and has recovered.
-    async fn leading_view(&self, request: &Request) -> Result<Arc<View>, Answer> {
-        let view = self.machine.view().await.ok_or_else(ending)?;
-        if view.elected_time.is_none() {
-            return Err(redirect(leader_of(&view).as_deref(), &request.target));
-        }
-        if !view.recovered {
-            return Err(text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet"));
-        }
-        Ok(view)
+    async fn large_call(&self, request: &Request, kind: Kind, media: MediaType) -> HttpResponse {
+        let machine = self.machine.clone();
+        // (The target is where another leader is asked.)
+        let what = format!("{kind:?} {media:?} {}", request.target);
+        let write = move |of, sink| written(machine, of, kind, media, sink);
+        self.large(what, media.name(), request, write).await
     }
 
     async fn operator_subscribe(&self, request: &Request, media: MediaType) -> Result<HttpResponse, Answer> {
@@ -200,6 +189,54 @@ impl MasterSite {
         });
         self.opened(request, stream, answer, media, false).await
     }
+}
+
+/// What grows with the cluster waits for its turn.
+const LARGE: [Kind; 5] =
+    [Kind::GetState, Kind::GetTasks, Kind::GetAgents, Kind::GetFrameworks, Kind::GetExecutors];
+
+/// The answer to a read, or what the sink has not got of it.
+async fn written(
+    machine: Machine<Event, View>,
+    request: Request,
+    kind: Kind,
+    media: MediaType,
+    sink: Option<Sink>,
+) -> Answer {
+    let view = match leading_view(&machine, &request).await {
+        Ok(view) => view,
+        Err(refusal) => return refusal,
+    };
+    let written = tokio::task::spawn_blocking(move || {
+        let by_hand = match media {
+            MediaType::Json => reads::json_of(kind, &view, sink),
+            MediaType::Protobuf => binary::answer(kind, &view, sink),
+        };
+        let written = match by_hand {
+            Some(body) => Some(answer(StatusCode::OK, media.name(), body)),
+            None => reads::message_of(kind, &view).map(|message| respond_message(&message, media)),
+        };
+        (written, view)
+    });
+    match written.await {
+        Ok((written, view)) => {
+            super::let_go(view);
+            written.unwrap_or_else(|| not_supported(kind.wire_name(Version::V1)))
+        }
+        Err(_) => ending(),
+    }
+}
+
+/// The state of things, of a master that leads and has recovered.
+async fn leading_view(machine: &Machine<Event, View>, request: &Request) -> Result<Arc<View>, Answer> {
+    let view = machine.view().await.ok_or_else(ending)?;
+    if view.elected_time.is_none() {
+        return Err(redirect(leader_of(&view).as_deref(), &request.target));
+    }
+    if !view.recovered {
+        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet"));
+    }
+    Ok(view)
 }
 
 fn missing(field: &str) -> Answer {
@@ -241,15 +278,4 @@ fn kind_of(call: &Call) -> Result<call::Type, Answer> {
 /// The first event of an operator's stream, as a message.
 pub(super) fn heartbeat() -> OperatorEvent {
     OperatorEvent { r#type: Some(event::Type::Heartbeat.into()), ..Default::default() }
-}
-
-pub(super) fn subscribed(view: &Arc<View>) -> OperatorEvent {
-    OperatorEvent {
-        r#type: Some(event::Type::Subscribed.into()),
-        subscribed: Some(event::Subscribed {
-            get_state: Some(reads::get_state(view)),
-            heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL_SECS),
-        }),
-        ..Default::default()
-    }
 }

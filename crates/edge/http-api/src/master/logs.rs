@@ -17,7 +17,7 @@ use messor_proto::mesos::agent::{Call, Response, response};
 use messor_proto::{Version, Wire};
 use messor_types::{AgentId, FrameworkId, Pid};
 
-use super::agents::ROOM;
+use super::agents::{READING, too_many_reads};
 use super::{MasterSite, ending, leader_of, redirect};
 use crate::answer::{Answer, bad_request, json, method_not_allowed, text};
 use crate::document;
@@ -70,7 +70,7 @@ impl MasterSite {
         let sandbox = sandbox_of(view.framework(&framework), &framework, task)?;
         let reader = reader_of(&view, &sandbox.agent, request)?;
         drop(view);
-        within_limits(async {
+        within_limits(request, async {
             let short = sandbox.short_folder(&framework);
             let own = if sandbox.own { format!("/tasks/{task}") } else { String::new() };
             let path = format!("{short}{own}/{file}");
@@ -105,7 +105,7 @@ impl MasterSite {
         let view = self.view_of_leader(request).await?;
         let reader = reader_of(&view, &agent, request)?;
         drop(view);
-        within_limits(async {
+        within_limits(request, async {
             match reader.read(AGENT_LOG, &part).await? {
                 Some(read) => Ok(found(request, &agent, AGENT_LOG, &part, &read)),
                 None => Err(text(
@@ -127,10 +127,11 @@ impl MasterSite {
 }
 
 /// As few at a time as other reads of agents, and no longer than is said above.
-async fn within_limits(reading: impl Future<Output = Result<Answer, Answer>>) -> Result<Answer, Answer> {
-    let Ok(_room) = ROOM.try_acquire() else {
-        return Err(text(StatusCode::SERVICE_UNAVAILABLE, "too many reads of agents go on: try again"));
-    };
+async fn within_limits(
+    request: &Request,
+    reading: impl Future<Output = Result<Answer, Answer>>,
+) -> Result<Answer, Answer> {
+    let _place = READING.take(request.peer).map_err(too_many_reads)?;
     let late = || text(StatusCode::GATEWAY_TIMEOUT, format!("the agent did not answer within {TIME:?}"));
     tokio::time::timeout(TIME, reading).await.unwrap_or_else(|_| Err(late()))
 }

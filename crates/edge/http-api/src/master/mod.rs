@@ -1,7 +1,9 @@
 //! What a master answers: routing, calls, streams.
 
 mod agents;
+pub mod binary;
 mod calls;
+pub mod lists;
 mod logs;
 mod maintenance;
 mod model;
@@ -15,18 +17,24 @@ pub mod state;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use messor_codec::negotiation::accepts_encoding;
 use messor_master_core::{Effect, Event, OperatorCall, Outcome, ReplyId, StreamId, View};
+use messor_proto::Sink;
 use messor_types::FrameworkId;
+use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, bad_request, empty, json, method_not_allowed, not_found, not_supported, text};
 use crate::common::Common;
 use crate::endpoints::endpoints;
 use crate::gateway::{Gateway, Reply, record};
 use crate::health::{self, Fact, Readiness};
+use crate::info::ProgramInfo;
 use crate::machine::Machine;
-use crate::request::{MediaType, Request};
+use crate::request::{JSON, MediaType, Request};
 use crate::respond;
+use crate::together::{Together, processors};
 
 /// The libprocess id of a master, and the first part of the paths of its endpoints.
 pub const PROCESS: &str = "master";
@@ -41,6 +49,67 @@ pub struct MasterSite {
     common: Common,
     machine: Machine<Event, View>,
     gateway: Arc<Gateway<Outcome>>,
+    together: Arc<Together>,
+    /// First events of operators' streams that are written beside the machine.
+    snapshots: Arc<Semaphore>,
+}
+
+/// What grows with the cluster waits for its turn; the rest is written at once.
+const LARGE: [&str; 5] = ["/state", "/state-summary", "/slaves", "/frameworks", "/tasks"];
+
+/// Of the state of things, of a master that leads and has recovered.
+async fn document(
+    machine: Machine<Event, View>,
+    path: String,
+    request: Request,
+    program: Arc<ProgramInfo>,
+    sink: Option<Sink>,
+) -> Answer {
+    let Some(view) = machine.view().await else { return ending() };
+    if path == "/redirect" || view.elected_time.is_none() {
+        let target = if path == "/redirect" { "" } else { &request.target };
+        return redirect(leader_of(&view).as_deref(), target);
+    }
+    // An empty list would be a wrong answer, not a missing one.
+    if !view.recovered && registry::methods_of(&path).is_some() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet");
+    }
+    // Writing a large document takes a while: not on a thread that serves others.
+    let written = tokio::task::spawn_blocking(move || {
+        let query = &request.query;
+        let body = match path.as_str() {
+            "/state" => state::state(&view, &program, sink),
+            "/state-summary" => state::state_summary(&view, &program),
+            "/slaves" => state::slaves(&view, query),
+            "/frameworks" => state::frameworks_document(&view, query),
+            "/tasks" => state::tasks(&view, query),
+            "/roles" => roles::roles(&view),
+            other => registry::read(other, &view),
+        };
+        (json(&request, body), view)
+    });
+    match written.await {
+        Ok((answer, view)) => {
+            let_go(view);
+            answer
+        }
+        Err(_) => ending(),
+    }
+}
+
+/// Whether an answer may be under way before it is whole. What is compressed or wrapped is made of all of it.
+fn takes_pieces(request: &Request) -> bool {
+    let accepted = request.header(header::ACCEPT_ENCODING);
+    // (Without chunks one that breaks off would look whole.)
+    request.version >= http::Version::HTTP_11
+        && request.method != Method::HEAD
+        && request.query.get("jsonp").is_none()
+        && !accepts_encoding(accepted, "gzip")
+}
+
+/// There are many pointers in a view, to be counted down: who asked does not wait for that.
+fn let_go(view: Arc<View>) {
+    drop(tokio::task::spawn_blocking(move || drop(view)));
 }
 
 /// The libprocess id of the allocator, whose one endpoint tells what offer constraints leave out.
@@ -51,7 +120,13 @@ impl MasterSite {
         let teller = machine.clone();
         let gateway =
             Gateway::new(move |stream| teller.event(Event::StreamClosed { stream: StreamId(stream) }));
-        MasterSite { common, machine, gateway }
+        let snapshots = Arc::new(Semaphore::new(processors().max(2)));
+        MasterSite { common, machine, gateway, together: Together::new(), snapshots }
+    }
+
+    /// How many reads were answered by what was written for others.
+    pub fn shared_answers(&self) -> u64 {
+        self.together.shared()
     }
 
     /// The program ends: so do all streams.
@@ -105,6 +180,7 @@ impl MasterSite {
             "/api/v1/scheduler" => self.scheduler_call(&request).await,
             _ => match agents::parts(path) {
                 Some((agent, read)) => self.read_of_agent(agent, read, &request).await,
+                None if LARGE.contains(&path) => self.large_read(path, &request).await,
                 None => respond::whole(self.read_or_change(path, &request).await),
             },
         }
@@ -149,42 +225,39 @@ impl MasterSite {
         if let Some(refusal) = self.not_built(path, request) {
             return refusal;
         }
-        if !matches!(
-            path,
-            "/state" | "/state-summary" | "/slaves" | "/frameworks" | "/tasks" | "/roles" | "/redirect"
-        ) && registry::methods_of(path).is_none()
-        {
+        if !matches!(path, "/roles" | "/redirect") && registry::methods_of(path).is_none() {
             return not_found();
         }
-        let Some(view) = self.machine.view().await else { return ending() };
-        if path == "/redirect" || view.elected_time.is_none() {
-            return redirect(
-                leader_of(&view).as_deref(),
-                if path == "/redirect" { "" } else { &request.target },
-            );
-        }
-        // An empty list would be a wrong answer, not a missing one.
-        if !view.recovered && registry::methods_of(path).is_some() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "this master has not recovered yet");
-        }
-        let program = Arc::clone(&self.common.program);
-        let query = request.query.clone();
-        let path = path.to_string();
-        // Writing a large document takes a while: not on a thread that serves others.
-        let written = tokio::task::spawn_blocking(move || match path.as_str() {
-            "/state" => state::state(&view, &program),
-            "/state-summary" => state::state_summary(&view, &program),
-            "/slaves" => state::slaves(&view, &query),
-            "/frameworks" => state::frameworks_document(&view, &query),
-            "/tasks" => state::tasks(&view, &query),
-            "/roles" => roles::roles(&view),
-            other => registry::read(other, &view),
-        })
-        .await;
-        match written {
-            Ok(body) => json(request, body),
-            Err(_) => ending(),
-        }
+        let (machine, program) = (self.machine.clone(), Arc::clone(&self.common.program));
+        document(machine, path.to_string(), request.clone(), program, None).await
+    }
+
+    async fn large_read(&self, path: &str, request: &Request) -> messor_net::Response {
+        let (machine, program, path) =
+            (self.machine.clone(), Arc::clone(&self.common.program), path.to_string());
+        let what = format!("{} {}", request.method, request.target);
+        self.large(what, JSON, request, |of, sink| document(machine, path, of, program, sink)).await
+    }
+
+    /// What grows with the cluster waits for its turn, is written for all who ask for the same, and is on its way before it is
+    /// whole to who takes it so.
+    async fn large<F>(
+        &self,
+        what: String,
+        content_type: &'static str,
+        request: &Request,
+        write: impl FnOnce(Request, Option<Sink>) -> F + Send + 'static,
+    ) -> messor_net::Response
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        // (What it may have for a body is not kept while it waits.)
+        let of = Request { body: Bytes::new(), ..request.clone() };
+        let in_pieces = takes_pieces(request);
+        let answer = self.together.answer(format!("{what} {in_pieces}"), move |delivery| {
+            write(of, in_pieces.then(|| delivery.sink(content_type)))
+        });
+        answer.await.unwrap_or_else(|| respond::whole(ending()))
     }
 
     /// An endpoint of the table that is not built: its methods are checked, then it says so.
@@ -242,23 +315,37 @@ impl MasterSite {
             Effect::CloseStream { stream } => self.gateway.close(stream.0),
             Effect::Reply { reply, outcome } => self.gateway.reply(reply.0, outcome),
             Effect::OperatorStreamOpened { stream, reply, view } => {
-                let first = match self.gateway.media(stream.0) {
-                    Some(MediaType::Json) => messor_codec::recordio::encode(&reads::subscribed_json(
-                        &view,
-                        HEARTBEAT_INTERVAL_SECS,
-                    ))
-                    .into(),
-                    _ => record(&calls::subscribed(&view), MediaType::Protobuf),
-                };
-                self.gateway.send_first(stream.0, first);
+                self.gateway.open_late(stream.0, reply.0);
                 // At once, as in 1.11.0: whoever listens measures the interval from it.
                 self.gateway.send(stream.0, &calls::heartbeat());
-                self.gateway.open(stream.0, reply.0);
+                self.send_snapshot(stream.0, view);
             }
             Effect::Publish { event } => self.gateway.publish(|media| record(event.as_ref(), media)),
             other => return Some(other),
         }
         None
+    }
+
+    /// The state of all there is takes a while to write: beside the machine, some at a time. As many wait as there may be operators
+    /// (--max_operator_event_stream_subscribers).
+    fn send_snapshot(&self, stream: u64, view: Arc<View>) {
+        let Some(media) = self.gateway.media(stream) else { return };
+        let gateway = Arc::clone(&self.gateway);
+        let write = move || {
+            let first = match media {
+                MediaType::Json => reads::subscribed_json(&view, HEARTBEAT_INTERVAL_SECS),
+                MediaType::Protobuf => binary::subscribed(&view, HEARTBEAT_INTERVAL_SECS),
+            };
+            gateway.send_first(stream, messor_codec::recordio::encode(&first).into());
+        };
+        let (gateway, turns) = (Arc::clone(&self.gateway), Arc::clone(&self.snapshots));
+        tokio::spawn(async move {
+            // (It is never closed.)
+            let _turn = turns.acquire().await;
+            if tokio::task::spawn_blocking(write).await.is_err() {
+                gateway.lose(stream);
+            }
+        });
     }
 }
 

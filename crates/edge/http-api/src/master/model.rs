@@ -23,7 +23,7 @@ pub fn master_info(info: &MasterInfo) -> MasterInfo {
 
 pub fn agent(view: &AgentView) -> get_agents::Agent {
     get_agents::Agent {
-        agent_info: view.info.clone(),
+        agent_info: view.info.as_ref().clone(),
         active: view.active,
         deactivated: Some(view.deactivated),
         version: view.version.clone(),

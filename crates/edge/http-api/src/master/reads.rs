@@ -3,50 +3,50 @@
 
 use std::sync::Arc;
 
-use messor_master_core::View;
+use messor_master_core::{FrameworkView, View};
 use messor_proto::mesos::Task;
 use messor_proto::mesos::master::{Response, response};
-use messor_proto::{Version, Wire};
+use messor_proto::{Sink, Version, Wire};
 use messor_stdx::Memo;
 
+use super::lists::{self, Form};
 use super::maintenance;
 use super::model;
 use super::registry;
 use super::roles::get_roles;
 use super::state::V1_SLOT;
-use crate::document::{self, Array, Object};
+use crate::document::{self, Object};
 
-/// The tasks of all frameworks: running, unreachable, completed.
-fn tasks_of(view: &View) -> [Vec<&Arc<Memo<Task>>>; 3] {
-    let all = || view.frameworks.iter().chain(&view.completed_frameworks);
-    [
-        all().flat_map(|f| &f.tasks).collect(),
-        all().flat_map(|f| &f.unreachable_tasks).collect(),
-        all().flat_map(|f| &f.completed_tasks).collect(),
-    ]
+/// Tasks in v1 documents.
+const V1_TASKS: Form = Form { slot: V1_SLOT, write: |task| task.to_json(Version::V1Names) };
+
+fn all_frameworks(view: &View) -> impl Iterator<Item = &FrameworkView> {
+    view.frameworks.iter().chain(&view.completed_frameworks)
 }
 
 pub fn get_tasks(view: &View) -> response::GetTasks {
-    let [tasks, unreachable_tasks, completed_tasks] =
-        tasks_of(view).map(|list| list.into_iter().map(|t| Task::clone(t)).collect::<Vec<_>>());
-    response::GetTasks { tasks, unreachable_tasks, completed_tasks, ..Default::default() }
-}
-
-fn write_tasks(object: &mut Object<'_>, view: &View) {
-    for (name, list) in ["tasks", "unreachable_tasks", "completed_tasks"].into_iter().zip(tasks_of(view)) {
-        object.array(name, |a| list.into_iter().for_each(|t| task(a, t)));
+    let copy = |task: &Arc<Memo<Task>>| Task::clone(task);
+    response::GetTasks {
+        tasks: all_frameworks(view).flat_map(|f| &f.tasks).map(copy).collect(),
+        unreachable_tasks: all_frameworks(view).flat_map(|f| &f.unreachable_tasks).map(copy).collect(),
+        completed_tasks: all_frameworks(view).flat_map(|f| f.completed_tasks.iter()).map(copy).collect(),
+        ..Default::default()
     }
 }
 
-fn task(array: &mut Array<'_>, task: &Memo<Task>) {
-    array.raw(task.rendering(V1_SLOT, |task| task.to_json(Version::V1Names)));
+fn write_tasks(object: &mut Object<'_>, view: &View) {
+    let all = || all_frameworks(view);
+    object.array("tasks", |a| all().for_each(|f| lists::living(a, &f.tasks, V1_TASKS)));
+    object.array("unreachable_tasks", |a| {
+        all().for_each(|f| lists::living(a, &f.unreachable_tasks, V1_TASKS));
+    });
+    object.array("completed_tasks", |a| {
+        all().for_each(|f| lists::over(a, &f.completed_tasks, V1_TASKS));
+    });
 }
 
 pub fn get_executors(view: &View) -> response::GetExecutors {
-    let executors = view
-        .frameworks
-        .iter()
-        .chain(&view.completed_frameworks)
+    let executors = all_frameworks(view)
         .flat_map(|f| &f.executors)
         .map(|(agent, info)| response::get_executors::Executor {
             executor_info: info.as_ref().clone(),
@@ -118,8 +118,9 @@ fn write_state(object: &mut Object<'_>, view: &View) {
     object.object("get_agents", |o| write_agents(o, view));
 }
 
-/// The JSON of the reads whose empty lists show; None for the others, which are plain messages.
-pub fn json_of(kind: response::Type, view: &View) -> Option<Vec<u8>> {
+/// The JSON of the reads whose empty lists show; None for the others, which are plain messages. With a sink, what it gives is
+/// what the sink has not got.
+pub fn json_of(kind: response::Type, view: &View, sink: Option<Sink>) -> Option<Vec<u8>> {
     use response::Type;
     type Write = fn(&mut Object<'_>, &View);
     let (kind_name, name, write): (&str, &str, Write) = match kind {
@@ -130,7 +131,8 @@ pub fn json_of(kind: response::Type, view: &View) -> Option<Vec<u8>> {
         Type::GetState => ("GET_STATE", "get_state", write_state),
         _ => return None,
     };
-    Some(document::object(|o| {
+    let room = if matches!(kind, Type::GetState | Type::GetTasks) { lists::room(view) * 2 } else { 0 };
+    Some(document::object_to(sink, room, |o| {
         o.text("type", kind_name);
         o.object(name, |o| write(o, view));
     }))
@@ -138,7 +140,7 @@ pub fn json_of(kind: response::Type, view: &View) -> Option<Vec<u8>> {
 
 /// The first event of an operator's stream.
 pub fn subscribed_json(view: &View, heartbeat_secs: f64) -> Vec<u8> {
-    document::object(|o| {
+    document::object_within(lists::room(view) * 2, |o| {
         o.text("type", "SUBSCRIBED");
         o.object("subscribed", |o| {
             o.object("get_state", |o| write_state(o, view));

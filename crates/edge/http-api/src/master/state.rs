@@ -2,16 +2,17 @@
 //!
 //! Tasks and agents are printed once a change (their `Memo`); the rest of a document is mostly copying.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use messor_codec::target::Query;
 use messor_master_core::{AgentView, FrameworkRecord, FrameworkView, View};
 use messor_proto::mesos::{FrameworkInfo, Task, TaskState, framework_info};
-use messor_proto::{Version, WireEnum};
+use messor_proto::{Sink, Version, WireEnum};
 use messor_stdx::Memo;
 use messor_types::{ResourceFormat, Resources};
 
-use crate::document::{self, Array, Object};
+use super::lists::{self, Form};
+use crate::document::{self, Object};
 use crate::info::{BuildInfo, ProgramInfo};
 use crate::objects;
 
@@ -19,15 +20,15 @@ use crate::objects;
 pub const V0_SLOT: usize = 0;
 pub const V1_SLOT: usize = 1;
 
+/// Tasks in v0 documents.
+pub const V0_TASKS: Form = Form { slot: V0_SLOT, write: |task| document::object(|o| objects::task(o, task)) };
+
 /// As many tasks as /tasks gives when no limit is asked for.
 const TASK_LIMIT: usize = 100;
 
-pub fn task(array: &mut Array<'_>, task: &Memo<Task>) {
-    array.raw(task.rendering(V0_SLOT, |task| document::object(|o| objects::task(o, task))));
-}
-
-pub fn state(view: &View, program: &ProgramInfo) -> Vec<u8> {
-    document::object(|o| {
+/// With a sink, what it gives is what the sink has not got.
+pub fn state(view: &View, program: &ProgramInfo, sink: Option<Sink>) -> Vec<u8> {
+    document::object_to(sink, lists::room(view), |o| {
         build_info(o, &program.build);
         o.double("start_time", view.start_time.as_secs_f64());
         if let Some(time) = view.elected_time {
@@ -213,13 +214,9 @@ fn framework(o: &mut Object<'_>, view: &FrameworkView) {
         #[allow(deprecated)] // frameworks without MULTI_ROLE have nothing else
         o.text("role", info.role());
     }
-    for (name, tasks) in [
-        ("tasks", &view.tasks),
-        ("unreachable_tasks", &view.unreachable_tasks),
-        ("completed_tasks", &view.completed_tasks),
-    ] {
-        o.array(name, |a| tasks.iter().for_each(|t| task(a, t)));
-    }
+    o.array("tasks", |a| lists::living(a, &view.tasks, V0_TASKS));
+    o.array("unreachable_tasks", |a| lists::living(a, &view.unreachable_tasks, V0_TASKS));
+    o.array("completed_tasks", |a| lists::over(a, &view.completed_tasks, V0_TASKS));
     o.array("offers", |a| view.offers.iter().for_each(|offer| objects::offer(a, offer)));
     o.array("executors", |a| {
         for (agent, executor) in &view.executors {
@@ -267,49 +264,74 @@ impl Summary {
 }
 
 fn all_tasks(framework: &FrameworkView) -> impl Iterator<Item = &std::sync::Arc<Memo<Task>>> {
-    framework.tasks.iter().chain(&framework.unreachable_tasks).chain(&framework.completed_tasks)
+    framework.tasks.iter().chain(&framework.unreachable_tasks).chain(framework.completed_tasks.iter())
+}
+
+/// How many tasks are in which state, by agent and by framework, and who has tasks of whom.
+struct Summaries<'v> {
+    /// By number of the agent: the ids, what there is of tasks, the frameworks they are of.
+    agents: Vec<(&'v str, Summary, Vec<&'v str>)>,
+    /// The same by number of the framework.
+    frameworks: Vec<(Summary, Vec<&'v str>)>,
+}
+
+impl<'v> Summaries<'v> {
+    /// Frameworks that ended count no more, neither for agents.
+    fn of(view: &'v View) -> Summaries<'v> {
+        let begin = |id: &'v str| (id, Summary::default(), Vec::new());
+        let mut agents: Vec<_> = view.agents.iter().map(|agent| begin(agent.id.as_str())).collect();
+        let mut numbers: HashMap<&str, usize> =
+            agents.iter().enumerate().map(|(number, (id, ..))| (*id, number)).collect();
+        let mut frameworks = Vec::new();
+        for framework in &view.frameworks {
+            let id = framework.framework.id.as_str();
+            let (mut own, mut own_agents) = (Summary::default(), Vec::new());
+            for task in all_tasks(framework) {
+                // Agents that are gone have tasks, too.
+                let number = *numbers.entry(&task.agent_id.value).or_insert_with(|| {
+                    agents.push(begin(&task.agent_id.value));
+                    agents.len() - 1
+                });
+                let (agent_id, summary, of) = &mut agents[number];
+                summary.count(task);
+                own.count(task);
+                if of.last() != Some(&id) {
+                    of.push(id);
+                    own_agents.push(*agent_id);
+                }
+            }
+            own_agents.sort_unstable();
+            frameworks.push((own, own_agents));
+        }
+        agents.iter_mut().for_each(|(_, _, of)| of.sort_unstable());
+        Summaries { agents, frameworks }
+    }
 }
 
 pub fn state_summary(view: &View, program: &ProgramInfo) -> Vec<u8> {
-    let mut by_agent: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
-    let mut by_framework: BTreeMap<&str, (Summary, BTreeSet<&str>)> = BTreeMap::new();
-    // Frameworks that ended count no more, neither for agents.
-    for framework in &view.frameworks {
-        let id = framework.framework.id.as_str();
-        for task in all_tasks(framework) {
-            let agent = by_agent.entry(&task.agent_id.value).or_default();
-            agent.0.count(task);
-            agent.1.insert(id);
-            let own = by_framework.entry(id).or_default();
-            own.0.count(task);
-            own.1.insert(&task.agent_id.value);
-        }
-    }
-    let none = Default::default();
+    let Summaries { agents, frameworks } = Summaries::of(view);
     document::object(|o| {
         o.text("hostname", view.info.hostname());
         if let Some(cluster) = program.flag("cluster") {
             o.text("cluster", cluster);
         }
         o.array("slaves", |a| {
-            for agent in &view.agents {
-                let (summary, frameworks) = by_agent.get(agent.id.as_str()).unwrap_or(&none);
+            for (agent, (_, summary, of)) in view.agents.iter().zip(&agents) {
                 a.object(|o| {
                     o.fields_of(
                         agent.rendering(V0_SLOT, |agent| document::object(|o| agent_fields(o, agent))),
                     );
                     summary.write(o);
-                    o.texts("framework_ids", frameworks.iter().copied());
+                    o.texts("framework_ids", of.iter().copied());
                 });
             }
         });
         o.array("frameworks", |a| {
-            for framework in &view.frameworks {
-                let (summary, agents) = by_framework.get(framework.framework.id.as_str()).unwrap_or(&none);
+            for (framework, (summary, on)) in view.frameworks.iter().zip(&frameworks) {
                 a.object(|o| {
                     framework_summary(o, framework);
                     summary.write(o);
-                    o.texts("slave_ids", agents.iter().copied());
+                    o.texts("slave_ids", on.iter().copied());
                 });
             }
         });
@@ -344,7 +366,9 @@ pub fn tasks(view: &View, query: &Query) -> Vec<u8> {
         found.reverse();
     }
     document::object(|o| {
-        o.array("tasks", |a| found.iter().skip(offset).take(limit).for_each(|t| task(a, t)));
+        o.array("tasks", |a| {
+            found.iter().skip(offset).take(limit).for_each(|task| lists::task(a, task, V0_TASKS));
+        });
     })
 }
 

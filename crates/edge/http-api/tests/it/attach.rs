@@ -243,6 +243,19 @@ async fn input_is_passed_on_as_it_comes() {
     until(&mut board, "POST /acknowledge_container_input_response HTTP/1.1").await;
 }
 
+/// Found by requests of fuzz (seed 424242): it was answered 500.
+#[tokio::test]
+async fn the_container_may_end_while_somebody_attaches() {
+    let stage = stage().await;
+    let mut client = Client::call(&stage, "", OUTPUT).await;
+    let (board, _) = soon(stage.switchboard.accept()).await.unwrap();
+    // The request is not read: the connection is reset.
+    board.readable().await.unwrap();
+    drop(board);
+    let (code, words) = client.whole().await;
+    assert!(code == 404 && words.starts_with("the container has ended, or is about to"), "{code} {words}");
+}
+
 #[tokio::test]
 async fn the_container_may_end_before_its_input() {
     let stage = stage().await;

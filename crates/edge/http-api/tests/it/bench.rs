@@ -80,13 +80,13 @@ pub fn view(elected: bool) -> View {
     let info = Arc::new(info);
     let agent = AgentView {
         id: AgentId::new("m-S0"),
-        info: AgentInfo {
+        info: Arc::new(AgentInfo {
             hostname: "a".into(),
             port: Some(5051),
             id: Some(messor_proto::mesos::AgentId { value: "m-S0".into() }),
             checkpoint: Some(true),
             ..AgentInfo::default()
-        },
+        }),
         pid: "slave(1)@127.0.0.1:5051".parse().expect("a PID"),
         version: "1.11.0".into(),
         capabilities: Vec::new(),
@@ -145,7 +145,7 @@ pub fn view(elected: bool) -> View {
         pending_tasks: Vec::new(),
         tasks: vec![task(1), task(3), task(2)],
         unreachable_tasks: Vec::new(),
-        completed_tasks: Vec::new(),
+        completed_tasks: Default::default(),
         executors: Vec::new(),
         inverse_offers: Vec::new(),
         offers: Vec::new(),
@@ -214,6 +214,12 @@ impl Bench {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let request = Request::new(method, target, map, Bytes::copy_from_slice(body)).expect("a target");
         self.site.handle(request).await
+    }
+
+    /// By a client of before HTTP/1.1.
+    pub async fn get_as_of_old(&self, target: &str) -> messor_net::Response {
+        let request = Request::new(Method::GET, target, HeaderMap::new(), Bytes::new()).expect("a target");
+        self.site.handle(Request { version: http::Version::HTTP_10, ..request }).await
     }
 
     pub async fn get(&self, target: &str) -> messor_net::Response {

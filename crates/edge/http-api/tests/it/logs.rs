@@ -160,7 +160,7 @@ async fn agents_that_cannot_be_asked_are_named() {
     let unreachable = vec![(AgentId::new("m-S0"), Time::default())];
     let (status, words) = reasons(View { unreachable_agents: unreachable, ..without() }).await;
     assert!(status == 503 && words.contains("unreachable"), "{status} {words}");
-    let recovered = vec![Arc::new(view(true).agents[0].info.clone())];
+    let recovered = vec![Arc::clone(&view(true).agents[0].info)];
     let (status, words) = reasons(View { recovered_agents: recovered, ..without() }).await;
     assert!(status == 503 && words.contains("come back"), "{status} {words}");
     let standby = Bench::with(view(false)).get(OF_T1).await;

@@ -5,6 +5,7 @@
 mod agent;
 mod attach;
 mod bench;
+mod large;
 mod logs;
 mod maintenance;
 mod master;

@@ -33,6 +33,7 @@ use messor_proto::mesos::{CommandInfo, ContainerStatus, ResourceStatistics};
 use messor_proto::{Version as Names, Wire};
 use messor_types::ContainerId;
 
+use crate::fault::{self, Amid};
 use crate::isolator::{Container, Isolator, IsolatorError, Limitations, Recovered};
 use crate::kernel::{CLONE_NEWCGROUP, CLONE_NEWNS, MS_BIND, MS_REC};
 use controller::{At, Controller};
@@ -262,6 +263,7 @@ impl Cgroups {
                 }
                 self.enable(&group, &names)?;
             }
+            fault::pass(Amid::GroupMade);
             let members = self.members(place, &known.group);
             if self.version() == Version::V2 {
                 members.make()?;
@@ -456,6 +458,7 @@ impl Isolator for Cgroups {
                 }
             }
             members.enter(pid)?;
+            fault::pass(Amid::GroupEntered);
         }
         Ok(())
     }
@@ -506,6 +509,7 @@ impl Isolator for Cgroups {
         self.each(container, &known, |controller, at| controller.cleanup(at))?;
         for index in &known.places {
             self.group(&self.places[*index], &known.group).remove(self.removal_patience)?;
+            fault::pass(Amid::GroupRemoved);
         }
         self.known().remove(container);
         Ok(())

@@ -17,6 +17,7 @@ use messor_proto::mesos::slave::ContainerLaunchInfo;
 use messor_types::{ContainerId, Resources};
 
 use super::volumes::{Persistent, persistent};
+use crate::fault::{self, Amid};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
 use crate::kernel::CLONE_NEWNS;
 use crate::volume_groups::VolumeGroups;
@@ -71,6 +72,7 @@ impl Linux {
         for volume in persistent(&self.work_dir, &before)? {
             if !after.contains_resource(&volume.resource) {
                 remove(&sandbox.join(&volume.name))?;
+                fault::pass(Amid::VolumeUnmounted);
             }
         }
         let mut groups = Vec::new();
@@ -89,6 +91,7 @@ impl Linux {
                 );
                 IsolatorError::Failed(text, error)
             })?;
+            fault::pass(Amid::VolumeMounted);
         }
         containers.insert(container.id.clone(), Known { sandbox, resources: after });
         Ok(groups)

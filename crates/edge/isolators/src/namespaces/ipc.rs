@@ -11,6 +11,7 @@ use messor_proto::mesos::linux_info::IpcMode;
 use messor_proto::mesos::slave::{ContainerLaunchInfo, ContainerMountInfo};
 use messor_types::ContainerId;
 
+use crate::fault::{self, Amid};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
 use crate::kernel::{CLONE_NEWIPC, MS_BIND, MS_NODEV, MS_NOSUID, MS_STRICTATIME};
 use crate::runtime;
@@ -80,6 +81,7 @@ impl Ipc {
     /// A file system of its own for a container's /dev/shm, on the host, where those nested in it find it.
     fn mount(&self, path: &Path, size: Option<u64>) -> io::Result<()> {
         fs::create_dir_all(path)?;
+        fault::pass(Amid::MemoryNamed);
         let options = match size {
             Some(bytes) => format!("mode=1777,size={bytes}"),
             None => "mode=1777".to_string(),
@@ -149,7 +151,9 @@ impl Isolator for Ipc {
                 );
             }
             info.enter_namespaces.push(CLONE_NEWIPC);
-            self.containers().insert(container.id.clone(), self.memory(container, None));
+            // Before the list is locked, which this looks into.
+            let memory = self.memory(container, None);
+            self.containers().insert(container.id.clone(), memory);
             return Ok(Some(info));
         }
         let memory = self.memory(container, mode);
@@ -222,6 +226,7 @@ impl Isolator for Ipc {
         };
         if path.exists() {
             mounts::unmount_below(&path).map_err(failed)?;
+            fault::pass(Amid::MemoryUnmounted);
             fs::remove_dir(&path).map_err(failed)?;
         }
         self.containers().remove(container);
@@ -284,6 +289,16 @@ mod tests {
             next.cleanup(id).unwrap();
         }
         assert_eq!(Table::current().unwrap().below(&runtime_dir).count(), 0);
+    }
+
+    #[test]
+    fn a_session_has_what_its_parent_has() {
+        let isolator = Ipc::new(Path::new("/nowhere"), false, None);
+        isolator.prepare(&container("c")).unwrap();
+        let mut debug = nested(&container("c"), "d");
+        debug.config.container_class = Some(messor_proto::mesos::slave::ContainerClass::Debug as i32);
+        let info = isolator.prepare(&debug).unwrap().unwrap();
+        assert_eq!((info.clone_namespaces, info.enter_namespaces), (vec![], vec![CLONE_NEWIPC]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use messor_proto::mesos::volume::source::Type;
 use messor_types::ContainerId;
 
 use super::{invalid, mount, target, volumes};
+use crate::fault::{self, Amid};
 use crate::isolator::{Container, Isolator, IsolatorError, Recovered};
 use crate::kernel::CLONE_NEWNS;
 use crate::secrets;
@@ -120,6 +121,7 @@ impl Isolator for Secret {
             let name = random_name().map_err(failed)?;
             let from = here.join(&name);
             write(&from, data).map_err(failed)?;
+            fault::pass(Amid::SecretWritten);
             let to = memory.join(volume.container_path.trim_start_matches('/'));
             let above = to.parent().unwrap_or(&memory);
             info.file_operations.push(operation(

@@ -199,3 +199,85 @@ fn a_program_waits_until_its_process_has_been_seen() {
     assert_eq!(messor_linux::procfs::process(held.unwrap().as_raw_pid()).unwrap(), None);
     assert!(done.exists(), "it was never executed");
 }
+
+#[test]
+fn a_child_in_the_memory_of_its_parent_is_as_any_other() {
+    let shared = |mut launch: Launch| {
+        launch.shares_memory = true;
+        launch.environment = vec![path()];
+        launch
+    };
+    let mut launch =
+        shared(Launch::shell("echo $$; pwd; ulimit -n; grep -E '^Sig(Blk|Ign)' /proc/self/status"));
+    launch.directory = Some("/usr".into());
+    launch.limits = vec![Limit::new("RLMT_NOFILE", Some(33), Some(44)).unwrap()];
+    launch.session = Session::New;
+    let (text, exit) = output(launch);
+    assert_eq!(exit, Exit::Exited(0));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1..3], ["/usr", "33"], "{text}");
+    assert!(lines[3..5].iter().all(|line| line.ends_with("0000000000000000")), "{text}");
+
+    // A step that fails is told, and its number is that of the child, not of somebody else's call.
+    let mut launch = shared(Launch::shell("true"));
+    launch.directory = Some("/no/such/directory".into());
+    let error = launch.start().unwrap_err();
+    assert!(matches!(error, SpawnError::Step { step: Step::Directory, .. }), "{error}");
+    let error = shared(Launch::new("/no/such/program")).start().unwrap_err();
+    assert!(error.to_string().contains("execute '/no/such/program': No such file"), "{error}");
+
+    let mut held = None;
+    let refused = shared(Launch::shell("true")).start_when(|pid| {
+        held = Some(pid);
+        Err(std::io::Error::other("no"))
+    });
+    assert!(matches!(refused, Err(SpawnError::Held { .. })), "{refused:?}");
+    assert_eq!(messor_linux::procfs::process(held.unwrap().as_raw_pid()).unwrap(), None);
+
+    // Killed while it waits: either nobody is left to hear that it may go on, or its end tells.
+    let killed = shared(Launch::shell("true")).start_when(|pid| {
+        signals::send(pid, Signal::KILL)?;
+        while messor_linux::procfs::process(pid.as_raw_pid())?.is_some_and(|found| !found.is_zombie()) {}
+        Ok(())
+    });
+    match killed {
+        Ok(pid) => assert_eq!(end_of(pid).to_string(), "terminated with signal Killed"),
+        Err(error) => assert!(matches!(error, SpawnError::Held { .. }), "{error}"),
+    }
+}
+
+#[test]
+fn children_in_the_memory_of_their_parent_leave_it_as_it_was() {
+    // Others work on while children are started: what they allocate and the errors that they see stay theirs.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let work = || {
+            let mut rounds = 0u64;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let numbers: Vec<u64> = (0..1000).map(|number| number * rounds).collect();
+                assert_eq!(numbers.iter().sum::<u64>(), 499_500 * rounds);
+                let missing = std::fs::read("/no/such/file").unwrap_err();
+                assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+                rounds += 1;
+            }
+            rounds
+        };
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        let starters = [(); 4].map(|()| {
+            scope.spawn(|| {
+                for number in 0..50 {
+                    let mut launch = Launch::shell(format!("exit {number}"));
+                    launch.shares_memory = true;
+                    assert_eq!(end_of(launch.start().unwrap()), Exit::Exited(number));
+                }
+            })
+        });
+        for starter in starters {
+            starter.join().unwrap();
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        for worker in workers {
+            assert!(worker.join().unwrap() > 0);
+        }
+    });
+}

@@ -8,6 +8,7 @@ use ::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use messor_net::{Body, Request, Response, StreamClosed, StreamSender, read_body, text};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{Client, Running, full, libprocess, limited, message, options, soon};
@@ -376,14 +377,13 @@ async fn one_piece_may_be_larger_than_the_queue() {
     assert_eq!(sender.try_send(Bytes::from_static(b"c")), Err(StreamClosed::Full));
 }
 
-#[tokio::test]
-async fn a_client_that_does_not_read_its_answer_is_cut_off() {
-    let impatient = limited(|limits| limits.write_pause = Duration::from_millis(200));
+/// A server that waits for so long for a client that does not read, and answers with more than sockets hold. What is given
+/// with it is done when the answer is no longer written.
+async fn impatient(write_pause: Duration) -> (Running, impl Future<Output = ()>) {
     let done = Arc::new(Mutex::new(None));
     let sender = Arc::clone(&done);
-    let server = Running::with(impatient, move |_, _| {
+    let server = Running::with(limited(|limits| limits.write_pause = write_pause), move |_, _| {
         let (stream, body) = Body::stream(2, 1 << 30);
-        // More than the sockets hold.
         stream.try_send(vec![b'x'; 64 << 20].into()).unwrap();
         *sender.lock().unwrap() = Some(stream.closed());
         async move {
@@ -392,9 +392,7 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
         }
     })
     .await;
-    let mut client = server.connect().await;
-    client.send("GET /huge HTTP/1.1\r\n\r\n").await;
-    soon(async {
+    let closed = async move {
         let closed = loop {
             if let Some(closed) = done.lock().unwrap().take() {
                 break closed;
@@ -402,8 +400,37 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
             tokio::task::yield_now().await;
         };
         closed.await;
-    })
-    .await;
+    };
+    (server, closed)
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let (server, closed) = impatient(Duration::from_millis(200)).await;
+    let mut client = server.connect().await;
+    client.send("GET /huge HTTP/1.1\r\n\r\n").await;
+    soon(closed).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_its_answer_slowly_is_not_cut_off() {
+    let (server, closed) = impatient(Duration::from_secs(1)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    let mut client = Client::new(socket.connect(server.address).await.unwrap());
+    client.send("GET /huge HTTP/1.1\r\n\r\n").await;
+    // Less than what the server's socket must lose within its patience before it takes more.
+    let slowly = async {
+        let mut piece = vec![0; 16 * 1024];
+        for _ in 0..50 {
+            client.stream.read_exact(&mut piece).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = closed => panic!("it was cut off"),
+        () = slowly => {}
+    }
 }
 
 #[tokio::test]

@@ -160,6 +160,31 @@ async fn a_message_cut_off_is_no_message() {
 }
 
 #[tokio::test]
+async fn messages_that_come_together_are_answered_each_and_so_is_who_waits() {
+    let server = Running::start(options()).await;
+    let mut mailbox = server.net.open("master").unwrap();
+    let mut client = server.connect().await;
+    for round in 0..3 {
+        let all: Vec<u8> =
+            (0..500).flat_map(|number| libprocess("master", &format!("m{number}"), b"x")).collect();
+        client.send(all).await;
+        for number in 0..500 {
+            assert_eq!(message(&mut mailbox).await.name, format!("m{number}"));
+            assert_eq!(client.status().await, 202, "{round}");
+        }
+        // One alone, and what is no message, behind others or not.
+        client.send(libprocess("master", "alone", b"")).await;
+        assert_eq!(client.status().await, 202);
+        assert_eq!(message(&mut mailbox).await.name, "alone");
+        let mut mixed = libprocess("master", "first", b"");
+        mixed.extend_from_slice(b"GET /nothing HTTP/1.1\r\n\r\n");
+        client.send(mixed).await;
+        assert_eq!([client.status().await, client.status().await], [202, 404]);
+        assert_eq!(message(&mut mailbox).await.name, "first");
+    }
+}
+
+#[tokio::test]
 async fn senders_may_be_held_to_their_ip() {
     let wary = ServerOptions { require_peer_address_ip_match: true, ..options() };
     let server = Running::start(wary).await;

@@ -9,10 +9,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use messor_testkit::files::entries;
 use messor_testkit::{scalar, wait_for};
 use serde_json::{Value, json};
 
-use super::host::{Host, OTHER_USER, PATIENCE, USER, entries, in_container, task, task_of, with};
+use super::host::{Host, OTHER_USER, PATIENCE, USER, in_container, task, task_of, with};
 
 /// Containers that are launched while somebody swaps what they are given for links.
 const ROUNDS: usize = 10;
@@ -48,11 +49,27 @@ while True:
     time.sleep(0.0005)
 "#;
 
+/// ptrace(2) of each process that is named: PTRACE_ATTACH and PTRACE_SEIZE, and process_vm_readv(2) of it.
+const PTRACE: &str = r#"
+import ctypes, errno, sys
+libc = ctypes.CDLL(None, use_errno=True)
+class Part(ctypes.Structure):
+    _fields_ = [("at", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+def named(result):
+    return errno.errorcode[ctypes.get_errno()] if result < 0 else "done"
+for pid in map(int, sys.argv[1:]):
+    said = [named(libc.ptrace(ctypes.c_long(request), pid, None, None)) for request in (16, 0x4206)]
+    byte = ctypes.create_string_buffer(1)
+    here, there = Part(ctypes.addressof(byte), 1), Part(0x400000, 1)
+    said.append(named(libc.process_vm_readv(pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)))
+    print(*said, flush=True)
+"#;
+
 /// Something of the host that tasks must not change.
-struct Victim(tempfile::TempDir);
+pub struct Victim(tempfile::TempDir);
 
 impl Victim {
-    fn new() -> Victim {
+    pub fn new() -> Victim {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a folder of ours");
         fs::write(folder.path().join("file"), "of the host\n").expect("a file");
@@ -60,12 +77,12 @@ impl Victim {
         Victim(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Each name with its owner, its mode and what it holds.
-    fn state(&self) -> BTreeMap<PathBuf, (u32, u32, Vec<u8>)> {
+    pub fn state(&self) -> BTreeMap<PathBuf, (u32, u32, Vec<u8>)> {
         let mut paths = vec![self.path().to_path_buf()];
         let mut state = BTreeMap::new();
         while let Some(path) = paths.pop() {
@@ -143,6 +160,7 @@ fn tasks_of_users_reach_nothing_that_is_not_theirs() {
     wait_for("the victim's words", PATIENCE, || host.sandbox("victim").join("words").exists().then_some(()));
     let words = host.sandbox("victim").join("words").display().to_string();
     let agent = host.cluster.pid("agent0");
+    let warden = host.wardens()[0];
     let partitions = fs::read_to_string("/proc/partitions").expect("the disks");
     let disk: Vec<&str> = partitions.lines().nth(2).unwrap_or("7 0").split_whitespace().take(2).collect();
     let disk = disk.join(" ");
@@ -154,6 +172,8 @@ fn tasks_of_users_reach_nothing_that_is_not_theirs() {
         task_of(USER, "setuid", &format!("{} -u", setuid.display())),
         task_of(USER, "mknod", &format!("mknod disk b {disk} || echo refused")),
         task("root-mknod", &format!("mknod disk b {disk} && ! head -c 1 disk && ! mount disk /mnt && echo refused")),
+        // By the call itself: what is not traced cannot be read by it either.
+        task_of(USER, "attach", &format!("python3 -c '{}' {agent} {warden} 1", PTRACE)),
         task_of(USER, "ptrace", &format!("for f in mem environ maps fd/0; do (: < /proc/{agent}/$f) || echo refused; done; kill {agent} || echo refused")),
         task_of(OTHER_USER, "spy", &format!("cat {words} || echo refused; find {folder} -type f -readable ! -path '*/spy/*' ! -path '{folder}/*.log' ! -path '{folder}/master/*' -size +0 ! -name status ! -path '{folder}/bin/*' ! -name setuid-id; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n' | grep OF_VICTIM")),
     ]);
@@ -167,6 +187,7 @@ fn tasks_of_users_reach_nothing_that_is_not_theirs() {
     assert_eq!(said("mknod"), "refused\n", "{}", host.output("mknod"));
     assert_eq!(said("root-mknod"), "refused\n", "{}", host.output("root-mknod"));
     assert_eq!(said("ptrace"), "refused\n".repeat(5), "{}", host.output("ptrace"));
+    assert_eq!(said("attach"), "EPERM EPERM EPERM\n".repeat(3), "{}", host.output("attach"));
     assert_eq!(said("spy"), "refused\n", "{}", host.output("spy"));
     host.kill("victim");
     host.ends("victim", "TASK_KILLED");
@@ -193,6 +214,7 @@ fn tasks_of_root_stay_in_their_namespaces() {
     host.launch(&[
         task_of(USER, "setuid", &format!("{} -u", setuid.display())),
         task("signal", &format!("kill -0 {agent} || echo refused; test -e /proc/{agent} || echo unseen")),
+        task("attach", &format!("python3 -c '{}' {agent} {}", PTRACE, host.wardens()[0])),
         task("init", "kill -KILL 1; kill -STOP 1; cat /proc/1/environ /proc/1/maps | head -c 1 || echo refused; echo on"),
         task("mknod", "mknod null c 1 3 || echo refused; mount -t tmpfs none /mnt || echo refused; unshare -m true || echo refused"),
         task("daemon", "setsid sh -c '(env -i setsid sleep 1234 &); env -i setsid sleep 1235' >/dev/null 2>&1 & sleep 0.3; echo left"),
@@ -205,6 +227,7 @@ fn tasks_of_root_stay_in_their_namespaces() {
     };
     assert_eq!(said("setuid"), "65534\n", "U009");
     assert_eq!(said("signal"), "refused\nunseen\n", "{}", host.output("signal"));
+    assert_eq!(said("attach"), "ESRCH ESRCH ESRCH\n".repeat(2), "{}", host.output("attach"));
     assert!(said("init").ends_with("on\n"), "{}", host.output("init"));
     assert_eq!(said("mknod"), "refused\n".repeat(3), "{}", host.output("mknod"));
     assert_eq!(said("daemon"), "left\n");
@@ -212,7 +235,8 @@ fn tasks_of_root_stay_in_their_namespaces() {
     host.leaves_no_trace(&before);
 }
 
-fn archive(folder: &Path, name: &str, script: &str) -> Value {
+/// An artifact that a script makes as ARCHIVE, to be extracted.
+pub fn archive(folder: &Path, name: &str, script: &str) -> Value {
     let (work, path) = (folder.join(format!("{name}.d")), folder.join(name));
     fs::create_dir(&work).expect("a folder");
     let script =

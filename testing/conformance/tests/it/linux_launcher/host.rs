@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messor_testkit::{Cluster, ControlGroups, Framework, Options, scalar, skip, wait_for};
+use messor_testkit::files::{entries, tree};
+use messor_testkit::{Cluster, ControlGroups, Framework, Options, scalar, skip, wait_for, wait_or};
 use serde_json::{Value, json};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +55,11 @@ impl Host {
         let host = Host { cluster, framework, groups, flags, wardens: RefCell::default() };
         host.note_warden();
         Some(host)
+    }
+
+    /// Another framework, whose executors and tasks are of this user.
+    pub fn framework_of(&self, user: &str) -> Framework {
+        Framework::subscribe(self.cluster.master, user, &CAPABILITIES)
     }
 
     /// The warden that the agent has started.
@@ -181,19 +186,16 @@ impl Host {
 
     /// Waits until what is there is what there was.
     pub fn leaves_no_trace(&self, before: &BTreeSet<String>) {
-        let end = std::time::Instant::now() + PATIENCE;
-        loop {
-            let now = self.traces();
-            if now == *before {
-                return;
-            }
-            if std::time::Instant::now() > end {
-                let more: Vec<&String> = now.difference(before).collect();
-                let gone: Vec<&String> = before.difference(&now).collect();
-                panic!("there is more: {more:#?}, and gone is {gone:#?}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_or(
+            PATIENCE,
+            || (self.traces() == *before).then_some(()),
+            || {
+                let now = self.traces();
+                let (more, gone): (Vec<&String>, Vec<&String>) =
+                    (now.difference(before).collect(), before.difference(&now).collect());
+                format!("there is more: {more:#?}, and gone is {gone:#?}")
+            },
+        );
     }
 }
 
@@ -215,27 +217,6 @@ fn processes() -> BTreeMap<u32, Process> {
         (state != "Z").then(|| (pid, Process { name: name.to_string(), parent }))
     })
     .collect()
-}
-
-pub fn entries(path: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<(OsString, PathBuf)> = std::fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| (entry.file_name(), entry.path()))
-        .collect();
-    all.sort();
-    all.into_iter().map(|(_, path)| path).collect()
-}
-
-/// A path and all below it, parents first; nothing where it is not there.
-fn tree(path: &Path) -> Vec<PathBuf> {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Vec::new() };
-    let mut all = vec![path.to_path_buf()];
-    if found.is_dir() {
-        all.extend(entries(path).iter().flat_map(|path| tree(path)));
-    }
-    all
 }
 
 fn amount(resources: &Value, name: &str) -> f64 {

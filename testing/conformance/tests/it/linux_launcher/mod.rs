@@ -4,7 +4,9 @@
 mod abuse;
 mod defaults;
 mod host;
+mod measures;
 mod pods;
+mod races;
 mod restarts;
 mod starts;
 mod tasks;

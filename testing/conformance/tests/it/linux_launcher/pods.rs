@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use messor_testkit::files::entries;
 use messor_testkit::free_port;
 use serde_json::{Value, json};
 
-use super::host::{Host, entries, task, with};
+use super::host::{Host, task, with};
 
 /// Checks and health checks of a pod's tasks, by the default executor: commands run in the task's own mounts, connections
 /// come to its own port. A task that is not healthy ends, and its pod with it.

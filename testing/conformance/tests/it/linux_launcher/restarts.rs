@@ -92,7 +92,7 @@ fn limits_hold_on_when_the_agent_is_killed() {
     host.kill("killed");
     host.ends("killed", "TASK_KILLED");
     let go = |name: &str| {
-        for path in super::host::entries(&host.sandbox("pod").join("containers")) {
+        for path in messor_testkit::files::entries(&host.sandbox("pod").join("containers")) {
             fs::write(path.join(name), "").expect("a file");
         }
     };

@@ -213,3 +213,48 @@ fn tasks_have_what_they_ask_for() {
     assert_eq!(end["healthy"], false, "{end}");
     host.leaves_no_trace(&before);
 }
+
+/// Each in the place of the host's, alone or by the agent's flag, and gone with the sandbox.
+#[test]
+fn directories_of_the_host_are_replaced_by_their_own() {
+    let by_default = json!({"type": "MESOS", "volumes": [
+        {"container_path": "/var/tmp", "host_path": "of-my-own", "mode": "RW"}]});
+    let flag = format!("--default_container_info={by_default}");
+    let Some(host) = Host::start("filesystem/shared,cgroups/cpu,cgroups/mem", &[&flag]) else { return };
+    let before = host.traces();
+    let name = format!("messor-shared-{}", std::process::id());
+    let of_host = std::path::Path::new("/var/tmp").join(&name);
+    fs::write(&of_host, "of the host\n").expect("a file");
+    let command = |task: &str| {
+        format!(
+            "ls /var/tmp | wc -l; echo {task} > /var/tmp/{name}; stat -c '%a %u' /var/tmp; until test -e go; do sleep 0.05; done; \
+             cat /var/tmp/{name}"
+        )
+    };
+    let volumes = |source: &str, target: &str| json!({"volumes": [{"container_path": target, "host_path": source, "mode": "RW"}]});
+    host.launch(&[
+        task("default", &command("default")),
+        in_container(task_of(USER, "asked", &command("asked")), volumes("a/b", "/var/tmp")),
+        in_container(task("nowhere", "true"), volumes("a", "/no/such/directory")),
+        in_container(task("climbing", "true"), volumes("../out", "/var/tmp")),
+    ]);
+    for name in ["nowhere", "climbing"] {
+        let end = host.ends(name, "TASK_FAILED");
+        assert_eq!(end["reason"], "REASON_CONTAINER_LAUNCH_FAILED", "{end:#}");
+    }
+    // Beside each other.
+    let own = [("default", "of-my-own"), ("asked", "a/b")]
+        .map(|(task, folder)| (task, host.sandbox(task).join(folder).join(&name)));
+    for (task, path) in &own {
+        let said = || fs::read_to_string(path).ok().filter(|said| *said == format!("{task}\n"));
+        messor_testkit::wait_for("a task's own directory", super::host::PATIENCE, said);
+    }
+    assert_eq!(fs::read_to_string(&of_host).expect("it is there"), "of the host\n");
+    for (task, _) in &own {
+        fs::write(host.sandbox(task).join("go"), "").expect("a file");
+        host.ends(task, "TASK_FINISHED");
+        assert_eq!(host.stdout(task), format!("0\n1777 0\n{task}\n"), "{}", host.output(task));
+    }
+    host.leaves_no_trace(&before);
+    fs::remove_file(&of_host).expect("it is ours");
+}
