@@ -22,9 +22,9 @@ pub(crate) const WRITE_PAUSE: Duration = Duration::from_secs(60);
 /// And so much of what waits for it has to be taken meanwhile: who takes a byte a minute holds a whole answer for ever.
 const LEAST_BYTES: u64 = 16 * 1024;
 
-/// Answers to messages are held back until nothing more is to be read, or there are so many bytes of them: who sends a hundred
-/// messages in one write is answered in one. (One may so wait for the request behind it, where that takes long and there is
-/// more behind that one: nobody waits for an answer to a message.)
+/// Answers to messages, and to calls of schedulers, are held back until nothing more is to be read, or there are so many bytes of
+/// them: who sends a hundred in one write is answered in one. What is no message and no such call is not waited for: before it is
+/// handled, what is held is written.
 const HELD_BYTES: usize = 16 * 1024;
 /// Larger ones are not held.
 const LARGEST_HELD_BYTES: usize = 512;
@@ -41,13 +41,24 @@ const HEAD: u8 = 1;
 /// A request is read, handled or answered.
 const BUSY: u8 = 2;
 
+/// What a request is, as far as its connection has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// A message of libprocess: nobody reads its answer for what it says.
+    Message,
+    /// A call of a scheduler that has its stream elsewhere, which is answered at once with next to nothing.
+    Call,
+    /// Anything else, which may take long.
+    Request,
+}
+
 /// One accepted connection, as the others see it.
 pub(crate) struct Connection {
     id: u64,
     phase: AtomicU8,
     carried_messages: AtomicBool,
-    /// The request at hand is a message: nobody reads its answer for what it says.
-    carries_message: AtomicBool,
+    /// The answer to the request at hand may wait for those to the next.
+    may_be_held: AtomicBool,
     /// Milliseconds since the registry began.
     last_active: AtomicU64,
     began: Instant,
@@ -63,9 +74,10 @@ impl Connection {
         self.kill.notified().await;
     }
 
-    /// Whether the request at hand is a message.
-    pub(crate) fn carries(&self, is_message: bool) {
-        self.carries_message.store(is_message, Ordering::Relaxed);
+    /// What the request at hand is.
+    pub(crate) fn carries(&self, kind: Carried) {
+        let is_message = kind == Carried::Message;
+        self.may_be_held.store(is_message || kind == Carried::Call, Ordering::Relaxed);
         self.carried_messages.fetch_or(is_message, Ordering::Relaxed);
     }
 
@@ -115,7 +127,7 @@ impl Connections {
             id,
             phase: AtomicU8::new(IDLE),
             carried_messages: AtomicBool::new(false),
-            carries_message: AtomicBool::new(false),
+            may_be_held: AtomicBool::new(false),
             last_active: AtomicU64::new(0),
             began: self.began,
             kill: Notify::new(),
@@ -274,7 +286,7 @@ impl<S: AsyncWrite + AsFd + Unpin> Guarded<S> {
     /// Whether an answer of so many bytes may wait for others.
     fn is_held(&self, length: usize) -> bool {
         let is_small = length <= LARGEST_HELD_BYTES;
-        is_small && !self.is_read_out && self.connection.carries_message.load(Ordering::Relaxed)
+        is_small && !self.is_read_out && self.connection.may_be_held.load(Ordering::Relaxed)
     }
 
     /// Writes what is held; ready when nothing is.
@@ -361,6 +373,10 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // (Between two requests this is still as the first said.)
+        if !self.connection.may_be_held.load(Ordering::Relaxed) {
+            ready!(self.poll_held(context))?;
+        }
         if self.deaf {
             return Poll::Ready(Ok(()));
         }

@@ -341,6 +341,8 @@ async fn write_messages(net: &Net, peer: &Peer, mut write: OwnedWriteHalf) -> En
             } else if tokio::time::timeout(IDLE_TIME, peer.wake.notified()).await.is_err() {
                 return End::Idle;
             }
+            // Who queued this may be about to queue more: what is ready to run goes first, and all is written in one call.
+            tokio::task::yield_now().await;
             continue;
         }
         let mut unwritten = Unwritten { net, count: batch.len(), written: false };

@@ -14,7 +14,7 @@ use messor_types::Pid;
 use tokio::sync::Semaphore;
 
 use crate::body::{Body, collect, text};
-use crate::connection::Connection;
+use crate::connection::{Carried, Connection};
 use crate::mailbox::{NetEvent, Packet};
 use crate::net::Tally;
 use crate::whole::{Panicked, Whole};
@@ -23,6 +23,9 @@ use crate::{Limits, Net, Request, Response};
 /// Where a request came from: among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerIp(pub IpAddr);
+
+/// What all calls of a scheduler have but the one that opens its stream.
+const STREAM_ID: &str = "mesos-stream-id";
 
 /// Answers of at least this size are compressed, as libprocess does.
 const GZIP_MINIMUM_BYTES: usize = 1024;
@@ -59,7 +62,11 @@ where
         let sender =
             message::sender(request.method().as_str(), header("user-agent"), header("libprocess-from"));
         let sender = sender.filter(|_| self.takes_messages);
-        connection.carries(sender.is_some());
+        connection.carries(match sender {
+            Some(_) => Carried::Message,
+            None if request.headers().contains_key(STREAM_ID) => Carried::Call,
+            None => Carried::Request,
+        });
         let work = if let Some(from) = sender {
             let from = from.parse::<Pid>();
             Whole::new(async move { self.receive(request, from, peer).await })

@@ -1,6 +1,10 @@
 //! libprocess messages that come in.
 
-use messor_net::{NetEvent, ServerOptions};
+use std::sync::Arc;
+
+use http::StatusCode;
+use messor_net::{NetEvent, ServerOptions, text};
+use tokio::sync::Notify;
 
 use crate::{Running, libprocess, limited, message, options, soon};
 
@@ -182,6 +186,32 @@ async fn messages_that_come_together_are_answered_each_and_so_is_who_waits() {
         assert_eq!([client.status().await, client.status().await], [202, 404]);
         assert_eq!(message(&mut mailbox).await.name, "first");
     }
+}
+
+#[tokio::test]
+async fn answers_wait_for_no_request_that_takes_long() {
+    let go = Arc::new(Notify::new());
+    let may_go = Arc::clone(&go);
+    let server = Running::with(options(), move |request, _| {
+        let may_go = Arc::clone(&may_go);
+        async move {
+            if request.uri().path() == "/long" {
+                may_go.notified().await;
+            }
+            text(StatusCode::OK, request.uri().path())
+        }
+    })
+    .await;
+    let _mailbox = server.net.open("master").unwrap();
+    let mut client = server.connect().await;
+    let call = "POST /call HTTP/1.1\r\nMesos-Stream-Id: one\r\nContent-Length: 2\r\n\r\nab".as_bytes();
+    // All in one write, with more behind what takes long.
+    let long = b"GET /long HTTP/1.1\r\n\r\n".as_slice();
+    client.send([call, &libprocess("master", "m", b""), call, long, call, call].concat()).await;
+    assert_eq!([client.status().await, client.status().await, client.status().await], [200, 202, 200]);
+    go.notify_one();
+    assert_eq!(client.answer().await.body, b"/long");
+    assert_eq!([client.status().await, client.status().await], [200, 200]);
 }
 
 #[tokio::test]
