@@ -19,6 +19,10 @@ use crate::waiting::until;
 
 const START_TIME: Duration = Duration::from_secs(60);
 const REAL_MASTER: &str = include_str!("real-master.py");
+/// So long a master has nothing to do before its memory is looked at. Messor gives back what it freed within two seconds.
+const REST: Duration = Duration::from_millis(2500);
+/// Who did no more than this since it started has nothing to put in order.
+const WORTH_A_REST: Duration = Duration::from_millis(100);
 /// Of each thread; only what is used of it is memory.
 const REAL_STACK_KB: usize = 1 << 20;
 
@@ -211,8 +215,12 @@ impl Master {
         self.child.id()
     }
 
-    /// Of the master, without what was there before it.
+    /// Of the master, without what was there before it, when it has had some time without anything to do: what it holds, not what it
+    /// needed to get there.
     pub fn memory(&self) -> Result<Memory, String> {
+        if usage::cpu(self.pid())? >= WORTH_A_REST {
+            std::thread::sleep(REST);
+        }
         let memory = usage::memory(self.pid())?;
         Ok(Memory {
             anonymous_bytes: memory.anonymous_bytes.saturating_sub(self.base.anonymous_bytes),

@@ -4,6 +4,7 @@
 
 mod clock;
 mod machine;
+mod memory;
 mod random;
 mod start;
 mod timers;

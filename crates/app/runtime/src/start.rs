@@ -176,6 +176,7 @@ where
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let net = server.net();
+    let housekeeping = tokio::spawn(crate::memory::give_back_when_quiet());
     server
         .serve(handler, async move {
             tokio::select! {
@@ -193,6 +194,7 @@ where
         .await;
     // Last words, such as a refusal to an agent, still go out.
     net.finish(LAST_WORDS).await;
+    housekeeping.abort();
     Ok(())
 }
 

@@ -40,8 +40,14 @@ pub(crate) fn adopt_tasks(
     let mut adopted = Vec::new();
     for task in list {
         let (framework_id, id) = (FrameworkId::from(&task.framework_id), TaskId::from(&task.task_id));
-        let Ok(resources) = Resources::from_proto(&task.resources) else { continue };
         let Some(framework) = frameworks.get_mut(&framework_id) else { continue };
+        let resources = match framework.usual.get(&task.resources) {
+            Some(resources) => resources,
+            None => {
+                let Ok(resources) = Resources::from_proto(&task.resources) else { continue };
+                framework.usual.share(&task.resources, resources)
+            }
+        };
         if framework.tasks.contains_key(&id) {
             turn.warning(format!(
                 "agent {} has task {id} of framework {framework_id}, which runs elsewhere too",

@@ -180,6 +180,10 @@ impl Master {
         resources: Resources,
     ) {
         let task_id = TaskId::from(&info.task_id);
+        let resources = match self.frameworks.get_mut(id) {
+            Some(framework) => framework.usual.share(&info.resources, resources),
+            None => resources,
+        };
         let entry = TaskEntry::new(staged(info, id), resources);
         let task = Arc::clone(&entry.task);
         if let Some(agent) = self.agents.get_mut(agent_id) {

@@ -9,6 +9,7 @@ use messor_proto::{DecodeError, Wire};
 use messor_types::Pid;
 
 use crate::master::Master;
+use crate::tasks::trim;
 use crate::turn::Turn;
 
 /// A libprocess message that was read. Reading is half of the work that a large message makes, and needs nothing of
@@ -46,7 +47,15 @@ macro_rules! known {
                     _ => return Message::Unknown { name: name.to_string() },
                 };
                 match known {
-                    Ok(known) => Message::Known(known),
+                    Ok(mut known) => {
+                        // Here the room it had is used again by the next that is read, and not by each that waits.
+                        if let Known::ReregisterAgent(message) = &mut known {
+                            let completed = message.completed_frameworks.iter_mut();
+                            let completed = completed.flat_map(|framework| &mut framework.tasks);
+                            message.tasks.iter_mut().chain(completed).for_each(trim);
+                        }
+                        Message::Known(known)
+                    }
                     Err(error) => Message::Broken { name: name.to_string(), error },
                 }
             }

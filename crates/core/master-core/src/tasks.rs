@@ -15,10 +15,7 @@ pub(crate) struct TaskEntry {
 }
 
 impl TaskEntry {
-    pub fn new(mut task: Task, resources: Resources) -> TaskEntry {
-        // What was decoded has room for more, and more never comes: with 100,000 tasks these are hundreds of megabytes.
-        task.resources.shrink_to_fit();
-        task.statuses.shrink_to_fit();
+    pub fn new(task: Task, resources: Resources) -> TaskEntry {
         TaskEntry { task: Arc::new(Memo::new(task)), resources }
     }
 
@@ -28,6 +25,34 @@ impl TaskEntry {
 
     pub fn state(&self) -> TaskState {
         self.task.state()
+    }
+}
+
+/// What was decoded has room for more, and more never comes: with 100,000 tasks these are hundreds of megabytes.
+pub(crate) fn trim(task: &mut Task) {
+    task.resources.shrink_to_fit();
+    task.statuses.shrink_to_fit();
+}
+
+/// The resources that the last task of a framework had. Most have the same as the one before, and thousands then share one list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Usual {
+    list: Vec<mesos::Resource>,
+    resources: Resources,
+}
+
+impl Usual {
+    /// The list, if it is the usual one.
+    pub fn get(&self, list: &[mesos::Resource]) -> Option<Resources> {
+        (self.list == list).then(|| self.resources.clone())
+    }
+
+    /// What is shared of these, which are `list` as it was read.
+    pub fn share(&mut self, list: &[mesos::Resource], resources: Resources) -> Resources {
+        if self.list != list {
+            *self = Usual { list: list.to_vec(), resources };
+        }
+        self.resources.clone()
     }
 }
 
@@ -152,6 +177,22 @@ mod tests {
     fn update(state: TaskState, latest: Option<TaskState>) -> StatusUpdate {
         let status = TaskStatus { state: state as i32, data: Some(vec![1]), ..Default::default() };
         StatusUpdate { status, latest_state: latest.map(|state| state as i32), ..Default::default() }
+    }
+
+    #[test]
+    fn tasks_share_resources_for_as_long_as_they_are_the_same() {
+        let read = |cpus| {
+            let list = Resources::from_iter([messor_types::Resource::scalar("cpus", cpus)]);
+            (list.to_proto(messor_types::ResourceFormat::PostRefinement), list)
+        };
+        let (mut usual, (one, of_one), (two, of_two)) = (Usual::default(), read(1.0), read(2.0));
+        assert!(usual.get(&one).is_none());
+        let first = usual.share(&one, of_one.clone());
+        assert!(usual.get(&one).is_some_and(|again| again.is_copy_of(&first)));
+        assert!(usual.share(&one, read(1.0).1).is_copy_of(&first));
+        assert!(usual.get(&two).is_none());
+        assert_eq!(usual.share(&two, of_two.clone()), of_two);
+        assert!(usual.get(&one).is_none() && first == of_one);
     }
 
     #[test]

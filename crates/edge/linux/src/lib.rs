@@ -15,6 +15,7 @@ pub mod host;
 pub mod inherited;
 pub mod killtree;
 pub mod limits;
+pub mod memory;
 pub mod mounts;
 pub mod ownership;
 pub mod paths;

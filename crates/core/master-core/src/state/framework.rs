@@ -17,7 +17,7 @@ use messor_validation::{failover_timeout, framework_roles};
 use crate::event::StreamId;
 use crate::framework_metrics::Counting;
 use crate::notice::{self, Notice};
-use crate::tasks::TaskEntry;
+use crate::tasks::{TaskEntry, Usual};
 use crate::turn::Turn;
 use crate::view::FrameworkRecord;
 
@@ -37,6 +37,7 @@ pub(crate) struct Framework {
     used: Resources,
     pub used_on: BTreeMap<AgentId, Resources>,
     offered: Resources,
+    pub usual: Usual,
     pub counting: Counting,
 }
 
@@ -55,6 +56,7 @@ impl Framework {
             used: Resources::default(),
             used_on: BTreeMap::new(),
             offered: Resources::default(),
+            usual: Usual::default(),
             counting: Counting::default(),
         };
         framework.read_info();

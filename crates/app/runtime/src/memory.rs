@@ -1,0 +1,69 @@
+//! Memory that was freed goes back to the system once there is little to do. The allocator itself looks for it only when it is
+//! asked for more, so that what a burst took would stay for as long as nothing happens.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crate::at_length;
+
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks the program had little to do if it used no more of the processors than this.
+const LITTLE: Duration = Duration::from_millis(50);
+/// Less than this was used since the last time: it is not worth it.
+const WORTH: Duration = Duration::from_millis(100);
+
+/// When to give memory back, by what the program used of the processors.
+#[derive(Debug, Default)]
+struct Quiet {
+    at_last_look: Duration,
+    given_back_at: Duration,
+}
+
+impl Quiet {
+    /// `used` is since the program began.
+    fn look(&mut self, used: Duration) -> bool {
+        let little = used.saturating_sub(self.at_last_look) <= LITTLE;
+        self.at_last_look = used;
+        little && used.saturating_sub(self.given_back_at) >= WORTH
+    }
+
+    /// Giving back takes time itself.
+    fn given_back(&mut self, used: Duration) {
+        self.at_last_look = used;
+        self.given_back_at = used;
+    }
+}
+
+/// Goes on for as long as the program runs.
+pub(crate) async fn give_back_when_quiet() -> Infallible {
+    let mut quiet = Quiet::default();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if quiet.look(messor_linux::memory::processor_time()) {
+            at_length(messor_linux::memory::give_back);
+            quiet.given_back(messor_linux::memory::processor_time());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_after_each_burst_when_it_is_over() {
+        let ms = Duration::from_millis;
+        let mut quiet = Quiet::default();
+        assert!(!quiet.look(ms(20)), "starting up is not worth it");
+        assert!(!quiet.look(ms(900)), "it works");
+        assert!(!quiet.look(ms(1800)), "it works");
+        assert!(quiet.look(ms(1810)));
+        quiet.given_back(ms(1890));
+        for second in 1..=9 {
+            assert!(!quiet.look(ms(1890 + second * 10)), "it was given back already: {second}");
+        }
+        assert!(quiet.look(ms(1990)), "by and by there is something again");
+        quiet.given_back(ms(1990));
+        assert!(!quiet.look(ms(2041)), "more than a little");
+    }
+}
