@@ -22,7 +22,7 @@ const REAL_MASTER: &str = include_str!("real-master.py");
 /// So long a master has nothing to do before its memory is looked at. Messor gives back what it freed within two seconds.
 const REST: Duration = Duration::from_millis(2500);
 /// Who did no more than this since it started has nothing to put in order.
-const WORTH_A_REST: Duration = Duration::from_millis(100);
+const WORTH_A_REST: Duration = Duration::from_millis(40);
 /// Of each thread; only what is used of it is memory.
 const REAL_STACK_KB: usize = 1 << 20;
 

@@ -54,3 +54,22 @@ fn refuse(text: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{text}");
     ExitCode::from(USAGE)
 }
+
+#[cfg(test)]
+mod tests {
+    /// With the program's own allocator, which is not that of other tests.
+    #[test]
+    fn freed_memory_can_be_given_back() {
+        let resident_kilobytes = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+        };
+        let blocks: Vec<Box<[u8]>> = (0..100_000).map(|at| vec![at as u8; 600].into_boxed_slice()).collect();
+        let most = resident_kilobytes();
+        drop(blocks);
+        messor_linux::memory::give_back();
+        let now = resident_kilobytes();
+        assert!(now + 40_000 < most, "{most} KB before, {now} now");
+    }
+}

@@ -7,34 +7,38 @@ use std::time::Duration;
 use crate::at_length;
 
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks the program had little to do if it used no more of the processors than this.
+/// Between two looks the program had little to do if it used no more of the processors than this, or a quarter of what it used at
+/// its busiest.
 const LITTLE: Duration = Duration::from_millis(50);
 /// Less than this was used since the last time: it is not worth it.
-const WORTH: Duration = Duration::from_millis(100);
+const WORTH: Duration = Duration::from_millis(30);
 
 /// When to give memory back, by what the program used of the processors.
 #[derive(Debug, Default)]
 struct Quiet {
     at_last_look: Duration,
     given_back_at: Duration,
+    /// Between two looks since the last time.
+    most: Duration,
 }
 
 impl Quiet {
     /// `used` is since the program began.
     fn look(&mut self, used: Duration) -> bool {
-        let little = used.saturating_sub(self.at_last_look) <= LITTLE;
+        let since = used.saturating_sub(self.at_last_look);
         self.at_last_look = used;
+        self.most = self.most.max(since);
+        let little = since <= LITTLE || since * 4 <= self.most;
         little && used.saturating_sub(self.given_back_at) >= WORTH
     }
 
     /// Giving back takes time itself.
     fn given_back(&mut self, used: Duration) {
-        self.at_last_look = used;
-        self.given_back_at = used;
+        *self = Quiet { at_last_look: used, given_back_at: used, most: Duration::ZERO };
     }
 }
 
-/// Goes on for as long as the program runs.
+/// Never ends by itself.
 pub(crate) async fn give_back_when_quiet() -> Infallible {
     let mut quiet = Quiet::default();
     loop {
@@ -59,11 +63,26 @@ mod tests {
         assert!(!quiet.look(ms(1800)), "it works");
         assert!(quiet.look(ms(1810)));
         quiet.given_back(ms(1890));
-        for second in 1..=9 {
-            assert!(!quiet.look(ms(1890 + second * 10)), "it was given back already: {second}");
+        for second in 1..=5 {
+            assert!(!quiet.look(ms(1890 + second * 5)), "it was given back already: {second}");
         }
-        assert!(quiet.look(ms(1990)), "by and by there is something again");
-        quiet.given_back(ms(1990));
-        assert!(!quiet.look(ms(2041)), "more than a little");
+        assert!(quiet.look(ms(1925)), "by and by there is something again");
+        quiet.given_back(ms(1925));
+        assert!(!quiet.look(ms(1976)), "more than a little");
+    }
+
+    #[test]
+    fn who_always_has_something_to_do_gives_back_after_more_than_that() {
+        let ms = Duration::from_millis;
+        let mut quiet = Quiet::default();
+        for second in 1..=9 {
+            assert!(!quiet.look(ms(second * 200)), "as always: {second}");
+        }
+        assert!(!quiet.look(ms(3300)), "a burst");
+        assert!(quiet.look(ms(3500)));
+        quiet.given_back(ms(3520));
+        for second in 1..=9 {
+            assert!(!quiet.look(ms(3520 + second * 200)), "as always: {second}");
+        }
     }
 }

@@ -59,12 +59,15 @@ pub fn write_head(
         head.push('/');
     }
     encode_into(&mut head, name, "");
+    head.push_str(" HTTP/1.1\r\nUser-Agent: libprocess/");
+    let begin = head.len();
     // Writing to a String cannot fail.
-    let _ = write!(
-        head,
-        " HTTP/1.1\r\nUser-Agent: libprocess/{from}\r\nLibprocess-From: {from}\r\nConnection: Keep-Alive\r\n\
-         Host: {to_address}\r\nContent-Length: {length}\r\n\r\n"
-    );
+    let _ = write!(head, "{from}");
+    let sender = begin..head.len();
+    head.push_str("\r\nLibprocess-From: ");
+    head.extend_from_within(sender);
+    let _ =
+        write!(head, "\r\nConnection: Keep-Alive\r\nHost: {to_address}\r\nContent-Length: {length}\r\n\r\n");
     out.extend_from_slice(head.as_bytes());
 }
 

@@ -38,7 +38,7 @@ pub use operations::{
     operation_consumes, operation_conversions, operation_provider, operation_resources,
     unallocated_operation, upgrade_operation,
 };
-pub use pid::{Pid, PidError};
+pub use pid::{Pid, PidError, Plain};
 pub use quantities::{QuantitiesError, ResourceQuantities};
 pub use quota::{Quota, ResourceLimits};
 pub use ranges::{Range, Ranges};

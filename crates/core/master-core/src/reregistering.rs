@@ -250,8 +250,8 @@ impl Master {
     pub(crate) fn count_adopted(&mut self, turn: &mut Turn<'_>, adopted: &[Arc<Memo<mesos::Task>>]) {
         for task in adopted {
             self.count_task(task.state());
-            if let Some(framework) = self.frameworks.get_mut(&FrameworkId::from(&task.framework_id))
-                && is_terminal_task(task.state())
+            if is_terminal_task(task.state())
+                && let Some(framework) = self.frameworks.get_mut(&FrameworkId::from(&task.framework_id))
             {
                 framework.counting.counts.ended_tasks.add(task.state(), 1);
             }

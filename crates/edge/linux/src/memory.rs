@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the allocator keeps of freed memory goes back to the system; using it again costs a page fault for each page. Takes some
-/// tens of milliseconds for a gigabyte. Where mimalloc is not the program's allocator there is nothing to give.
+/// Pages that the allocator keeps and has nothing in go back to the system, whoever freed them; of pages that have something in
+/// them no more than the calling thread's are looked through. Using them again costs a page fault for each, and this call some tens
+/// of milliseconds for a gigabyte. Where mimalloc is not the program's allocator there is nothing to give.
 pub fn give_back() {
     // SAFETY: it may be called by any thread at any time.
     unsafe { libmimalloc_sys::mi_collect(true) };

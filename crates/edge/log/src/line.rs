@@ -78,6 +78,10 @@ impl Line {
 
 /// What could begin a line of its own or steer a terminal is written so that it can be seen.
 fn escape(message: &str, out: &mut String) {
+    let is_plain = message.bytes().all(|letter| matches!(letter, b' '..=b'~'));
+    if is_plain && out.len() + message.len() <= LONGEST_LINE {
+        return out.push_str(message);
+    }
     for (at, letter) in message.char_indices() {
         if out.len() >= LONGEST_LINE {
             // Writing to a String cannot fail.

@@ -23,9 +23,10 @@ pub(crate) const WRITE_PAUSE: Duration = Duration::from_secs(60);
 const LEAST_BYTES: u64 = 16 * 1024;
 
 /// Answers to messages, and to calls of schedulers, are held back until nothing more is to be read, or there are so many bytes of
-/// them: who sends a hundred in one write is answered in one. What is no message and no such call is not waited for: before it is
-/// handled, what is held is written.
+/// them: who sends a hundred in one write is answered in one.
 const HELD_BYTES: usize = 16 * 1024;
+/// But never for longer than this, whatever the next request waits for.
+const HELD_TIME: Duration = Duration::from_millis(10);
 /// Larger ones are not held.
 const LARGEST_HELD_BYTES: usize = 512;
 
@@ -179,11 +180,12 @@ impl Drop for Admitted {
 }
 
 /// A socket that fails when its peer is slow in the middle of something.
-pub(crate) struct Guarded<S> {
+pub(crate) struct Guarded<S: AsFd> {
     socket: S,
     connection: Arc<Connection>,
     head_timer: Timer,
     write_timer: Timer,
+    held_timer: Timer,
     /// What the peer had not taken when the timer was started.
     untaken: Option<u64>,
     /// The peer takes no answers any more, but what it sent is still read. A libprocess without a link closes its
@@ -203,13 +205,24 @@ struct Linger {
     timer: Timer,
 }
 
-impl<S> Guarded<S> {
+impl<S: AsFd> Drop for Guarded<S> {
+    /// Of a connection that ends without being shut down (as hyper leaves one that asked for another protocol, or when it is
+    /// killed), what is held goes out as far as there is room for it.
+    fn drop(&mut self) {
+        if !self.held.is_empty() && !self.deaf {
+            let _ = messor_linux::sockets::write_now(&self.socket, &self.held);
+        }
+    }
+}
+
+impl<S: AsFd> Guarded<S> {
     pub(crate) fn new(socket: S, connection: Arc<Connection>, head: Duration, write: Duration) -> Guarded<S> {
         Guarded {
             socket,
             connection,
             head_timer: Timer::new(head),
             write_timer: Timer::new(write),
+            held_timer: Timer::new(HELD_TIME),
             untaken: None,
             deaf: false,
             held: Vec::new(),
@@ -244,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncRead for Guarded<S> {
             return Poll::Ready(outcome);
         }
         // Who waits for an answer before it goes on has it now. (If not all is taken, this is polled again when more can be.)
-        let _ = this.poll_held(context);
+        if let Poll::Ready(Err(error)) = this.poll_held(context) {
+            return Poll::Ready(Err(error));
+        }
         if this.connection.phase.load(Ordering::Relaxed) == HEAD {
             ready!(this.head_timer.poll(context));
             return Poll::Ready(Err(io::Error::new(
@@ -301,6 +316,7 @@ impl<S: AsyncWrite + AsFd + Unpin> Guarded<S> {
                 count => drop(self.held.drain(..count)),
             }
         }
+        self.held_timer.clear();
         // Not kept by a connection that has little to say from now on.
         if self.held.capacity() > LARGEST_HELD_BYTES {
             self.held = Vec::new();
@@ -373,9 +389,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // (Between two requests this is still as the first said.)
-        if !self.connection.may_be_held.load(Ordering::Relaxed) {
-            ready!(self.poll_held(context))?;
+        if !self.held.is_empty() {
+            // (Between two requests this is still as the first said.)
+            let may_wait = self.connection.may_be_held.load(Ordering::Relaxed);
+            if !may_wait || self.held_timer.poll(context).is_ready() {
+                ready!(self.poll_held(context))?;
+            }
         }
         if self.deaf {
             return Poll::Ready(Ok(()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use messor_codec::message;
-use messor_types::Pid;
+use messor_types::{Pid, Plain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -115,7 +115,7 @@ impl Peers {
 
     pub(crate) fn send(&self, net: &Net, from: &str, to: &Pid, name: &str, body: Bytes) {
         let mut head = Vec::with_capacity(256);
-        message::write_head(&mut head, net.pid(from), &to.id, to.address, name, body.len());
+        message::write_head(&mut head, net.pid(from), &to.id, Plain(to.address), name, body.len());
         let outgoing = Outgoing { head, body };
         let mut all = lock(&self.all);
         // What was sent before is lost, and the sender does not know yet: what rests on it must not arrive without it.

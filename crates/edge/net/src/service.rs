@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use messor_codec::message::{self, Recipient};
 use messor_codec::negotiation::accepts_encoding;
 use messor_types::Pid;
@@ -24,7 +24,7 @@ use crate::{Limits, Net, Request, Response};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerIp(pub IpAddr);
 
-/// What all calls of a scheduler have but the one that opens its stream.
+/// What the calls of a scheduler have but the one that opens its stream.
 const STREAM_ID: &str = "mesos-stream-id";
 
 /// Answers of at least this size are compressed, as libprocess does.
@@ -64,7 +64,7 @@ where
         let sender = sender.filter(|_| self.takes_messages);
         connection.carries(match sender {
             Some(_) => Carried::Message,
-            None if request.headers().contains_key(STREAM_ID) => Carried::Call,
+            None if is_call(&request) => Carried::Call,
             None => Carried::Request,
         });
         let work = if let Some(from) = sender {
@@ -137,6 +137,13 @@ where
         *accepted.status_mut() = StatusCode::ACCEPTED;
         accepted
     }
+}
+
+/// Whether it is a call of a scheduler that has its stream already.
+fn is_call(request: &Request) -> bool {
+    request.method() == Method::POST
+        && request.uri().path().ends_with("/api/v1/scheduler")
+        && request.headers().contains_key(STREAM_ID)
 }
 
 async fn compress(mut response: Response, accept: Option<&str>) -> Response {

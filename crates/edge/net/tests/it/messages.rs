@@ -188,6 +188,12 @@ async fn messages_that_come_together_are_answered_each_and_so_is_who_waits() {
     }
 }
 
+/// A call of a scheduler, with what stands behind its path and more headers.
+fn call(query: &str, headers: &str) -> Vec<u8> {
+    let head = format!("POST /api/v1/scheduler{query} HTTP/1.1\r\nMesos-Stream-Id: one\r\n{headers}");
+    format!("{head}Content-Length: 2\r\n\r\nab").into_bytes()
+}
+
 #[tokio::test]
 async fn answers_wait_for_no_request_that_takes_long() {
     let go = Arc::new(Notify::new());
@@ -195,23 +201,40 @@ async fn answers_wait_for_no_request_that_takes_long() {
     let server = Running::with(options(), move |request, _| {
         let may_go = Arc::clone(&may_go);
         async move {
-            if request.uri().path() == "/long" {
+            if request.uri().query() == Some("long") {
                 may_go.notified().await;
             }
-            text(StatusCode::OK, request.uri().path())
+            text(StatusCode::OK, request.uri().to_string())
         }
     })
     .await;
     let _mailbox = server.net.open("master").unwrap();
     let mut client = server.connect().await;
-    let call = "POST /call HTTP/1.1\r\nMesos-Stream-Id: one\r\nContent-Length: 2\r\n\r\nab".as_bytes();
-    // All in one write, with more behind what takes long.
-    let long = b"GET /long HTTP/1.1\r\n\r\n".as_slice();
-    client.send([call, &libprocess("master", "m", b""), call, long, call, call].concat()).await;
-    assert_eq!([client.status().await, client.status().await, client.status().await], [200, 202, 200]);
-    go.notify_one();
-    assert_eq!(client.answer().await.body, b"/long");
-    assert_eq!([client.status().await, client.status().await], [200, 200]);
+    // All in one write, with more behind what takes long: a request, and a call that usually does not.
+    let asked = b"GET /?long HTTP/1.1\r\n\r\n".to_vec();
+    for long in [asked, call("?long", "")] {
+        let message = libprocess("master", "m", b"");
+        client.send([call("", ""), message, call("", ""), long, call("", ""), call("", "")].concat()).await;
+        assert_eq!([client.status().await, client.status().await, client.status().await], [200, 202, 200]);
+        go.notify_one();
+        assert!(client.answer().await.body.ends_with(b"?long"));
+        assert_eq!([client.status().await, client.status().await], [200, 200]);
+    }
+}
+
+#[tokio::test]
+async fn answers_come_before_a_connection_ends_in_whatever_way() {
+    let server = Running::with(options(), |_, _| async { text(StatusCode::OK, "done") }).await;
+    for (headers, behind) in [
+        ("", "what is no request\r\n\r\n"),
+        ("Upgrade: h2c\r\n", "what is no request\r\n\r\n"),
+        ("Connection: close\r\n", "more"),
+        ("Upgrade: h2c\r\nConnection: close\r\n", "more"),
+    ] {
+        let mut client = server.connect().await;
+        client.send([call("", ""), call("", headers), behind.into()].concat()).await;
+        assert_eq!([client.status().await, client.status().await], [200, 200], "{headers}");
+    }
 }
 
 #[tokio::test]
