@@ -41,7 +41,7 @@ pub fn main(arguments: &[String], build: BuildInfo) -> ExitCode {
 }
 
 fn run(daemon: &Daemon<AgentFlags>, build: BuildInfo) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = messor_runtime::network_threads()?;
     runtime.block_on(async {
         let Listening { server, hostname } =
             messor_runtime::listen(&config::address(&daemon.flags), &daemon.libprocess).await?;

@@ -42,7 +42,7 @@ fn flags_of<F: Program>(decided: &[String]) -> Result<F, Failure> {
 
 fn run(daemon: &Daemon<LocalFlags>, build: BuildInfo) -> Result<(), Failure> {
     let flags = &daemon.flags;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = messor_runtime::network_threads()?;
     runtime.block_on(async {
         let port =
             if flags.given.has("port") { flags.port } else { daemon.libprocess.port.unwrap_or(flags.port) };

@@ -11,6 +11,7 @@ mod timers;
 
 pub use clock::Clock;
 pub use machine::{Driver, Load, Place, at_length, run_machine};
+pub use memory::network_threads;
 pub use random::{random_seed, random_uuid};
 pub use start::{
     Address, Daemon, Failure, LevelLogging, Listening, complain, listen, serve, snapshot_pace, start,

@@ -1,7 +1,9 @@
 //! Memory that was freed goes back to the system once there is little to do. The allocator itself looks for it only when it is
 //! asked for more, so that what a burst took would stay for as long as nothing happens.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::at_length;
@@ -38,13 +40,39 @@ impl Quiet {
     }
 }
 
+/// How often memory was given back.
+static TIMES: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// How often this thread did so.
+    static DONE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The threads of a daemon. Each has pages of its own, and looks through them when it has nothing to do and memory is given back.
+pub fn network_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.enable_all().on_thread_park(|| {
+        let times = TIMES.load(Ordering::Relaxed);
+        if DONE.replace(times) != times {
+            messor_linux::memory::give_back();
+        }
+    });
+    threads.build()
+}
+
 /// Never ends by itself.
 pub(crate) async fn give_back_when_quiet() -> Infallible {
     let mut quiet = Quiet::default();
     loop {
         tokio::time::sleep(LOOK).await;
         if quiet.look(messor_linux::memory::processor_time()) {
+            let times = TIMES.fetch_add(1, Ordering::Relaxed) + 1;
+            // Others wake, look for these, and go to sleep again.
+            for _ in 0..tokio::runtime::Handle::current().metrics().num_workers() {
+                tokio::spawn(async {});
+            }
             at_length(messor_linux::memory::give_back);
+            DONE.set(times);
             quiet.given_back(messor_linux::memory::processor_time());
         }
     }

@@ -42,7 +42,7 @@ impl Member {
         W: FnOnce(Replica, mpsc::UnboundedReceiver<Outcome>) -> F,
         F: Future<Output = Result<(), ToolError>>,
     {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = messor_runtime::network_threads()?;
         runtime.block_on(async {
             let Listening { server, .. } =
                 messor_runtime::listen(&Address::default(), &daemon.libprocess).await?;
