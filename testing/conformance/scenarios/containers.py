@@ -121,7 +121,7 @@ def group(executor, *tasks):
     return {"type": "LAUNCH_GROUP", "launch_group": {"executor": executor, "task_group": {"tasks": list(tasks)}}}
 
 
-def updates(f, ends, *states, seconds=20):
+def updates(f, ends, *states, seconds=20, either=()):
     """Hears and acknowledges updates until so many tasks are in one of the states; says them task by task, as tasks go on beside each other."""
     heard, left, end = {}, ends, time.time() + seconds
     while left and time.time() < end:
@@ -134,6 +134,8 @@ def updates(f, ends, *states, seconds=20):
             continue
         status = event["update"]["status"]
         kept = {k: status[k] for k in ("state", "reason", "source", "healthy", "check_status", "limitation") if k in status}
+        if kept.get("reason") in either:
+            kept["reason"] = " or ".join(either)
         heard.setdefault(status["task_id"]["value"], []).append(json.dumps(plain(kept), sort_keys=True))
         if "uuid" in status:
             f.world.request("POST", "/master/api/v1/scheduler", json.dumps({
