@@ -219,6 +219,7 @@ impl Master {
     /// needed to get there.
     pub fn memory(&self) -> Result<Memory, String> {
         if usage::cpu(self.pid())? >= WORTH_A_REST {
+            // A stretch without anything to do is what is asked for; nothing is waited for.
             std::thread::sleep(REST);
         }
         let memory = usage::memory(self.pid())?;

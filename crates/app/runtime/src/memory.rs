@@ -64,6 +64,7 @@ pub fn network_threads() -> std::io::Result<tokio::runtime::Runtime> {
 pub(crate) async fn give_back_when_quiet() -> Infallible {
     let mut quiet = Quiet::default();
     loop {
+        // Nothing tells that a program has little to do, as then nothing happens.
         tokio::time::sleep(LOOK).await;
         if quiet.look(messor_linux::memory::processor_time()) {
             let times = TIMES.fetch_add(1, Ordering::Relaxed) + 1;

@@ -113,6 +113,7 @@ impl Console<'_, '_> {
                 }
             }
             self.screen.out.flush()?;
+            // No event of the master tells of roles, quota, reservations or maintenance: they are asked for again.
             std::thread::sleep(pause(took));
         }
     }
